@@ -1,0 +1,119 @@
+"""The encoder f: log-mel, timm backbone, embedding; and the two heads that train it."""
+
+import warnings
+
+import timm
+import torch
+import torchaudio
+from torch import Tensor, nn
+
+from asdlib.errors import InputError
+from asdlib.profiles import SAMPLE_RATE, Profile
+
+
+class LogMel(nn.Module):
+    """Log-compressed mel spectrogram (section IV-A).
+
+    ``(B, n)`` samples of mean 0 and variance 1 to ``(B, mel bins, frames)``:
+    ``log(mel + log_floor)``, or the mel itself where ``log_mel`` is off.
+    """
+
+    def __init__(self, profile: Profile):
+        super().__init__()
+        self.log, self.floor = profile.log_mel, profile.log_floor
+        with warnings.catch_warnings():
+            # With 224 bins the lowest filters are narrower than an FFT bin and some stay empty:
+            # the paper's setting, kept as it is.
+            warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values")
+            self.mel = torchaudio.transforms.MelSpectrogram(
+                SAMPLE_RATE,
+                n_fft=round(profile.window_seconds * SAMPLE_RATE),
+                hop_length=round(profile.hop_seconds * SAMPLE_RATE),
+                f_min=profile.mel_low_hz,
+                f_max=profile.mel_high_hz,
+                n_mels=profile.mel_bins,
+                power=profile.mel_power,
+            )
+
+    def forward(self, waves: Tensor) -> Tensor:
+        mel = self.mel(waves)
+        return torch.log(mel + self.floor) if self.log else mel
+
+
+class Encoder(nn.Module):
+    """f, g_product and g_affine of section III for K product IDs.
+
+    ``forward`` maps waves ``(B, n)`` to embeddings ``(B, 128)``; :meth:`heads` maps those to the
+    product logits ``(B, K)`` and the machine logit ``(B,)``.
+    """
+
+    def __init__(self, profile: Profile, products: int):
+        super().__init__()
+        self.logmel = LogMel(profile)
+        self.backbone = _backbone(profile.backbone, profile.pretrained)
+        size = profile.embedding_size
+        # "Global average pooling ... and two non-linear transformations": timm pools, then this.
+        self.head = nn.Sequential(
+            nn.Dropout(profile.dropout),
+            nn.Linear(self.backbone.num_features, size),
+            nn.BatchNorm1d(size),
+            nn.PReLU(),
+            nn.Linear(size, size),
+        )
+        self.g_product = nn.Linear(size, products)
+        self.machine_input = profile.machine_input
+        self.g_affine = nn.Linear(size if profile.machine_input == "embedding" else 1, 1)
+
+    def forward(self, waves: Tensor) -> Tensor:
+        return self.embed(self.logmel(waves))
+
+    def embed(self, mel: Tensor) -> Tensor:
+        """Embeddings ``(B, 128)`` of log-mels ``(B, mel bins, frames)``."""
+        image = mel[:, None].contiguous(memory_format=torch.channels_last)
+        return self.head(_pooled(self.backbone, image))
+
+    def heads(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """g_product(f(x)), ``(B, K)``, and g_affine of Eq. 2, ``(B,)``."""
+        # The norm of a bfloat16 embedding loses the digits that Eq. 2 lives on.
+        embedding = embedding.float() if embedding.dtype == torch.bfloat16 else embedding
+        if self.machine_input == "norm":
+            seen = embedding.norm(dim=1, keepdim=True)
+        elif self.machine_input == "mean-square":
+            seen = embedding.square().mean(dim=1, keepdim=True)
+        else:
+            seen = embedding
+        return self.g_product(embedding), self.g_affine(seen).squeeze(1)
+
+
+def _pooled(backbone: nn.Module, image: Tensor) -> Tensor:
+    """Globally averaged features of the last convolutional layer, ``(B, num_features)``."""
+    return backbone.forward_features(image).mean(dim=(2, 3))
+
+
+def _backbone(name: str, pretrained: bool) -> nn.Module:
+    """A timm convolutional network with one input channel and no classifier."""
+    if not timm.is_model(name.split(".")[0]):
+        raise InputError(f"unknown backbone {name!r}; expected a name of timm.list_models()")
+    try:
+        net = timm.create_model(name, pretrained=pretrained, in_chans=1, num_classes=0)
+    except Exception as error:  # timm, huggingface_hub and urllib each have their own
+        if not pretrained:
+            raise
+        raise InputError(
+            f"the pretrained weights of {name!r} cannot be fetched ({type(error).__name__}); "
+            "connect to the internet once, or train from scratch with pretrained=False"
+        ) from error
+    if not hasattr(net, "forward_features"):
+        raise InputError(f"backbone {name!r} has no feature map to pool")
+    net.num_features = _pooled(net.eval(), torch.zeros(1, 1, 64, 64)).shape[1]
+    return net.train().to(memory_format=torch.channels_last)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device a module's parameters are on."""
+    return next(module.parameters()).device
+
+
+def autocast(device: torch.device):
+    """bfloat16 where the device gains from it: CUDA does, CPUs (measured) do not."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")

@@ -1,0 +1,142 @@
+"""Figures: one look for the whole book, and what a caption must say.
+
+Every plot takes data and an axis or returns a figure; colours and paths live here, by name.
+"""
+
+import base64
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import soundfile
+import torch
+from IPython.display import HTML
+from sklearn.metrics import roc_curve
+
+from asdlib.encoder import LogMel
+from asdlib.metrics import MAX_FPR
+from asdlib.profiles import SAMPLE_RATE, Profile
+
+PALETTE = "colorblind"
+_COLOURS = sns.color_palette(PALETTE, 10).as_hex()
+MACHINE_COLOURS = dict(
+    zip(
+        ("fan", "gearbox", "pump", "valve", "slider", "ToyCar", "ToyTrain", "uav"),
+        (*_COLOURS[:7], _COLOURS[9]),
+        strict=True,
+    )
+)
+LABEL_COLOURS = {"normal": _COLOURS[0], "anomaly": _COLOURS[3], "others": _COLOURS[7]}
+VARIANT_COLOURS = {
+    "proposed": _COLOURS[2],
+    "no-mixup": _COLOURS[1],
+    "without h": _COLOURS[4],
+    "product-only": _COLOURS[0],
+    "machine-only": _COLOURS[8],
+    "no-norm-head": _COLOURS[5],
+}
+
+
+def use_style() -> None:
+    """The book's look: on a white card in light and dark mode, sharp on dense screens."""
+    sns.set_theme(context="notebook", style="whitegrid", palette=PALETTE)
+    plt.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "axes.titlesize": "medium",
+            "legend.frameon": False,
+        }
+    )
+
+
+def player(wave: np.ndarray, title: str, peak: float = 0.9) -> HTML:
+    """An audio player with a caption; ``wave`` ``(frames,)`` is scaled to ``peak`` to be heard.
+
+    The sound is embedded in the page as 16-bit WAV, so that the page needs no other files.
+    """
+    loud = np.asarray(wave, np.float64)
+    loud = loud * (peak / max(np.abs(loud).max(), 1e-9))
+    buffer = io.BytesIO()
+    soundfile.write(buffer, loud, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return HTML(
+        f'<figure class="player"><figcaption>{title}</figcaption><audio controls '
+        f'preload="metadata" aria-label="{title}" src="data:audio/wav;base64,{data}">'
+        "</audio></figure>"
+    )
+
+
+def spectrogram(wave: np.ndarray, profile: Profile, ax=None, title: str = ""):
+    """The log-mel that the encoder sees of ``wave`` ``(frames,)``, scaled to variance 1."""
+    ax = ax or plt.gca()
+    scaled = torch.from_numpy(np.asarray(wave, np.float32) / max(float(np.std(wave)), 1e-9))
+    with torch.inference_mode():
+        mel = LogMel(profile)(scaled[None])[0].numpy()
+    seconds = len(wave) / SAMPLE_RATE
+    ax.imshow(
+        mel,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        extent=(0, seconds, 0, profile.mel_bins),
+        vmin=np.percentile(mel, 2),
+        vmax=np.percentile(mel, 99.8),
+    )
+    ax.set(xlabel="time (s)", ylabel="mel bin", title=title)
+    ax.grid(False)
+    return ax
+
+
+def loss_curves(history: pd.DataFrame):
+    """Training and validation loss by epoch: Eq. 3, 2 and 1, and the epoch that was kept."""
+    parts = {
+        "loss": "L (Eq. 3)",
+        "machine_loss": "L_machine (Eq. 2)",
+        "product_loss": "L_product (Eq. 1)",
+    }
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2))
+    kept = history.epoch[history.validation_loss.idxmin()]
+    for ax, (name, title) in zip(axes, parts.items(), strict=True):
+        ax.plot(history.epoch, history[name], label="training", color=_COLOURS[7])
+        ax.plot(history.epoch, history[f"validation_{name}"], label="validation", color=_COLOURS[0])
+        ax.axvline(kept, color=_COLOURS[1], linestyle=":", label=f"kept: epoch {kept}")
+        ax.set(xlabel="epoch", title=title)
+    axes[0].legend()
+    return figure
+
+
+def score_distributions(scores: pd.DataFrame, score: str = "score"):
+    """Clip scores of normal and anomalous clips, a panel a product ID."""
+    known = scores[scores.label != "unknown"]
+    products = sorted(known["product"].unique())
+    figure, axes = plt.subplots(
+        1, len(products), figsize=(1.2 + 2.1 * len(products), 3), squeeze=False
+    )
+    for ax, product in zip(axes[0], products, strict=True):
+        part = known[known["product"] == product]
+        sns.stripplot(
+            part, x="label", y=score, hue="label", order=["normal", "anomaly"], ax=ax,
+            palette=LABEL_COLOURS, size=3, alpha=0.7, legend=False,
+        )  # fmt: skip
+        ax.set(title=f"ID {product}", xlabel="", ylabel="anomaly score" if ax is axes[0][0] else "")
+    return figure
+
+
+def roc_curves(scores: pd.DataFrame, score: str = "score"):
+    """ROC by product ID, with the region of the pAUC (false positive rate up to 0.1) shaded."""
+    figure, ax = plt.subplots(figsize=(4.6, 4.2))
+    ax.axvspan(0, MAX_FPR, color=_COLOURS[7], alpha=0.25, label=f"pAUC region (p = {MAX_FPR})")
+    ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="chance")
+    known = scores[scores.label != "unknown"]
+    for product, part in known.groupby("product"):
+        if part.label.nunique() == 2:
+            false, true, _ = roc_curve(part.label == "anomaly", part[score])
+            ax.plot(false, true, label=f"ID {product}")
+    ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
+    ax.legend(fontsize="small", loc="lower right")
+    return figure

@@ -1,0 +1,319 @@
+"""A run: one machine type, variant and seed, from the corpus to its folder of results."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from asdlib import corpora, metrics, paths
+from asdlib.encoder import Encoder
+from asdlib.errors import InputError, one_of
+from asdlib.profiles import VARIANTS, Profile, make_profile
+from asdlib.scoring import Embedded, score_clips
+from asdlib.training import Part, Split, embed_segments, split_clips, train
+from asdlib.waves import WaveBank, open_bank
+
+OTHERS_SHOWN = 200  # clips of other machine types that are embedded too, for the maps of Fig. 3
+EMBEDDED_COLUMNS = ("machine_type", "product", "label", "file")
+PACKAGES = ("asdlib", "torch", "torchaudio", "timm", "scikit-learn", "numpy", "pandas", "soundfile")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, read from its folder (all that later pages need is in there)."""
+
+    folder: Path
+
+    def __post_init__(self):
+        if not (self.folder / "params.json").exists():
+            raise InputError(
+                f"{self.folder}: no params.json; expected the folder of a finished run"
+            )
+
+    @cached_property
+    def params(self) -> dict:
+        """Every parameter, the versions, the commit, the corpus fingerprint, the wall time."""
+        return json.loads((self.folder / "params.json").read_text())
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The profile the run was made with."""
+        known = dict(self.params["profile"])
+        return Profile(**known | {"inlier_sizes": tuple(known["inlier_sizes"])})
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """A row an epoch."""
+        return pd.read_csv(self.folder / "history.csv")
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """A row a test clip: score by the chosen h, and a column for each h."""
+        return pd.read_csv(
+            self.folder / "scores.csv", dtype={"product": str}, keep_default_na=False,
+            na_values={"score": ""},
+        )  # fmt: skip
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """A row a product ID and h: role, AUC, pAUC, inlier, size (p), chosen."""
+        return pd.read_csv(
+            self.folder / "metrics.csv",
+            dtype={"product": str, "inlier": str},
+            keep_default_na=False,  # "none" is an inlier model
+            na_values={"AUC": "", "pAUC": ""},
+        )
+
+    def result(self, inlier: str | None = None, role: str | None = None) -> float:
+        """Harmonic mean of AUC and pAUC over product IDs, 0 to 1, as a column of Table II.
+
+        ``inlier``: the chosen one unless named; ``role``: "validation", "test", or all IDs.
+        """
+        table = self.metrics
+        table = table[table.chosen] if inlier is None else table[table.inlier == inlier]
+        table = table if role is None else table[table.role == role]
+        return metrics.harmonic_mean(table[["AUC", "pAUC"]]) if len(table) else float("nan")
+
+    @cached_property
+    def embedded(self) -> dict[str, Embedded]:
+        """ "fit", "test" and "others": embeddings, logits and the clips they are of."""
+        with np.load(self.folder / "embeddings.npz") as arrays:
+            arrays = {name: arrays[name] for name in arrays.files}
+        found = {}
+        for part in ("fit", "test", "others"):
+            clips = pd.DataFrame({name: arrays[f"{part}_{name}"] for name in EMBEDDED_COLUMNS})
+            found[part] = Embedded(clips, arrays[f"{part}_embeddings"], arrays[f"{part}_logits"])
+        return found
+
+    def encoder(self) -> Encoder:
+        """The trained encoder, in evaluation mode on the CPU."""
+        weights = load_file(self.folder / "encoder.safetensors")
+        from_scratch = make_profile_without_weights(self.profile)
+        encoder = Encoder(from_scratch, len(self.params["products"]))
+        encoder.load_state_dict(weights)
+        return encoder.eval()
+
+
+def make_profile_without_weights(profile: Profile) -> Profile:
+    """The same profile with ``pretrained`` off: the weights come from the run's own folder."""
+    return Profile(**{**vars(profile), "pretrained": False})
+
+
+def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, progress: bool = True):
+    """The corpus index, source domain (section IV-A), and the banks of all its machine types.
+
+    Returns ``(clips, banks)``; ``banks`` by machine type. Raises :class:`InputError` where
+    ``machine_type`` is not in the corpus.
+    """
+    folder = corpora.locate(corpus, data_dir)
+    clips = corpora.index(folder, domain="source")
+    present = list(clips.machine_type.unique())
+    if machine_type is not None:
+        one_of(f"machine type in {folder}", machine_type, present)
+    banks = {
+        name: open_bank(part, paths.waves_dir(corpus), progress)
+        for name, part in clips.groupby("machine_type", sort=True)
+    }
+    return clips, banks
+
+
+def fingerprint(banks: dict[str, WaveBank]) -> str:
+    """One SHA-256 over names and samples of all machine types, its first 16 digits."""
+    parts = [f"{name} {banks[name].fingerprint}\n" for name in sorted(banks)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+def execute(
+    corpus: str,
+    machine_type: str,
+    variant: str = "proposed",
+    profile: str = "quick",
+    seed: int = 0,
+    data_dir=None,
+    out_dir=None,
+    reuse: bool = False,
+    progress: bool = True,
+    **overrides,
+) -> Run:
+    """Train, score and write one run folder; ``overrides`` are fields of the profile by name.
+
+    With ``reuse`` a finished run of the same parameters and the same sound is returned as it is.
+    The folder appears when it is whole; a failed run leaves none.
+    """
+    begun = time.perf_counter()
+    one_of("variant", variant, VARIANTS)
+    settings = make_profile(profile, machine_type, variant, **overrides)
+    _, banks = open_corpus(corpus, data_dir, machine_type, progress)
+    asked = {
+        "corpus": corpus,
+        "machine_type": machine_type,
+        "variant": variant,
+        "profile_name": profile,
+        "seed": seed,
+        "overrides": json.loads(json.dumps(overrides)),
+        "profile": settings.to_dict(),
+        "fingerprint": fingerprint(banks),
+    }
+    folder = paths.run_dir(out_dir, corpus, machine_type, variant, seed)
+    if reuse and (folder / "params.json").exists():
+        run = Run(folder)
+        if all(run.params.get(key) == value for key, value in asked.items()):
+            return run
+    others = [bank for name, bank in banks.items() if name != machine_type]
+    split = split_clips(banks[machine_type], others, settings, seed)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        encoder, history = train(split, settings, seed, progress=progress)
+        embedded = embed_parts(encoder, split, others, settings, seed, progress)
+        scores, table, choice = score_clips(
+            embedded["fit"], embedded["test"], split.products, settings, seed
+        )
+    record = asked | {
+        "products": list(split.products),
+        "choice": choice,
+        "parameters": sum(p.numel() for p in encoder.parameters()),
+        "fitted_on": f"{settings.inlier_part} part, {len(embedded['fit'].clips)} clips",
+        "warnings": sorted({str(w.message) for w in caught if w.category is UserWarning}),
+        "wall_seconds": round(time.perf_counter() - begun, 1),
+        **provenance(),
+    }
+    with whole_folder(folder) as part:
+        history.to_csv(part / "history.csv", index=False)
+        scores.to_csv(part / "scores.csv", index=False)
+        table.to_csv(part / "metrics.csv", index=False)
+        save_file(
+            {name: value.cpu().contiguous() for name, value in encoder.state_dict().items()},
+            part / "encoder.safetensors",
+        )
+        _save_embeddings(embedded, part / "embeddings.npz")
+        metrics.write_submission(scores, machine_type, part / "submission")
+        (part / "params.json").write_text(json.dumps(record, indent=1))
+    return Run(folder)
+
+
+def embed_parts(
+    encoder: Encoder,
+    split: Split,
+    others: list[WaveBank],
+    profile: Profile,
+    seed: int,
+    progress=True,
+) -> dict[str, Embedded]:
+    """Embeddings of what h is fitted on, of the test clips, and of some other machines' clips."""
+    target = split.train.bank
+    fit_rows = split.validation.rows
+    if profile.inlier_part == "train":
+        fit_rows = np.sort(np.concatenate([split.train.rows, split.validation.rows]))
+    test_rows = np.flatnonzero(target.clips.split == "test")
+    if not len(test_rows):
+        raise InputError(f"{target.clips.path[0].parent.parent}: no test clips to score")
+
+    def embed(bank: WaveBank, rows: np.ndarray) -> Embedded:
+        scale = bank if profile.normalisation == "own" else target
+        part = Part(bank, rows, np.full(len(rows), -1), scale.mean, scale.std)
+        return Embedded(bank.clips.iloc[rows], *embed_segments(encoder, part, profile, progress))
+
+    rng = np.random.default_rng(seed)
+    shown = []
+    for bank in others:
+        rows = np.flatnonzero(bank.clips.split == "train")
+        count = min(len(rows), -(-OTHERS_SHOWN // len(others)))
+        shown.append(embed(bank, np.sort(rng.choice(rows, count, replace=False))))
+    fit, test = embed(target, fit_rows), embed(target, test_rows)
+    empty = Embedded(test.clips[:0], test.embeddings[:0], test.logits[:0])
+    shown = shown or [empty]
+    return {
+        "fit": fit,
+        "test": test,
+        "others": Embedded(
+            pd.concat([part.clips for part in shown]),
+            np.concatenate([part.embeddings for part in shown]),
+            np.concatenate([part.logits for part in shown]),
+        ),
+    }
+
+
+def _save_embeddings(embedded: dict[str, Embedded], path: Path) -> None:
+    arrays = {}
+    for name, part in embedded.items():
+        arrays[f"{name}_embeddings"] = part.embeddings.astype(np.float32)
+        arrays[f"{name}_logits"] = part.logits.astype(np.float32)
+        clips = part.clips.assign(file=[path.name for path in part.clips.path])
+        for column in EMBEDDED_COLUMNS:
+            arrays[f"{name}_{column}"] = clips[column].to_numpy().astype(str)
+    np.savez_compressed(path, **arrays)
+
+
+class whole_folder:
+    """``with whole_folder(path) as part:`` write into ``part``; it becomes ``path`` when whole.
+
+    What was at ``path`` is replaced; after an error nothing is left but what was there before.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self.part, ignore_errors=True)
+        self.part.mkdir(parents=True)
+        return self.part
+
+    def __exit__(self, error, *_):
+        if error is None:
+            old = self.path.with_name(f".{self.path.name}.{os.getpid()}.old")
+            if self.path.exists():
+                os.replace(self.path, old)
+            os.replace(self.part, self.path)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            shutil.rmtree(self.part, ignore_errors=True)
+
+
+def provenance() -> dict:
+    """Versions, git commit, device, threads and time: what a figure's record must say."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    cuda = torch.cuda.is_available()
+    return {
+        "versions": versions,
+        "commit": git_commit(),
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "threads": torch.get_num_threads(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def git_commit() -> str:
+    """The commit of the study, with "+" where files differ from it; "unknown" outside git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(paths.project_root()), *words],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    try:
+        return git("rev-parse", "--short=10", "HEAD") + (
+            "+" if git("status", "--porcelain", "-uno") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

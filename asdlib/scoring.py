@@ -1,0 +1,175 @@
+"""Scoring: fit h per product ID, aggregate, and choose h and p on the validation IDs (Eq. 4)."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from asdlib import metrics
+from asdlib.errors import InputError
+from asdlib.inliers import GMM, INLIERS, SIZED, aggregate, make_inlier, product_probability
+from asdlib.profiles import Profile
+
+PAPER_INLIERS = ("GMM", "LOF")  # what "auto" chooses from; the others stand beside as references
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Segment embeddings ``(clips, S, 128)`` and product logits ``(clips, S, K)`` of some clips.
+
+    ``clips`` are their rows of the corpus index.
+    """
+
+    clips: pd.DataFrame
+    embeddings: np.ndarray
+    logits: np.ndarray
+
+    def of_product(self, product: str) -> np.ndarray:
+        """Which clips are of that product ID: ``(clips,)`` of bool."""
+        return (self.clips["product"] == product).to_numpy()
+
+
+def validation_products(products) -> tuple[str, ...]:
+    """The product IDs that may choose: the first half (0, 1, 2 of the paper's six); none of one."""
+    products = sorted(products)
+    return tuple(products[: len(products) // 2])
+
+
+def segment_scores(
+    inlier: str, size: int, fit: Embedded, test: Embedded, products, profile: Profile, seed: int = 0
+) -> np.ndarray:
+    """Anomaly scores of every test segment by its own product ID's h: ``(clips, S)``."""
+    scores = np.full(test.embeddings.shape[:2], np.nan)
+    for k, product in enumerate(products):
+        tested = test.of_product(product)
+        if not tested.any():
+            continue
+        if inlier == "none":
+            scores[tested] = product_probability(test.logits[tested][..., k])
+            continue
+        vectors = np.concatenate(fit.embeddings[fit.of_product(product)])
+        model = make_inlier(inlier, size, profile, seed)
+        try:
+            model.fit(vectors)
+        except InputError as error:
+            raise InputError(f"{_where(fit)}: product ID {product}: {error}") from error
+        segments = test.embeddings[tested]
+        scores[tested] = model.score(segments.reshape(-1, segments.shape[-1])).reshape(
+            segments.shape[:2]
+        )
+    return scores
+
+
+def _where(part: Embedded) -> str:
+    return str(part.clips.path.iloc[0].parent.parent)
+
+
+def candidate_sizes(inlier: str, fit: Embedded, profile: Profile) -> tuple[int, ...]:
+    """The p to try: the profile's one, or those that every product ID has enough vectors for."""
+    if inlier not in SIZED:
+        return (0,)
+    if profile.inlier_size:
+        return (profile.inlier_size,)
+    vectors = fit.clips["product"].value_counts().min() * fit.embeddings.shape[1]
+    # two vectors a component, and one neighbour more than counted, are the least that can be fitted
+    possible = [size for size in profile.inlier_sizes if 2 * size <= vectors]
+    if not possible:
+        product = fit.clips["product"].value_counts().idxmin()
+        raise InputError(
+            f"{_where(fit)}: product ID {product} has {vectors} embeddings; "
+            f"too few for any p of {profile.inlier_sizes}"
+        )
+    return tuple(possible)
+
+
+def score_clips(
+    fit: Embedded, test: Embedded, products, profile: Profile, seed: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """Score every test clip with every h; choose p for each h, and h, on the validation IDs.
+
+    Returns ``scores`` (a row a clip: file, product, domain, role, label, attributes, ``score`` by
+    the chosen h, and a column for each h), ``metrics`` (a row a product ID and h: role, p, AUC,
+    pAUC, chosen) and the choice: inlier, sizes by h, what chose them, and the harmonic mean on
+    the validation IDs that each candidate reached.
+    """
+    unknown = sorted(set(test.clips["product"]) - set(products))
+    if unknown:
+        raise InputError(
+            f"{_where(test)}: product IDs {unknown} are tested but have no train clips"
+        )
+    clips = test.clips
+    choosing = validation_products(products)
+    may_choose = clips["product"].isin(choosing).to_numpy() & (clips.label != "unknown").to_numpy()
+    role = np.where(clips["product"].isin(choosing), "validation", "test")
+    frame = pd.DataFrame(
+        {
+            "file": [path.name for path in clips.path],
+            "product": clips["product"],
+            "domain": clips.domain,
+            "role": role,
+            "label": clips.label,
+            "attributes": clips.attributes,
+        }
+    ).reset_index(drop=True)
+    sizes, candidates, columns = {}, [], {}
+    for inlier in INLIERS:
+        if inlier == "none" and profile.product_weight == 0:
+            continue  # an untrained g_product has no probability to offer
+        tried = {}
+        for size in candidate_sizes(inlier, fit, profile):
+            _warn_if_overparametrised(inlier, size, fit, profile)
+            segments = segment_scores(inlier, size, fit, test, products, profile, seed)
+            tried[size] = aggregate(segments, profile.aggregation, inlier)
+            reached = _validation_mean(frame, tried[size], may_choose)
+            candidates.append({"inlier": inlier, "size": size, "validation": reached})
+        ranked = [c for c in candidates if c["inlier"] == inlier and c["validation"] is not None]
+        best = max(ranked, key=lambda c: c["validation"]) if ranked else candidates[-len(tried)]
+        sizes[inlier] = best["size"]
+        columns[inlier] = tried[best["size"]]
+    chosen, reason = _choose(profile, sizes, candidates)
+    scores = frame.assign(score=columns[chosen], **columns)
+    rows = [
+        metrics.table(scores, inlier, by=("product", "role")).assign(
+            inlier=inlier, size=sizes[inlier], chosen=inlier == chosen
+        )
+        for inlier in columns
+        if (scores.label != "unknown").any()
+    ]
+    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    choice = {"inlier": chosen, "sizes": sizes, "chosen_by": reason, "candidates": candidates}
+    return scores, table, choice
+
+
+def _validation_mean(frame: pd.DataFrame, scores: np.ndarray, may_choose: np.ndarray):
+    """Harmonic mean of AUC and pAUC over the validation IDs; None where there is nothing to see."""
+    if not may_choose.any():
+        return None
+    table = metrics.table(frame[may_choose].assign(score=scores[may_choose]))
+    values = table[["AUC", "pAUC"]].dropna()
+    return metrics.harmonic_mean(values) if len(values) else None
+
+
+def _choose(profile: Profile, sizes: dict, candidates: list[dict]) -> tuple[str, str]:
+    if profile.inlier != "auto":
+        return profile.inlier, "the profile"
+    ranked = [c for c in candidates if c["inlier"] in PAPER_INLIERS and c["validation"] is not None]
+    if not ranked:
+        return "GMM", "default: no labelled validation IDs"
+    return max(ranked, key=lambda c: c["validation"])["inlier"], "validation IDs"
+
+
+def _warn_if_overparametrised(inlier: str, size: int, fit: Embedded, profile: Profile) -> None:
+    """scikit-learn fits p full covariances to a handful of vectors without a word; we say it."""
+    if inlier != "GMM":
+        return
+    width = fit.embeddings.shape[-1]
+    vectors = int(fit.clips["product"].value_counts().min() * fit.embeddings.shape[1])
+    numbers = vectors * width
+    parameters = GMM(size, profile.covariance).parameters(width)
+    if parameters > numbers:
+        warnings.warn(
+            f"a GMM with p = {size} has {parameters} parameters, and {vectors} vectors of {width} "
+            f"give {numbers} numbers: the covariance floor of {profile.covariance_floor:g} decides",
+            stacklevel=3,
+        )

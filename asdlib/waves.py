@@ -1,0 +1,172 @@
+"""Waves: every clip decoded once into one memory-mapped int16 bank a machine type."""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+from tqdm import tqdm
+
+from asdlib.errors import InputError
+
+FULL_SCALE = 32768.0  # an int16 sample of this size would be amplitude 1
+
+
+@dataclass(frozen=True)
+class WaveBank:
+    """The sound of one machine type: the samples of all its clips, one after the other.
+
+    ``samples`` ``(total frames,)`` int16, memory-mapped; ``clips`` the rows of the index, clip i at
+    ``offsets[i]`` with ``frames[i]`` samples; ``mean`` and ``std`` those of the train clips, in
+    units of full scale; ``fingerprint`` a SHA-256 over names and samples.
+    """
+
+    clips: pd.DataFrame
+    samples: np.ndarray
+    offsets: np.ndarray
+    frames: np.ndarray
+    mean: float
+    std: float
+    fingerprint: str
+
+    def gather(self, clips: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+        """``length`` samples from ``starts`` within each of ``clips``: int16 ``(B, length)``.
+
+        A clip shorter than ``length`` is repeated until it is long enough.
+        """
+        waves = np.empty((len(clips), length), np.int16)
+        firsts, ends = self.offsets[clips] + starts, self.offsets[clips] + self.frames[clips]
+        for row, first, end in zip(waves, firsts, ends, strict=True):
+            sound = self.samples[first : min(first + length, end)]
+            row[:] = sound if len(sound) == length else np.resize(sound, length)
+        return waves
+
+    def random_crops(self, clips: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+        """One crop of each of ``clips`` at a random place: int16 ``(B, length)``."""
+        room = np.maximum(self.frames[clips] - length, 0)
+        return self.gather(clips, rng.integers(0, room + 1), length)
+
+    def segments(self, clips: np.ndarray, count: int, length: int) -> np.ndarray:
+        """``count`` evenly spread segments of each of ``clips``: int16 ``(B, count, length)``."""
+        starts = np.stack([segment_starts(self.frames[clip], count, length) for clip in clips])
+        waves = self.gather(np.repeat(clips, count), starts.ravel(), length)
+        return waves.reshape(len(clips), count, length)
+
+
+def segment_starts(frames: int, count: int, length: int) -> np.ndarray:
+    """Where S segments of ``length`` start in a clip of ``frames`` samples: ``(S,)``.
+
+    Starts at i * floor((frames - length) / (S - 1)), the last flush with the end (section IV-A:
+    "S = 10 segments, with overlap allowed"). All zero for a clip no longer than a segment.
+    """
+    room = max(int(frames) - length, 0)
+    starts = np.arange(count) * (room // max(count - 1, 1))
+    if count > 1:
+        starts[-1] = room
+    return starts
+
+
+def normalise(waves: np.ndarray, mean: float, std: float) -> np.ndarray:
+    """int16 samples to float32 of mean 0 and variance 1, by a machine type's statistics."""
+    scaled = waves.astype(np.float32)
+    scaled -= np.float32(mean * FULL_SCALE)
+    scaled *= np.float32(1 / (std * FULL_SCALE))
+    return scaled
+
+
+def open_bank(clips: pd.DataFrame, folder, progress: bool = True) -> WaveBank:
+    """The bank of one machine type's ``clips`` (rows of the index), kept below ``folder``.
+
+    Decodes each clip once, in parallel; a bank that is already there for the same files (name,
+    size, time of change) is only mapped. Written to a temporary name and renamed when whole.
+    """
+    clips = clips.reset_index(drop=True)
+    machine_type = clips.machine_type.iloc[0]
+    frames = clips.frames.to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(frames)[:-1]])
+    stem = Path(folder) / f"{machine_type}-{_listing(clips)}"
+    record = stem.with_suffix(".json")
+    if not record.exists():
+        _decode(clips, offsets, int(frames.sum()), stem, progress)
+    facts = json.loads(record.read_text())
+    samples = np.load(stem.with_suffix(".npy"), mmap_mode="r")
+    return WaveBank(clips, samples, offsets, frames, **facts)
+
+
+def _listing(clips: pd.DataFrame) -> str:
+    """A short hash of which files these are, without reading them."""
+    digest = hashlib.sha256()
+    for path in clips.path:
+        stat = path.stat()
+        digest.update(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool) -> None:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    # The process number keeps two runs that decode the same corpus out of each other's way.
+    part = stem.with_name(f"{stem.name}.{os.getpid()}.part")
+    bank = np.lib.format.open_memmap(part, "w+", np.int16, (total,))
+    machine_type = clips.machine_type.iloc[0]
+
+    def decode(row: int):
+        path, first, frames = clips.path[row], offsets[row], clips.frames[row]
+        sound = read_clip(path)
+        if len(sound) != frames:
+            raise InputError(f"{path}: truncated; {len(sound)} of {frames} samples can be read")
+        bank[first : first + frames] = sound
+        digest = hashlib.sha256(f"{path.parent.name}/{path.name}".encode())
+        digest.update(sound.tobytes())
+        exact = sound.astype(np.float64)
+        return digest.digest(), exact.sum(), np.square(exact).sum()
+
+    try:
+        with ThreadPoolExecutor() as pool:
+            bar = tqdm(
+                pool.map(decode, range(len(clips))),
+                total=len(clips),
+                desc=f"decoding {machine_type}",
+                unit="clip",
+                mininterval=1,
+                disable=not progress,
+            )
+            digests, sums, squares = zip(*bar, strict=True)
+        bank.flush()
+        train = (clips.split == "train").to_numpy()
+        count = clips.frames[train].sum()
+        if not count:
+            raise InputError(f"{clips.path[0].parent.parent}: no train clips")
+        mean = np.sum(sums, where=train) / count
+        variance = np.sum(squares, where=train) / count - mean**2
+        if not variance > 0:
+            raise InputError(f"{clips.path[0].parent.parent}: the train clips are all silent")
+        facts = {
+            "mean": mean / FULL_SCALE,
+            "std": float(np.sqrt(variance)) / FULL_SCALE,
+            "fingerprint": hashlib.sha256(b"".join(digests)).hexdigest(),
+        }
+        os.replace(part, stem.with_suffix(".npy"))
+        record = part.with_suffix(".json.part")
+        record.write_text(json.dumps(facts))
+        os.replace(record, stem.with_suffix(".json"))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """A clip as int16 samples ``(frames,)``; 16-bit files exactly, others rounded and clipped."""
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            if file.subtype == "PCM_16":
+                return file.read(dtype="int16")
+            sound = file.read(dtype="float64")
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: cannot be decoded ({error})") from error
+    if not np.isfinite(sound).all():
+        raise InputError(f"{path}: NaN or infinite samples; expected finite sound")
+    return np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)

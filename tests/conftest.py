@@ -1,0 +1,61 @@
+"""What the tests share: small corpora of noise, and what is skipped where it is missing."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+def shared(name: str) -> Path:
+    """A folder beside the checkout; the test skips, saying so, where it is missing."""
+    if not (SHARED / name).exists():
+        pytest.skip(f"../shared/{name} is not beside the checkout")
+    return SHARED / name
+
+
+def write_clip(path: Path, seconds: float = 1.5, seed: int = 0, rate: int = 16_000, **format):
+    """A clip of noise; ``format`` goes to soundfile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).normal(0, 0.1, round(seconds * rate))
+    soundfile.write(path, noise, rate, **{"subtype": "PCM_16"} | format)
+    return path
+
+
+def write_corpus(
+    root: Path, machine_types=("pump", "fan"), products=2, train=6, test=2, seconds=1.5
+):
+    """A corpus of noise in the DCASE 2021 layout: ``train`` clips and ``test`` of each label."""
+    seed = 0
+    for machine_type in machine_types:
+        for product in range(products):
+            stem = f"section_{product:02d}_source"
+            kinds = [("train", "train", "normal", train)]
+            kinds += [("source_test", "test", label, test) for label in ("normal", "anomaly")]
+            for folder, split, label, count in kinds:
+                for number in range(count):
+                    seed += 1
+                    name = f"{stem}_{split}_{label}_{number:04d}_hum.wav"
+                    write_clip(root / machine_type / folder / name, seconds, seed)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(tmp_path_factory, monkeypatch):
+    """Wave banks and runs of tests land in a temporary folder, never in the checkout."""
+    from asdlib import paths
+
+    folder = tmp_path_factory.mktemp("study")
+    monkeypatch.setattr(paths, "waves_dir", lambda corpus: folder / "waves" / corpus)
+    monkeypatch.setattr(paths, "runs_dir", lambda: folder / "runs")
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return write_corpus(tmp_path / "corpus")

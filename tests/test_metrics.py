@@ -1,0 +1,77 @@
+"""Metrics against numbers worked out by hand and the official scores of the DCASE 2021 baseline."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import shared
+
+from asdlib import metrics
+
+
+def test_auc_and_pauc_by_hand():
+    # 10 normal clips, 2 anomalies: one above all normals, one above 5 of 10.
+    anomalous = np.array([0] * 10 + [1, 1])
+    scores = np.array([*range(10), 20, 4.5])
+    auc, pauc = metrics.auc_pauc(anomalous, scores)
+    assert auc == pytest.approx((10 + 5) / 20)
+    # Up to a false positive rate of 0.1 the true positive rate is 1/2: area 0.05. McClish:
+    # (1 + (area - min) / (max - min)) / 2 with min = 0.1^2 / 2 and max = 0.1.
+    assert pauc == pytest.approx((1 + (0.05 - 0.005) / (0.1 - 0.005)) / 2)
+
+
+def test_one_label_has_no_auc():
+    assert np.isnan(metrics.auc_pauc(np.zeros(3), np.arange(3))).all()
+
+
+def test_harmonic_mean_by_hand():
+    assert metrics.harmonic_mean([[0.5, 1.0]]) == pytest.approx(2 / 3)
+
+
+def test_submission_round_trip(tmp_path):
+    scores = pd.DataFrame(
+        {
+            "file": ["section_00_source_test_normal_0000.wav", "section_01_source_test_0007.wav"],
+            "product": ["00", "01"],
+            "domain": "source",
+            "score": [1.5, -2.25],
+        }
+    )
+    names = [path.name for path in metrics.write_submission(scores, "fan", tmp_path)]
+    assert names == [f"anomaly_score_fan_section_0{k}_source_test.csv" for k in (0, 1)]
+    read = pd.concat(metrics.read_submission(tmp_path / name) for name in names)
+    assert read.score.tolist() == [1.5, -2.25]
+    assert read.label.tolist() == ["normal", "unknown"]
+
+
+def test_reproduces_the_official_baseline_scores():
+    """Every AUC, pAUC and mean that the reference code printed, from its own score files."""
+    folder = shared("reference") / "dcase2021-ae-baseline"
+    compared, everything = 0, []
+    for block in (folder / "result.csv").read_text().strip().split("\n\n"):
+        machine_type, _, lines = block.partition("\n")
+        if machine_type not in {p.name.split("_")[2] for p in folder.glob("anomaly_score_*")}:
+            continue
+        expected = pd.read_csv(io.StringIO(lines), dtype={"section": str}, skipinitialspace=True)
+        expected = expected.rename(columns=str.strip)
+        scores = []
+        for path in folder.glob(f"anomaly_score_{machine_type}_section_*"):
+            product, domain = path.stem.split("_")[4:6]
+            scores.append(metrics.read_submission(path).assign(product=product, domain=domain))
+        found = metrics.table(pd.concat(scores), by=("product", "domain"))
+        everything.append(found)
+        found = metrics.with_means(found).set_index(["product", "domain"])
+        for row in expected.itertuples():
+            domain = row.domain if isinstance(row.domain, str) else np.nan
+            ours = found.loc[[(row.section, domain)]].iloc[0]
+            assert ours.AUC == pytest.approx(row.AUC, rel=1e-12), (machine_type, row.section)
+            assert ours.pAUC == pytest.approx(row.pAUC, rel=1e-12), (machine_type, row.section)
+            compared += 2
+    assert compared == 7 * 8 * 2  # seven machine types, six rows and two means, AUC and pAUC
+    over_all = metrics.with_means(pd.concat(everything)).set_index("product")
+    last = pd.read_csv(io.StringIO(block), index_col=0)
+    for kind in ("arithmetic mean", "harmonic mean"):
+        expected = last.loc[f"{kind} over all machine types, sections, and domains"]
+        assert over_all.loc[kind, "AUC"] == pytest.approx(expected.AUC, rel=1e-12)
+        assert over_all.loc[kind, "pAUC"] == pytest.approx(expected.pAUC, rel=1e-12)
