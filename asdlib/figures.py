@@ -5,6 +5,7 @@ Every plot takes data and an axis or returns a figure; colours and paths live he
 
 import base64
 import io
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 import seaborn as sns
 import soundfile
 import torch
-from IPython.display import HTML
+from IPython.display import HTML, Markdown
 from sklearn.metrics import roc_curve
 
 from asdlib.encoder import LogMel
@@ -140,3 +141,81 @@ def roc_curves(scores: pd.DataFrame, score: str = "score"):
     ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
     ax.legend(fontsize="small", loc="lower right")
     return figure
+
+
+def segment_scores_over_time(scores: pd.DataFrame):
+    """Segment scores along some clips: columns seconds (where it starts), score, clip, label."""
+    figure, ax = plt.subplots(figsize=(7, 3))
+    for (clip, label), part in scores.groupby(["clip", "label"], sort=False):
+        colour = LABEL_COLOURS.get(label, "0.5")
+        ax.plot(part.seconds, part.score, marker="o", color=colour, label=f"{label}: {clip}")
+    ax.set(xlabel="start of the segment (s)", ylabel="anomaly score")
+    ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.25))
+    return figure
+
+
+KINDS = {
+    "simulated": "simulated sound",
+    "uav": "real recordings (uav, not DCASE)",
+    "dcase2021": "DCASE 2021 Task 2",
+}
+
+
+def kind_of(params: dict) -> str:
+    """What a caption must say of a run: whose sound it is, the profile and the seed."""
+    corpus = KINDS.get(params["corpus"], f"the corpus {params['corpus']}")
+    return f"{corpus}, {params['profile_name']} profile, seed {params['seed']}"
+
+
+def command(params: dict, notebook: str = "train") -> str:
+    """The papermill command that makes a run again."""
+    names = ("corpus", "machine_type", "variant", "profile_name", "seed")
+    given = {name.removesuffix("_name"): params[name] for name in names} | params["overrides"]
+    words = [f"-p {name} {value}" for name, value in given.items()]
+    return f"papermill notebooks/{notebook}.ipynb out.ipynb " + " ".join(words)
+
+
+def provenance_line(params: dict, notebook: str = "train") -> Markdown:
+    """Corpus and fingerprint, profile, seed, commit, versions, wall time, and the command."""
+    versions = ", ".join(f"{name} {number}" for name, number in params["versions"].items())
+    return Markdown(
+        f"**Provenance.** {kind_of(params)}; corpus fingerprint `{params['fingerprint']}`; "
+        f"commit `{params['commit']}`; {versions}; {params['device']}, {params['threads']} "
+        f"threads, {params['wall_seconds']} s; finished {params['finished']}.\n\n"
+        f"Made again by:\n\n```\n{command(params, notebook)}\n```"
+    )
+
+
+def spectrograms(sounds: dict[str, np.ndarray], profile: Profile):
+    """The log-mels of some clips side by side, each under its name."""
+    figure, axes = plt.subplots(1, len(sounds), figsize=(1 + 4 * len(sounds), 3.2), squeeze=False)
+    for ax, (name, wave) in zip(axes[0], sounds.items(), strict=True):
+        spectrogram(wave, profile, ax)
+        ax.set_title("\n".join(textwrap.wrap(name, 44)), fontsize="small")
+    return figure
+
+
+def result_table(run) -> pd.DataFrame:
+    """AUC and pAUC in % by h (rows) and product ID (columns), and their harmonic mean."""
+    percent = run.metrics.assign(AUC=run.metrics.AUC * 100, pAUC=run.metrics.pAUC * 100)
+    names = percent["product"].radd("ID ") + " (" + percent.role + ")"
+    table = percent.assign(ID=names).pivot(index=["inlier", "size"], columns="ID")[["AUC", "pAUC"]]
+    table = table.swaplevel(axis=1).sort_index(axis=1)
+    means = {role: [100 * run.result(h, role) for h, _ in table.index] for role in ("test", None)}
+    table[("harmonic mean", "test IDs")] = means["test"]
+    table[("harmonic mean", "all IDs")] = means[None]
+    return table.rename_axis(index=["h", "p"], columns=["", ""]).round(1)
+
+
+def remarkable_clips(scores: pd.DataFrame) -> pd.DataFrame:
+    """Clips worth hearing: most and least anomalous, and the worst misjudged of each label."""
+    rank = scores.groupby("product").score.rank(pct=True)
+    normal, anomaly = scores.label == "normal", scores.label == "anomaly"
+    found = {
+        "most anomalous": scores.score.idxmax(),
+        "least anomalous": scores.score.idxmin(),
+        "normal, ranked highest": rank[normal].idxmax() if normal.any() else None,
+        "anomaly, ranked lowest": rank[anomaly].idxmin() if anomaly.any() else None,
+    }
+    found = {why: row for why, row in found.items() if row is not None}
+    return scores.loc[list(found.values())].assign(why=list(found))

@@ -170,3 +170,17 @@ def _typed(name: str, value, expected):
     if type(value) is not expected:
         raise InputError(f"{name} is {value!r}; expected {getattr(expected, '__name__', expected)}")
     return value
+
+
+def overrides_in(namespace: dict, parameters: tuple[str, ...]) -> dict:
+    """Fields of the profile among the names of a notebook that has run its parameters cell only.
+
+    ``parameters`` are the notebook's own. A name that is neither raises :class:`InputError`, so
+    that a misspelt parameter cannot be ignored in silence.
+    """
+    known = [field.name for field in fields(Profile)]
+    plain = (bool, int, float, str, list, tuple, dict, type(None))  # not what IPython put there
+    for name, value in namespace.items():
+        if not name.startswith("_") and name not in ("In", "Out") and isinstance(value, plain):
+            one_of("parameter", name, [*parameters, *known])
+    return {name: namespace[name] for name in known if name in namespace}
