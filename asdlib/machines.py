@@ -1,0 +1,350 @@
+"""How machines sound: one source model, seven sets of numbers, and faults as directions.
+
+Every machine type is the same physical picture with other numbers. A shaft turns and carries a gear
+or a wheel of blades; a fluid flows; something goes to and fro in strokes; parts hit one another;
+a motor whines; all of it is heard through the body's resonances. A ``Machine`` holds these numbers.
+
+All of them are positive, so everything that changes a machine is an offset of their logarithms:
+a product ID from its type, a clip from its product ID, a fault from the healthy machine.
+
+Sources: fans, gears and their sidebands after Randall, "Vibration-based Condition Monitoring"
+(2011); machine types and kinds of faults after MIMII DUE (Tanabe et al., 2021) and ToyADMOS2
+(Harada et al., 2021). The numbers themselves are ours: plausible, not fitted to recordings.
+"""
+
+from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from asdlib.profiles import SAMPLE_RATE
+
+SHAFT_HARMONICS = 8
+MESH_HARMONICS = 4
+WHINE_HARMONICS = 3
+RUN_IN_SECONDS = 0.1  # filters are circular: what wraps round rings in this time and is cut off
+
+Signal = NDArray[np.float32]
+
+
+def _number(product: float, clip: float, default=MISSING) -> float:
+    """A field whose logarithm varies so much between ``product`` IDs and between ``clip``s."""
+    return field(default=default, metadata={"product": product, "clip": clip})
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The numbers a machine's sound is made from; levels are amplitudes relative to each other."""
+
+    shaft_hertz: float = _number(0.16, 0.015)
+    teeth: float = _number(0.22, 0.0)  # blades of a fan, teeth of a gear: rounded when heard
+    wander: float = _number(0.20, 0.30)  # of the speed, relative
+    cycle_hertz: float = _number(0.20, 0.03)  # strokes, valve actuations, rail joints a second
+    duty: float = _number(0.18, 0.04)  # the part of a cycle that the stroke takes
+    irregularity: float = _number(0.20, 0.15)  # of the time from stroke to stroke
+    gating: float = _number(0.10, 0.05)  # how far whine and flow follow the stroke, 0 to 1
+
+    shaft: float = _number(0.30, 0.35)  # level of the harmonics of the rotation
+    mesh: float = _number(0.30, 0.35)  # level of the blade-pass or gear-mesh tone
+    flow: float = _number(0.30, 0.35)  # level of the flow noise
+    friction: float = _number(0.30, 0.35)  # level of the noise of the stroke
+    impacts: float = _number(0.30, 0.35)  # level of the clicks where a stroke starts and ends
+    whine: float = _number(0.30, 0.35)  # level of the motor's whine
+
+    rolloff: float = _number(0.15, 0.10)  # harmonic k has the amplitude k ** -rolloff
+    flow_hertz: float = _number(0.30, 0.12)  # corner of the flow noise
+    flow_slope: float = _number(0.15, 0.04)  # its fall above the corner, in 6 dB an octave
+    friction_hertz: float = _number(0.25, 0.10)  # centre of the noise of the stroke
+    click_hertz: float = _number(0.25, 0.06)
+    click_seconds: float = _number(0.25, 0.10)  # decay time of a click
+    whine_hertz: float = _number(0.20, 0.010)
+
+    mode_1: float = _number(0.20, 0.030)  # resonances of the body, in hertz
+    mode_2: float = _number(0.20, 0.030)
+    mode_3: float = _number(0.20, 0.030)
+    mode_4: float = _number(0.20, 0.030)
+    quality: float = _number(0.20, 0.15, 6.0)  # resonance frequency / bandwidth
+
+    # No machine is perfect: these are small in a healthy one and grow with its faults.
+    wobble: float = _number(0.25, 0.30, 0.03)  # everything swells once a turn
+    uneven: float = _number(0.25, 0.30, 0.06)  # blades or teeth differ round the wheel
+    chipped: float = _number(0.25, 0.30, 0.03)  # one tooth differs: a short disturbance each turn
+    knock: float = _number(0.25, 0.30, 0.01)  # one blow each turn
+    scrape: float = _number(0.25, 0.30, 0.01)  # blows at one place of the stroke
+    rattle: float = _number(0.25, 0.30, 0.01)  # blows at random
+    surge: float = _number(0.25, 0.30, 0.08)  # the flow comes and goes
+    hiss: float = _number(0.25, 0.30, 0.01)  # gas or liquid leaves through a slit
+    squeal: float = _number(0.25, 0.30, 0.01)  # stick-slip tone of the stroke
+    slip: float = _number(0.25, 0.30, 0.002)  # the speed sags in jerks
+
+    def logarithms(self) -> NDArray[np.float64]:
+        """The natural logarithms of all numbers, ``(fields,)``."""
+        return np.log([getattr(self, f.name) for f in fields(self)])
+
+    @classmethod
+    def from_logarithms(cls, logarithms: NDArray[np.float64]) -> "Machine":
+        """The machine whose ``logarithms()``, ``(fields,)``, these are."""
+        return cls(*np.exp(logarithms).tolist())
+
+    @classmethod
+    def spread(cls, between: str) -> NDArray[np.float64]:
+        """Standard deviations ``(fields,)`` of the logarithms between "product" IDs or "clip"s."""
+        return np.array([f.metadata[between] for f in fields(cls)])
+
+    @classmethod
+    def direction(cls, factors: dict[str, float]) -> NDArray[np.float64]:
+        """The offset of the logarithms, ``(fields,)``, that multiplies the named numbers."""
+        return np.log([factors.get(f.name, 1.0) for f in fields(cls)])
+
+
+# fmt: off
+TYPES = {
+    "fan": Machine(
+        shaft_hertz=24, teeth=7, wander=0.002, cycle_hertz=1.0, duty=0.5, irregularity=0.2,
+        gating=0.02, shaft=0.3, mesh=0.7, flow=1.0, friction=0.03, impacts=0.03, whine=0.05,
+        rolloff=1.2, flow_hertz=250, flow_slope=1.0, friction_hertz=1500, click_hertz=1800,
+        click_seconds=0.010, whine_hertz=1900, mode_1=180, mode_2=420, mode_3=950, mode_4=2100,
+    ),
+    "gearbox": Machine(
+        shaft_hertz=19, teeth=31, wander=0.002, cycle_hertz=1.5, duty=0.5, irregularity=0.2,
+        gating=0.05, shaft=0.3, mesh=1.0, flow=0.25, friction=0.05, impacts=0.03, whine=0.05,
+        rolloff=0.9, flow_hertz=700, flow_slope=0.8, friction_hertz=1800, click_hertz=2400,
+        click_seconds=0.006, whine_hertz=2600, mode_1=560, mode_2=1250, mode_3=2000, mode_4=3400,
+    ),
+    "pump": Machine(
+        shaft_hertz=48, teeth=5, wander=0.003, cycle_hertz=7.0, duty=0.7, irregularity=0.02,
+        gating=0.7, shaft=0.5, mesh=0.3, flow=0.8, friction=0.25, impacts=0.12, whine=0.05,
+        rolloff=0.7, flow_hertz=900, flow_slope=1.3, friction_hertz=900, click_hertz=700,
+        click_seconds=0.012, whine_hertz=1200, mode_1=120, mode_2=350, mode_3=800, mode_4=1600,
+    ),
+    "valve": Machine(
+        shaft_hertz=50, teeth=2, wander=0.001, cycle_hertz=2.2, duty=0.35, irregularity=0.25,
+        gating=0.9, shaft=0.06, mesh=0.04, flow=0.10, friction=0.20, impacts=1.5, whine=0.03,
+        rolloff=1.2, flow_hertz=2500, flow_slope=0.7, friction_hertz=4200, click_hertz=3500,
+        click_seconds=0.004, whine_hertz=900, mode_1=1300, mode_2=2600, mode_3=4300, mode_4=6300,
+    ),
+    "slider": Machine(
+        shaft_hertz=12, teeth=20, wander=0.006, cycle_hertz=0.9, duty=0.75, irregularity=0.03,
+        gating=0.9, shaft=0.10, mesh=0.12, flow=0.08, friction=0.9, impacts=0.35, whine=0.45,
+        rolloff=0.9, flow_hertz=1200, flow_slope=0.8, friction_hertz=2600, click_hertz=1400,
+        click_seconds=0.015, whine_hertz=1100, mode_1=480, mode_2=1500, mode_3=2700, mode_4=4600,
+    ),
+    "ToyCar": Machine(
+        shaft_hertz=85, teeth=10, wander=0.008, cycle_hertz=9.0, duty=0.4, irregularity=0.05,
+        gating=0.1, shaft=0.35, mesh=0.7, flow=0.25, friction=0.08, impacts=0.06, whine=0.5,
+        rolloff=0.6, flow_hertz=1800, flow_slope=0.7, friction_hertz=3200, click_hertz=2800,
+        click_seconds=0.004, whine_hertz=3100, mode_1=850, mode_2=2100, mode_3=3800, mode_4=5600,
+    ),
+    "ToyTrain": Machine(
+        shaft_hertz=33, teeth=9, wander=0.006, cycle_hertz=3.0, duty=0.3, irregularity=0.03,
+        gating=0.1, shaft=0.2, mesh=0.35, flow=0.45, friction=0.25, impacts=0.9, whine=0.4,
+        rolloff=0.8, flow_hertz=200, flow_slope=1.2, friction_hertz=1100, click_hertz=1200,
+        click_seconds=0.018, whine_hertz=1700, mode_1=300, mode_2=750, mode_3=1700, mode_4=2900,
+    ),
+}
+# fmt: on
+
+# What a fault multiplies the numbers of its machine by at severity 1; at 0.5, by the square root.
+FAULTS = {
+    "fan": {
+        "unbalance": {"wobble": 64, "shaft": 3, "knock": 25},
+        "wing-damage": {"uneven": 64, "shaft": 3, "rolloff": 0.75},
+        "clogging": {"surge": 49, "mesh": 0.3, "flow_hertz": 0.5},
+        "over-voltage": {"shaft_hertz": 1.14, "whine": 4, "rolloff": 0.7},
+    },
+    "gearbox": {
+        "damaged-tooth": {"chipped": 80, "knock": 40},
+        "overload": {"shaft_hertz": 0.94, "mesh": 1.3, "rolloff": 0.9, "uneven": 64},
+    },
+    "pump": {
+        "leak": {"hiss": 900, "flow": 0.9},
+        "clogging": {"surge": 64, "flow_hertz": 0.5, "cycle_hertz": 0.75},
+        "dry-run": {"gating": 0.15, "flow": 0.6, "rattle": 200, "uneven": 36},
+    },
+    "valve": {
+        "contaminated-seat": {"hiss": 150},
+        "contaminated-plunger": {"irregularity": 4, "duty": 2, "scrape": 2500, "impacts": 0.5},
+        "contaminated-inlet": {"squeal": 900, "friction": 0.5, "friction_hertz": 0.7},
+    },
+    "slider": {
+        "rail-damage": {"scrape": 900},
+        "loose-belt": {"slip": 1200, "rattle": 64, "irregularity": 10},
+        "no-grease": {"squeal": 1200, "friction": 1.4, "friction_hertz": 1.3},
+    },
+    "ToyCar": {
+        "bent-shaft": {"wobble": 100, "shaft": 2},
+        "worn-gear": {"uneven": 36, "chipped": 50, "rolloff": 0.9},
+        "damaged-wheel": {"scrape": 600, "slip": 50},
+    },
+    "ToyTrain": {
+        "broken-shaft": {"wobble": 100, "knock": 64, "slip": 64},
+        "track-joint": {"scrape": 4900, "impacts": 1.5},
+        "obstruction": {"slip": 600, "friction": 2, "squeal": 100},
+    },
+}
+MACHINE_TYPES = tuple(TYPES)
+
+
+def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> Signal:
+    """What one microphone hears of a machine, ``(samples,)``, with an RMS of 1, without the room.
+
+    The chances of this run of the machine (starting angle, wandering speed, which stroke hits how
+    hard, where the microphone stands) come from ``rng``.
+    """
+    m = machine
+    n = padded(samples)
+    hertz = frequencies(n)
+    stroke, ends, scraped = _strokes(m, n, rng)
+    gate = 1 - min(m.gating, 1.0) * (1 - stroke)
+
+    jerks = smooth_noise(n, 8.0, rng) ** 2
+    speed = 1 + m.wander * smooth_noise(n, 4.0, rng) - np.minimum(m.slip * jerks, 0.6)
+    angle = 2 * np.pi * (np.cumsum(m.shaft_hertz / SAMPLE_RATE * speed) + rng.random())
+    turn = _phasor(angle)
+    tooth = np.exp(12 * (turn.real - 1))  # the damaged tooth passes once a turn
+
+    uneven = min(m.uneven, 0.8) * (turn.real + 0.5 * _shifted(turn * turn, rng))
+    teeth = max(round(m.teeth), 2)
+    mesh = _phasor(angle * teeth + m.chipped * tooth)
+    sound = m.shaft * _harmonics(turn, SHAFT_HARMONICS, m.rolloff, rng)
+    sound += (
+        m.mesh
+        * (1 + uneven + 2 * m.chipped * tooth)
+        * _harmonics(mesh, MESH_HARMONICS, m.rolloff, rng)
+    )
+    whine = _phasor(2 * np.pi * np.cumsum(m.whine_hertz / SAMPLE_RATE * speed * (0.7 + 0.3 * gate)))
+    sound += m.whine * gate * _harmonics(whine, WHINE_HARMONICS, 1.0, rng)
+
+    white = white_spectrum(n, rng)
+    flow = shaped_noise(white / (1 + (hertz / m.flow_hertz) ** 2) ** (m.flow_slope / 2), n)
+    blown = gate * (1 + 0.2 * mesh.real + uneven) * np.exp(m.surge * smooth_noise(n, 6.0, rng))
+    sound += m.flow * blown * flow
+
+    rubbing = shaped_noise(white_spectrum(n, rng) * _resonance(hertz, m.friction_hertz, 1.0), n)
+    chatter = _phasor(2 * np.pi * m.mode_3 / SAMPLE_RATE * np.cumsum(1 + 0.03 * jerks))
+    grip = np.maximum(smooth_noise(n, 12.0, rng), 0)  # squeals come and go
+    sound += stroke * (
+        m.friction * rubbing + m.squeal * 2 * grip * _harmonics(chatter, 3, 0.5, rng)
+    )
+    sound += m.hiss * np.diff(rubbing, prepend=0) * (0.5 + gate)
+    sound *= 1 + min(m.wobble, 0.9) * turn.real
+
+    turns = np.flatnonzero(np.diff(np.floor(angle / (2 * np.pi))))
+    loose = rng.integers(0, n, rng.poisson(15 * n / SAMPLE_RATE))
+    blows = m.impacts * _blows(ends, 0.25, n, rng) + m.knock * _blows(turns, 0.3, n, rng)
+    blows += m.scrape * _blows(scraped, 0.4, n, rng) + m.rattle * _blows(loose, 0.8, n, rng)
+    click = _resonance(hertz, m.click_hertz, np.pi * m.click_hertz * m.click_seconds)
+    click *= np.sqrt(0.2 * SAMPLE_RATE / np.mean(np.abs(click) ** 2)).astype(np.float32)
+
+    body = np.float32(0.3) + sum(
+        _resonance(hertz, mode, m.quality) for mode in (m.mode_1, m.mode_2, m.mode_3, m.mode_4)
+    )
+    place = 10 ** (0.125 * smooth_tilt(n, rng))  # 2.5 dB up and down with the microphone's place
+    spectrum = (fft.rfft(sound) + fft.rfft(blows) * click) * (body * place)
+    return normalised(fft.irfft(spectrum, n)[n - samples :])
+
+
+def _strokes(m: Machine, n: int, rng: np.random.Generator):
+    """The stroke's speed, 0 to 1, ``(n,)``; the samples where strokes end; those of a scrape."""
+    duration = n / SAMPLE_RATE
+    count = int(duration * m.cycle_hertz * 2) + 8
+    intervals = np.exp(np.clip(m.irregularity * rng.standard_normal(count), -1, 1)) / m.cycle_hertz
+    starts = np.cumsum(intervals) - intervals[0] * (1 + rng.random())
+    duty = min(m.duty, 0.95)
+    time = np.arange(n) / SAMPLE_RATE
+    place = np.interp(time, starts, np.arange(count)) % 1 / duty
+    stroke = np.sqrt(np.sin(np.pi * np.minimum(place, 1)).clip(0))
+
+    def samples(places):
+        return ((starts[:-1, None] + np.diff(starts)[:, None] * places) * SAMPLE_RATE).astype(int)
+
+    ends = samples(np.array([0, duty])).ravel()
+    scraped = samples(duty * np.array([0.55, 0.6, 0.65])).ravel()
+    return stroke.astype(np.float32), ends, scraped
+
+
+def _phasor(angle: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """exp(i angle) in single precision; the angle is folded first, so late samples keep theirs."""
+    folded = (angle - 2 * np.pi * np.floor(angle / (2 * np.pi))).astype(np.float32)
+    phasor = np.empty(len(folded), np.complex64)
+    np.cos(folded, out=phasor.real)
+    np.sin(folded, out=phasor.imag)
+    return phasor
+
+
+def _shifted(phasor, rng) -> Signal:
+    """The real part of a phasor after a random turn."""
+    return (phasor * np.complex64(np.exp(2j * np.pi * rng.random()))).real
+
+
+def _harmonics(phasor, count: int, rolloff: float, rng) -> Signal:
+    """The sum of ``count`` harmonics with amplitudes k ** -rolloff and random phases, RMS 1."""
+    amplitudes = np.arange(1, count + 1) ** -rolloff
+    amplitudes = amplitudes / np.sqrt(np.sum(amplitudes**2) / 2)
+    weights = (amplitudes * np.exp(2j * np.pi * rng.random(count))).astype(np.complex64)
+    total = np.zeros_like(phasor)
+    for weight in weights[::-1]:  # Horner's scheme
+        total += weight
+        total *= phasor
+    return total.real
+
+
+def _blows(places, spread: float, n: int, rng) -> Signal:
+    """Impulses at the samples ``places``, hit more or less hard by a log-normal ``spread``."""
+    places = places[(places >= 0) & (places < n)]
+    force = np.exp(spread * rng.standard_normal(len(places)))
+    return np.bincount(places, force, minlength=n).astype(np.float32)
+
+
+def _resonance(hertz: Signal, centre: float, quality: float) -> NDArray[np.complex64]:
+    """The response of a damped resonance, 1 at its centre, ``(len(hertz),)``."""
+    ratio = hertz / np.float32(centre)
+    return 1 / (1 + np.complex64(1j * quality) * (ratio - 1 / ratio))
+
+
+def padded(samples: int) -> int:
+    """A length good for the FFT, with the run-in before ``samples``."""
+    return fft.next_fast_len(samples + int(RUN_IN_SECONDS * SAMPLE_RATE), real=True)
+
+
+@lru_cache(maxsize=4)
+def frequencies(n: int) -> Signal:
+    """The frequencies of ``rfft`` over ``n`` samples in hertz, ``(n // 2 + 1,)``; never quite 0."""
+    return np.maximum(fft.rfftfreq(n, 1 / SAMPLE_RATE), 1.0).astype(np.float32)
+
+
+def white_spectrum(n: int, rng: np.random.Generator) -> NDArray[np.complex64]:
+    """The spectrum of white noise of ``n`` samples above 30 Hz, ``(n // 2 + 1,)``."""
+    spectrum = rng.standard_normal(2 * (n // 2 + 1), np.float32).view(np.complex64)
+    spectrum[frequencies(n) < 30] = 0
+    return spectrum
+
+
+def shaped_noise(spectrum: NDArray[np.complex64], n: int) -> Signal:
+    """Noise of ``n`` samples with a given spectrum and an RMS of 1."""
+    return normalised(fft.irfft(spectrum, n))
+
+
+def smooth_noise(n: int, hertz: float, rng: np.random.Generator) -> Signal:
+    """A random course of time, about N(0, 1), drawn ``hertz`` times a second, ``(n,)``."""
+    knots = rng.standard_normal(int(n / SAMPLE_RATE * hertz) + 2)
+    time = np.arange(n) * (hertz / SAMPLE_RATE)
+    return np.interp(time, np.arange(len(knots)), knots).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def octaves(n: int) -> Signal:
+    """Octaves above 31.25 Hz of the frequencies of ``rfft`` over ``n`` samples."""
+    return np.log2(frequencies(n) / 31.25)
+
+
+def smooth_tilt(n: int, rng: np.random.Generator) -> Signal:
+    """A random course over frequency, N(0, 1) at each octave, ``(n // 2 + 1,)``."""
+    return np.interp(octaves(n), np.arange(9), rng.standard_normal(9)).astype(np.float32)
+
+
+def normalised(signal: Signal) -> Signal:
+    """The signal with an RMS of 1; silence stays silence."""
+    return signal / max(np.sqrt(np.mean(signal**2)), np.finfo(np.float32).tiny)

@@ -1,0 +1,301 @@
+"""The simulated corpus: its physics, its dials, and the files it leaves."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+from asdlib import simulate
+from asdlib.errors import InputError
+from asdlib.machines import FAULTS, MACHINE_TYPES, TYPES, Machine, machine_sound
+from asdlib.profiles import SAMPLE_RATE
+from asdlib.simulate import Simulation, fingerprint, make_corpus, simulate_clip
+
+TINY = Simulation(clip_seconds=0.5, train_clips=3, test_clips=2, products=2)
+
+
+def files_of(root):
+    return {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*.wav"))}
+
+
+def spectrum(signal):
+    """Frequencies in hertz and the power at them."""
+    power = np.abs(np.fft.rfft(signal * np.hanning(len(signal)))) ** 2
+    return np.fft.rfftfreq(len(signal), 1 / SAMPLE_RATE), power
+
+
+def power_near(signal, hertz, width):
+    frequencies, power = spectrum(signal)
+    return power[np.abs(frequencies - hertz) < width].sum()
+
+
+def sound_of(logarithms, seconds=1):
+    """The sound of a machine by the same chances for all, so that only its numbers tell."""
+    machine = Machine.from_logarithms(logarithms)
+    return machine_sound(machine, seconds * SAMPLE_RATE, np.random.default_rng(1))
+
+
+def spectrogram(sound):
+    """Magnitudes of frames of 64 ms, `(frames, frequencies)`."""
+    frames = np.lib.stride_tricks.sliding_window_view(sound, 1024)[::512]
+    return np.abs(np.fft.rfft(frames * np.hanning(1024), axis=1))
+
+
+def mean_distance(sounds):
+    """The mean distance between any two of some sounds, in dB a third of an octave."""
+    edges = (1024 / SAMPLE_RATE * 100 * 2 ** (np.arange(19) / 3)).astype(int)
+    power = [np.mean(spectrogram(sound) ** 2, axis=0) for sound in sounds]
+    levels = [10 * np.log10(np.add.reduceat(p, edges)[:-1] + 1e-3) for p in power]
+    pairs = [(a, b) for i, a in enumerate(levels) for b in levels[:i]]
+    return np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs])
+
+
+@pytest.mark.parametrize("product", range(3))
+def test_blade_pass_line_of_the_fan_stands_at_blades_times_speed(product):
+    clip = simulate_clip(Simulation(), "fan", product, "train", "normal", 0)
+    expected = round(clip.numbers.teeth) * clip.numbers.shaft_hertz
+    frequencies, power = spectrum(clip.machine)
+    near = np.abs(frequencies / expected - 1) < 0.4
+    # no other shaft harmonic may be louder than the line, and the wandering speed moves it by < 1 %
+    assert frequencies[near][np.argmax(power[near])] == pytest.approx(expected, rel=0.01)
+
+
+def test_damaged_tooth_shows_sidebands_of_the_mesh_at_the_shaft_rate():
+    healthy = replace(TYPES["gearbox"], wander=1e-6, slip=1e-9, flow=1e-3, knock=1e-3)
+    damaged = replace(healthy, chipped=0.5)
+    mesh, shaft = healthy.teeth * healthy.shaft_hertz, healthy.shaft_hertz
+
+    def sidebands(machine):
+        sound = machine_sound(machine, 4 * SAMPLE_RATE, np.random.default_rng(0))
+        sides = [power_near(sound, mesh + k * shaft, 1.5) for k in (-3, -2, -1, 1, 2, 3)]
+        between = [power_near(sound, mesh + (k + 0.5) * shaft, 1.5) for k in (-3, -2, -1, 0, 1, 2)]
+        return np.array(sides), np.array(between)
+
+    sides_healthy, _ = sidebands(healthy)
+    sides_damaged, between = sidebands(damaged)
+    assert (sides_damaged > 100 * between).all()  # lines, and at the shaft rate only
+    assert sides_damaged.sum() > 10 * sides_healthy.sum()
+
+
+def test_valve_clicks_where_its_strokes_start_and_end():
+    valve = replace(TYPES["valve"], irregularity=1e-6, friction=1e-3, flow=1e-3, impacts=3)
+    sound = machine_sound(valve, 4 * SAMPLE_RATE, np.random.default_rng(0))
+    envelope = np.sqrt(np.mean(sound.reshape(-1, 80) ** 2, axis=1))  # 5 ms
+    loud = envelope > 0.3 * envelope.max()
+    clicks = np.sum(loud[1:] & ~loud[:-1])
+    assert clicks == pytest.approx(2 * valve.cycle_hertz * 4, abs=2)
+
+
+@pytest.mark.parametrize("machine_type", MACHINE_TYPES)
+@pytest.mark.parametrize("snr_db", [-6.0, 6.0])
+def test_snr_is_what_was_asked(machine_type, snr_db):
+    clip = simulate_clip(replace(TINY, snr_db=snr_db), machine_type, 0, "test", "anomaly", 1)
+    ratio = np.mean(clip.machine.astype(float) ** 2) / np.mean(clip.noise.astype(float) ** 2)
+    assert 10 * np.log10(ratio) == pytest.approx(snr_db, abs=0.01)
+    np.testing.assert_array_equal(clip.audio, clip.machine + clip.noise)
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "fault"), [(t, fault) for t in MACHINE_TYPES for fault in FAULTS[t]]
+)
+def test_each_fault_changes_the_sound_and_more_so_when_worse(machine_type, fault):
+    healthy = TYPES[machine_type].logarithms()
+    direction = Machine.direction(FAULTS[machine_type][fault])
+    before = spectrogram(sound_of(healthy))
+
+    def change(severity):
+        after = spectrogram(sound_of(healthy + severity * direction))
+        return np.linalg.norm(after - before) / np.linalg.norm(before)
+
+    assert change(0.0) < 1e-3
+    assert change(0.0) < change(0.01) < change(0.6)
+    assert change(0.6) > 0.15
+
+
+def test_a_fault_names_only_numbers_that_machines_have():
+    known = set(Machine.__dataclass_fields__)
+    assert all(set(factors) <= known for faults in FAULTS.values() for factors in faults.values())
+
+
+def test_level_says_nothing_of_the_label():
+    simulation = replace(TINY, severity=1.0)
+    levels = {
+        label: [
+            np.std(simulate_clip(simulation, "pump", product, "test", label, number).audio)
+            for product in range(2)
+            for number in range(100)
+        ]
+        for label in ("normal", "anomaly")
+    }
+    louder = np.mean(np.subtract.outer(levels["anomaly"], levels["normal"]) > 0)  # the AUC
+    assert 0.4 < louder < 0.6
+
+
+@pytest.mark.parametrize("machine_type", MACHINE_TYPES)
+def test_products_come_together_as_their_similarity_grows(machine_type):
+    def distance(similarity):
+        simulation = Simulation(product_similarity=similarity)
+        numbers = [simulate.product_numbers(simulation, machine_type, p) for p in range(6)]
+        return mean_distance([sound_of(n) for n in numbers])
+
+    distances = [distance(similarity) for similarity in (0.0, 0.5, 0.8, 1.0)]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[0] > 3  # dB
+    assert distances[-1] == 0
+
+
+def test_at_similarity_1_the_products_of_a_type_are_one():
+    simulation = Simulation(product_similarity=1.0)
+    first, second = (simulate.product_numbers(simulation, "fan", p) for p in (0, 1))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_machine_types_come_together_as_their_similarity_grows():
+    def distance(similarity):
+        simulation = Simulation(machine_similarity=similarity)
+        numbers = [simulate.machine_type_numbers(simulation, t) for t in MACHINE_TYPES]
+        return mean_distance([sound_of(n) for n in numbers])
+
+    distances = [distance(similarity) for similarity in (0.0, 0.3, 0.7, 1.0)]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[0] > 6  # dB: further apart than product IDs
+    assert distances[-1] < 0.1
+
+
+def test_severity_0_makes_anomalies_of_healthy_machines():
+    healthy, _, _ = simulate.draw_machine(replace(TINY, severity=0), "fan", 0, "test", "anomaly", 0)
+    faulty, fault, _ = simulate.draw_machine(TINY, "fan", 0, "test", "anomaly", 0)
+    assert fault == "unbalance"
+    assert faulty.wobble > 5 * healthy.wobble
+    assert faulty.surge == pytest.approx(healthy.surge)
+
+
+def test_a_clip_is_the_same_in_any_order_and_company():
+    alone = simulate_clip(TINY, "ToyTrain", 1, "test", "anomaly", 1).audio
+    simulate_clip(TINY, "fan", 0, "train", "normal", 0)
+    more = replace(TINY, train_clips=500, test_clips=500, products=20)
+    np.testing.assert_array_equal(
+        simulate_clip(more, "ToyTrain", 1, "test", "anomaly", 1).audio, alone
+    )
+
+
+def test_clips_differ_by_all_that_names_them():
+    names = [
+        ("fan", 0, "train", "normal", 0), ("pump", 0, "train", "normal", 0),
+        ("fan", 1, "train", "normal", 0), ("fan", 0, "test", "normal", 0),
+        ("fan", 0, "test", "anomaly", 0), ("fan", 0, "train", "normal", 1),
+    ]  # fmt: skip
+    noises = [simulate_clip(TINY, *name).noise for name in names]
+    noises.append(simulate_clip(replace(TINY, seed=1), *names[0]).noise)
+    for i, noise in enumerate(noises):
+        assert all(np.abs(np.corrcoef(noise, other)[0, 1]) < 0.5 for other in noises[:i])
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.2345, 20])
+def test_clips_have_the_length_asked_for(seconds):
+    clip = simulate_clip(Simulation(clip_seconds=seconds), "valve", 0, "train", "normal", 0)
+    assert clip.audio.shape == (round(seconds * SAMPLE_RATE),)
+    assert clip.audio.dtype == np.float32
+    assert np.isfinite(clip.audio).all()
+
+
+def test_corpus_is_the_same_with_one_worker_and_with_two(tmp_path):
+    one = make_corpus(tmp_path / "one", TINY, ["fan", "valve"], workers=1, progress=False)
+    two = make_corpus(tmp_path / "two", TINY, ["valve", "fan"], workers=2, progress=False)
+    assert files_of(one) == files_of(two)
+    assert (one / "corpus.json").read_text() == (two / "corpus.json").read_text()
+
+
+def test_corpus_has_the_layout_of_dcase_2021(tmp_path):
+    root = make_corpus(tmp_path / "corpus", TINY, ["slider"], workers=1, progress=False)
+    names = [path.name for path in files_of(root)]
+    assert len(names) == 2 * (3 + 2 + 2)
+    assert (
+        len(list((root / "slider" / "train").glob("section_01_source_train_normal_000?_speed_*")))
+        == 3
+    )
+    assert list(
+        (root / "slider" / "source_test").glob("section_00_source_test_normal_0001_speed_*")
+    )
+    (first,) = (root / "slider" / "source_test").glob("section_00_source_test_anomaly_0000_*")
+    assert "_fault_rail-damage_speed_" in first.name
+    info = soundfile.info(first)
+    assert (info.samplerate, info.channels, info.subtype) == (SAMPLE_RATE, 1, "PCM_16")
+    written, _ = soundfile.read(first)
+    audio = simulate_clip(TINY, "slider", 0, "test", "anomaly", 0).audio
+    np.testing.assert_allclose(written, audio, atol=2**-15)
+    about = json.loads((root / "corpus.json").read_text())
+    assert (about["complete"], about["files"]) == (True, len(names))
+    assert about["fingerprint"] == fingerprint(TINY, ["slider"])
+
+
+def test_corpus_cut_short_is_gone_on_with(tmp_path):
+    root = make_corpus(tmp_path / "corpus", TINY, ["fan"], workers=1, progress=False)
+    whole = files_of(root)
+    kept, lost = sorted(root.rglob("*.wav"))[:2]
+    lost.rename(lost.with_name(lost.name + ".part"))  # as an interrupted write leaves it
+    lost.with_name(lost.name + ".part").write_bytes(b"half")
+    untouched = kept.stat().st_mtime_ns
+    make_corpus(root, TINY, ["fan"], workers=1, progress=False)
+    assert files_of(root) == whole
+    assert kept.stat().st_mtime_ns == untouched
+    assert not list(root.rglob("*.part"))
+
+
+def test_complete_corpus_is_left_alone(tmp_path, monkeypatch):
+    root = make_corpus(tmp_path / "corpus", TINY, ["fan"], workers=1, progress=False)
+    monkeypatch.setattr(simulate, "_make_clips", lambda *_: pytest.fail("made clips again"))
+    assert make_corpus(root, TINY, ["fan"], workers=1, progress=False) == root
+
+
+def test_machine_types_can_be_added(tmp_path):
+    root = make_corpus(tmp_path / "corpus", TINY, ["fan"], workers=1, progress=False)
+    make_corpus(root, TINY, ["pump"], workers=1, progress=False)
+    about = json.loads((root / "corpus.json").read_text())
+    assert about["machine_types"] == ["fan", "pump"]
+    assert about["fingerprint"] != fingerprint(TINY, ["fan"])
+
+
+def test_other_settings_in_the_same_folder_are_an_error(tmp_path):
+    root = make_corpus(tmp_path / "corpus", TINY, ["fan"], workers=1, progress=False)
+    with pytest.raises(InputError, match=r"corpus.*snr_db = 6.0, not 0.0"):
+        make_corpus(root, replace(TINY, snr_db=0.0), ["fan"], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("severity", 1.5), ("products", 0), ("clip_seconds", 0.1), ("seed", 0.5), ("snr_db", np.nan)],
+)
+def test_wrong_settings_are_named(setting, value):
+    with pytest.raises(InputError, match=setting):
+        Simulation(**{setting: value})
+
+
+def test_equal_settings_have_one_fingerprint():
+    whole, broken = Simulation(snr_db=6), Simulation(snr_db=6.0)
+    assert fingerprint(whole, ["fan"]) == fingerprint(broken, ["fan"])
+    assert fingerprint(whole, ["fan"]) != fingerprint(Simulation(snr_db=5), ["fan"])
+
+
+def test_unknown_machine_type_is_named_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match=r"'car'.*ToyCar"):
+        make_corpus(tmp_path / "corpus", TINY, ["fan", "car"], progress=False)
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_command_line_makes_the_corpus_it_was_asked_for(tmp_path, capsys):
+    root = tmp_path / "corpus"
+    simulate.main([str(root), "--seed", "3", "--clip-seconds", "0.5", "--train-clips", "1",
+                   "--test-clips", "1", "--products", "1", "--machine-types", "pump",
+                   "--workers", "1"])  # fmt: skip
+    assert str(root) in capsys.readouterr().out
+    assert json.loads((root / "corpus.json").read_text())["settings"]["seed"] == 3
+    assert len(files_of(root)) == 3
+
+
+def test_command_line_names_a_wrong_setting(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        simulate.main([str(tmp_path), "--severity", "2"])
+    assert "severity is 2.0; expected 0 to 1" in capsys.readouterr().err
