@@ -145,3 +145,8 @@ def summary(clips: pd.DataFrame) -> pd.DataFrame:
         f"{low:.1f}" if low == high else f"{low:.1f}-{high:.1f}" for low, high in length.to_numpy()
     ]
     return table.assign(**{"clip (s)": shown}).rename_axis(columns=None)
+
+
+def is_corpus(folder, machine_type: str) -> bool:
+    """Whether a corpus with that machine type lies there."""
+    return (Path(folder) / machine_type / "train").is_dir()

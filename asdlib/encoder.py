@@ -63,6 +63,10 @@ class Encoder(nn.Module):
         self.g_product = nn.Linear(size, products)
         self.machine_input = profile.machine_input
         self.g_affine = nn.Linear(size if profile.machine_input == "embedding" else 1, 1)
+        # "Collected near the center of the hypersphere": others get the small norms, not the large
+        # ones, if the slope of Eq. 2 starts out positive; nothing in Eq. 2 itself asks for it.
+        if profile.machine_input != "embedding":
+            nn.init.ones_(self.g_affine.weight)
 
     def forward(self, waves: Tensor) -> Tensor:
         return self.embed(self.logmel(waves))

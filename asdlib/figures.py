@@ -19,6 +19,7 @@ from sklearn.metrics import roc_curve
 from asdlib.encoder import LogMel
 from asdlib.metrics import MAX_FPR
 from asdlib.profiles import SAMPLE_RATE, Profile
+from asdlib.sweeps import summarise
 
 PALETTE = "colorblind"
 _COLOURS = sns.color_palette(PALETTE, 10).as_hex()
@@ -219,3 +220,191 @@ def remarkable_clips(scores: pd.DataFrame) -> pd.DataFrame:
     }
     found = {why: row for why, row in found.items() if row is not None}
     return scores.loc[list(found.values())].assign(why=list(found))
+
+
+KIND_COLOURS = {  # of the toy's points: two kinds of anomaly, told apart
+    "normal": _COLOURS[0],
+    "others": _COLOURS[7],
+    "similar": _COLOURS[1],
+    "different": _COLOURS[3],
+}
+PRODUCT_MARKERS = "o^sDvPX*"
+
+
+def toy_points(places: np.ndarray, points, ax, title: str = "", only=None):
+    """Scatter the toy's ``points`` at ``places`` ``(n, 2)``: colour is kind, marker product ID."""
+    for kind, colour in KIND_COLOURS.items():
+        for product in np.unique(points.products[points.of(kind)]):
+            if only is not None and product not in (only, -1):
+                continue
+            ax.scatter(
+                *places[points.of(kind, product)].T,
+                color=colour,
+                marker="." if product < 0 else PRODUCT_MARKERS[product],
+                s=26,
+                alpha=0.75,
+                linewidth=0.3,
+                edgecolor="white",
+                zorder=3,
+            )
+    ax.set(title=title)
+    if ax.get_aspect() == "auto":
+        ax.set_aspect("equal", "datalim")
+    return ax
+
+
+def toy_legend(figure, kinds, products: int = 3) -> None:
+    """One legend below the panels of ``figure`` for ``kinds`` of points and the product IDs."""
+    names = {"normal": "target, normal", "others": "other machines"}
+    names |= {kind: f"{kind} anomaly" for kind in ("similar", "different")}
+    dots = [
+        plt.Line2D([], [], linestyle="", marker="o", color=KIND_COLOURS[kind], label=names[kind])
+        for kind in kinds
+    ]
+    marks = [
+        plt.Line2D([], [], linestyle="", marker=PRODUCT_MARKERS[k], color="0.35", label=f"ID {k}")
+        for k in range(products)
+    ]
+    figure.legend(handles=dots + marks, loc="outside lower center", ncols=len(dots + marks))
+
+
+def norm_circle(embeddings: np.ndarray, ax):
+    """The mean length of ``embeddings`` ``(n, 2)`` as a circle: the hypersphere of the plane."""
+    radius = np.linalg.norm(embeddings, axis=1).mean()
+    ax.add_patch(plt.Circle((0, 0), radius, fill=False, linestyle="--", color="0.35", zorder=2))
+    ax.plot(0, 0, marker="+", color="black", markersize=9, zorder=4)
+    return ax
+
+
+def plane_map(value, ax, extent: float, label: str = "", levels=12, cmap="viridis"):
+    """Filled contours of ``value(places)``, ``(n, 2)`` to ``(n,)``, over a square plane."""
+    axis = np.linspace(-extent, extent, 121)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    heights = value(grid).reshape(len(axis), len(axis))
+    filled = ax.contourf(axis, axis, heights, levels=levels, cmap=cmap, zorder=0, extend="both")
+    ax.figure.colorbar(filled, ax=ax, label=label, shrink=0.85)
+    ax.set(xlim=(-extent, extent), ylim=(-extent, extent))
+    ax.set_aspect("equal", "box")
+    ax.grid(False)
+    return ax
+
+
+def _intervals(ax, summary: pd.DataFrame, along: str, colour, offset: float = 0.0, **line):
+    """Mean and interval of each row of a summary (columns mean, low, high) at ``along``."""
+    ax.errorbar(
+        summary[along] + offset,
+        summary["mean"],
+        yerr=[summary["mean"] - summary.low, summary.high - summary["mean"]],
+        color=colour,
+        marker="o",
+        capsize=3,
+        **line,
+    )
+
+
+def _dial_grid(table: pd.DataFrame):
+    types, dials = list(table.machine_type.unique()), sorted(table.dial.unique(), reverse=True)
+    figure, axes = plt.subplots(
+        len(types), len(dials), figsize=(9.5, 3.1 * len(types)), sharey="row", squeeze=False
+    )
+    panels = []
+    for row, machine_type in zip(axes, types, strict=True):
+        for ax, dial in zip(row, dials, strict=True):
+            ax.set(title=f"{machine_type} (simulated)", xlabel=dial.replace("_", " "))
+            of_panel = (table.machine_type == machine_type) & (table.dial == dial)
+            panels.append((ax, table[of_panel]))
+    return figure, panels
+
+
+def dial_panels(table: pd.DataFrame):
+    """Value against each dial (columns) for each machine type (rows), a line a variant."""
+    figure, panels = _dial_grid(table)
+    for number, (ax, part) in enumerate(panels):
+        for shift, (variant, runs) in enumerate(part.groupby("variant", sort=False)):
+            colour, offset = VARIANT_COLOURS[variant], 0.012 * (shift - 1)
+            ax.scatter(runs.setting + offset, runs.value, color=colour, s=12, alpha=0.5)
+            summary = summarise(runs, ["setting"], "value").sort_values("setting")
+            _intervals(ax, summary, "setting", colour, offset, label=variant)
+        ax.axhline(50, color="0.6", linestyle=":")
+        if number == 0:
+            ax.legend(fontsize="small")
+    figure.supylabel("harmonic mean of AUC and pAUC (%)", fontsize="medium")
+    return figure
+
+
+def gain_panels(gains: pd.DataFrame):
+    """Gain of the proposed method over each loss alone, against each dial, by machine type."""
+    figure, panels = _dial_grid(gains)
+    for number, (ax, part) in enumerate(panels):
+        for shift, (variant, runs) in enumerate(part.groupby("against", sort=False)):
+            colour, offset = VARIANT_COLOURS[variant], 0.012 * (shift - 0.5)
+            ax.scatter(runs.setting + offset, runs.gain, color=colour, s=12, alpha=0.5)
+            summary = summarise(runs, ["setting"], "gain").sort_values("setting")
+            _intervals(ax, summary, "setting", colour, offset, label=f"proposed - {variant}")
+        ax.axhline(0, color="0.4")
+        if number == 0:
+            ax.legend(fontsize="small")
+    figure.supylabel("gain in percentage points", fontsize="medium")
+    return figure
+
+
+def change_panels(changes: pd.DataFrame):
+    """Difference from the default for each switch's settings, a panel a machine type."""
+    sets = list(changes.groupby(["corpus", "machine_type"], sort=False))
+    names = (changes.switch + ": " + changes.setting).unique()
+    figure, axes = plt.subplots(
+        1,
+        len(sets),
+        figsize=(3 + 3 * len(sets), 0.8 + 0.42 * len(names)),
+        sharey=True,
+        squeeze=False,
+    )
+    for ax, ((corpus, machine_type), part) in zip(axes[0], sets, strict=True):
+        heights = {name: -number for number, name in enumerate(names)}
+        height = (part.switch + ": " + part.setting).map(heights)
+        ax.scatter(part.change, height, color=_COLOURS[7], s=14, zorder=3)
+        summary = summarise(part.assign(height=height), ["height"], "change")
+        ax.errorbar(
+            summary["mean"],
+            summary.height,
+            xerr=[summary["mean"] - summary.low, summary.high - summary["mean"]],
+            color=_COLOURS[0],
+            marker="D",
+            linestyle="",
+            capsize=3,
+        )
+        ax.axvline(0, color="0.4")
+        reach = 1.2 * max(part.change.abs().max(), 1)
+        ax.set(
+            title=f"{machine_type} ({KINDS.get(corpus, corpus).split(' (')[0]})",
+            xlim=(-reach, reach),
+        )
+        ax.set_xlabel("difference from the default (points)")
+    axes[0][0].set_yticks([-n for n in range(len(names))], names)
+    return figure
+
+
+def variant_strip(table: pd.DataFrame):
+    """Values by variant, a panel an inlier model, a dot a seed, the mean as a line."""
+    inliers = list(table.inlier.unique())
+    figure, axes = plt.subplots(
+        1, len(inliers), figsize=(2 + 2.6 * len(inliers), 3.4), sharey=True, squeeze=False
+    )
+    for ax, inlier in zip(axes[0], inliers, strict=True):
+        part = table[table.inlier == inlier]
+        sns.stripplot(
+            part,
+            x="variant",
+            y="value",
+            hue="variant",
+            palette=VARIANT_COLOURS,
+            ax=ax,
+            legend=False,
+        )
+        for place, variant in enumerate(part.variant.unique()):
+            mean = part[part.variant == variant].value.mean()
+            ax.plot([place - 0.3, place + 0.3], [mean, mean], color="0.2")
+        ax.axhline(50, color="0.6", linestyle=":")
+        ax.set(title=f"h = {inlier}", xlabel="", ylabel="harmonic mean of AUC and pAUC (%)")
+        ax.tick_params(axis="x", rotation=20)
+    return figure

@@ -1,0 +1,183 @@
+"""Sweeps: many runs, in parallel, resumed where they stopped, told as one tidy table."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from scipy.stats import t as student
+from tqdm import tqdm
+
+from asdlib import paths
+from asdlib.errors import InputError
+from asdlib.runs import Run, execute
+
+PROVENANCE = ("fingerprint", "commit", "finished", "wall_seconds")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: ``arguments`` of :func:`asdlib.runs.execute`, and what it stands for.
+
+    ``labels`` become columns of the table, such as ``{"switch": "normalisation", "value": "own"}``.
+    """
+
+    arguments: dict
+    labels: dict = field(default_factory=dict)
+
+
+def sweep(jobs: Iterable[Job], workers: int | None = None, progress: bool = True) -> pd.DataFrame:
+    """Run all jobs, ``workers`` (the cores there are) at a time with one torch thread each.
+
+    A finished run of the same parameters and sound is not run again, so that a sweep that was
+    stopped goes on. Returns :func:`tidy` rows in the order of the jobs.
+    """
+    jobs = list(jobs)
+    workers = workers or os.cpu_count() or 1
+    # Processes of their own: torch, BLAS and OpenMP each would take all cores otherwise.
+    done = Parallel(workers, backend="loky", inner_max_num_threads=1, return_as="generator")(
+        delayed(_run)(job.arguments) for job in jobs
+    )
+    bar = tqdm(done, total=len(jobs), desc="sweep", unit="run", mininterval=5, disable=not progress)
+    rows = [
+        tidy(Run(folder), job.labels) for folder, job in zip(bar, jobs, strict=True)
+    ]  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+def _run(arguments: dict) -> Path:
+    torch.set_num_threads(1)
+    return execute(**arguments, reuse=True, progress=False).folder
+
+
+def tidy(run: Run, labels: dict | None = None) -> pd.DataFrame:
+    """A row for each h and role ("validation", "test", "all" IDs) of a run.
+
+    Columns: the labels; corpus, machine_type, variant, profile, seed; inlier, size (p), chosen;
+    role, products (how many IDs), value (harmonic mean of AUC and pAUC in %); then provenance.
+    """
+    params = run.params
+    rows = []
+    for inlier, part in run.metrics.groupby("inlier", sort=True):
+        for role in ("validation", "test", "all"):
+            found = part if role == "all" else part[part.role == role]
+            if len(found):
+                value = 100 * run.result(inlier, None if role == "all" else role)
+                rows.append(
+                    {
+                        **(labels or {}),
+                        **{k: params[k] for k in ("corpus", "machine_type", "variant")},
+                        "profile": params["profile_name"],
+                        "seed": params["seed"],
+                        "inlier": inlier,
+                        "size": int(found["size"].iloc[0]),
+                        "chosen": bool(found.chosen.iloc[0]),
+                        "role": role,
+                        "products": len(found),
+                        "value": round(value, 3),
+                        **{k: params[k] for k in PROVENANCE},
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def fresh_table(study: str) -> Path:
+    """Where a sweep of this checkout leaves its table: ``runs/<study>/table.csv``."""
+    return paths.runs_dir() / study / "table.csv"
+
+
+def save_table(table: pd.DataFrame, study: str) -> Path:
+    """Write a study's table to :func:`fresh_table`, whole or not at all."""
+    path = fresh_table(study)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    table.to_csv(part, index=False)
+    return part.replace(path)
+
+
+def load_table(study: str) -> tuple[pd.DataFrame, str]:
+    """A study's table and where it comes from: a fresh sweep, else ``book/measured``."""
+    measured = paths.measured_dir() / f"{study}.csv"
+    for path, origin in ((fresh_table(study), "a fresh sweep"), (measured, "book/measured")):
+        if path.exists():
+            return pd.read_csv(path, keep_default_na=False), origin
+    raise InputError(f"{measured}: no such table; expected one, or a fresh one by: make {study}")
+
+
+def origin_line(table: pd.DataFrame, origin: str) -> str:
+    """What a caption must say of a study: where its numbers are from, how many runs, by what."""
+    keys = [
+        c
+        for c in table.columns
+        if c not in ("inlier", "size", "chosen", "role", "products", "value")
+    ]
+    runs = table[keys].drop_duplicates()
+    finished = pd.to_datetime(runs.finished)
+    commits = ", ".join(sorted(runs.commit.unique()))
+    return (
+        f"Drawn from {origin}: {len(runs)} runs, seeds {sorted(set(runs.seed.tolist()))}, "
+        f"{'/'.join(sorted(runs.profile.unique()))} profile, corpora "
+        f"{', '.join(sorted(runs.corpus.unique()))}; commit {commits}; "
+        f"finished {finished.min():%Y-%m-%d} to {finished.max():%Y-%m-%d}."
+    )
+
+
+def interval(values: pd.Series, level: float = 0.95) -> pd.Series:
+    """Mean, sample standard deviation, count and Student's t interval of independent values."""
+    count, mean, spread = len(values), values.mean(), values.std(ddof=1)
+    half = (
+        student.ppf((1 + level) / 2, count - 1) * spread / count**0.5 if count > 1 else float("nan")
+    )
+    return pd.Series(
+        {"mean": mean, "sd": spread, "n": count, "low": mean - half, "high": mean + half}
+    )
+
+
+def gains(table: pd.DataFrame, system: str) -> pd.DataFrame:
+    """Within each setting and seed: the value of ``system`` minus that of every other variant."""
+    keys = ["dial", "setting", "machine_type", "seed"]
+    wide = table.pivot(index=keys, columns="variant", values="value")
+    others = wide.columns.drop(system)
+    gain = wide[others].rsub(wide[system], axis=0)
+    return gain.melt(ignore_index=False, var_name="against", value_name="gain").reset_index()
+
+
+def changes(table: pd.DataFrame) -> pd.DataFrame:
+    """Within each corpus, machine type and seed: every setting's value minus the default's."""
+    keys = ["corpus", "machine_type", "seed"]
+    default = table[table.switch == "default"].set_index(keys).value
+    flipped = table[table.switch != "default"].set_index(keys)
+    change = flipped.value - default.reindex(flipped.index)
+    return flipped.assign(change=change).reset_index()[[*keys, "switch", "setting", "change"]]
+
+
+def summarise(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
+    """:func:`interval` of ``value`` over seeds, a row a group."""
+    grouped = table.groupby(by, sort=False)[value]
+    return grouped.apply(interval).unstack().reset_index().astype({"n": int})
+
+
+def verdict(summary: pd.DataFrame, of: str = "against") -> str:
+    """In words: where the interval lies above zero, below it, or across it, out of how many."""
+    lines = []
+    for name, part in summary.groupby(of, sort=False):
+        above, below = int((part.low > 0).sum()), int((part.high < 0).sum())
+        lines.append(
+            f"- {of} **{name}**: of {len(part)} intervals {above} lie above zero, {below} below, "
+            f"{len(part) - above - below} across it; mean difference {part['mean'].mean():+.1f} "
+            "points."
+        )
+    return "\n".join(lines)
+
+
+def mean_and_sd(summary: pd.DataFrame, columns: str, rows: str) -> pd.DataFrame:
+    """A summary laid out as "mean ± sd (n)" in words, ``rows`` by ``columns``."""
+    words = [
+        f"{mean:.1f} ± {sd:.1f} (n = {n})"
+        for mean, sd, n in summary[["mean", "sd", "n"]].itertuples(index=False)
+    ]
+    wide = summary.assign(words=words).pivot(index=rows, columns=columns, values="words")
+    return wide.reindex(summary[rows].unique()).fillna("-")

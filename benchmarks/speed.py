@@ -1,0 +1,136 @@
+"""Speed of training and scoring, as ratios measured in one run on one machine (``make bench``).
+
+Prints, for the quick and the paper profile: training clips/s of the study (crops from the wave
+bank, Mixup, losses, optimiser, schedule); of the bare network (forward, backward, optimiser step on
+waves already in memory; the log-mel is the network's first layer); and their ratio. Then scoring
+clips/s, with the share of decoding, log-mel, network and h.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asdlib import training
+from asdlib.encoder import Encoder
+from asdlib.inliers import make_inlier
+from asdlib.profiles import Profile, make_profile
+from asdlib.runs import open_corpus
+from asdlib.simulate import Simulation, make_corpus
+from asdlib.waves import read_clip
+
+
+def study_step(encoder, split, profile: Profile, optimiser, rng):
+    """Batches as the study makes and trains on them, for ever."""
+    while True:
+        for batch in training.balanced_batches(split, profile, rng):
+            mixed = training.mix(batch, profile, rng)
+            training.train_step(encoder, mixed, profile, optimiser)
+            yield len(batch.machine)
+
+
+def bare_step(encoder, batch: training.Batch, optimiser, waves_in: bool):
+    """Forward, backward and optimiser step on tensors in memory, for ever."""
+    inputs = batch.waves if waves_in else encoder.logmel(batch.waves).detach()
+    while True:
+        optimiser.zero_grad(set_to_none=True)
+        embedding = encoder(inputs) if waves_in else encoder.embed(inputs)
+        product, machine = encoder.heads(embedding)
+        (product.mean() + machine.mean()).backward()
+        optimiser.step()
+        yield len(batch.machine)
+
+
+def interleaved(steppers: dict, rounds: int) -> dict:
+    """Clips/s of each stepper: taken in turns, the median over rounds, so that drift hits all."""
+    rates = {name: [] for name in steppers}
+    for stepper in steppers.values():
+        next(stepper)  # warm up
+    for _ in range(rounds):
+        for name, stepper in steppers.items():
+            begun = time.perf_counter()
+            clips = next(stepper)
+            rates[name].append(clips / (time.perf_counter() - begun))
+    return {name: float(np.median(values)) for name, values in rates.items()}
+
+
+def bench_training(name: str, banks: dict, rounds: int, **overrides) -> None:
+    profile = make_profile(name, "fan", pretrained=False, **overrides)
+    others = [bank for kind, bank in banks.items() if kind != "fan"]
+    split = training.split_clips(banks["fan"], others, profile, 0)
+    rng = np.random.default_rng(0)
+    batch = next(training.balanced_batches(split, profile, rng))
+    steppers = {}
+    for kind in ("study", "bare, from waves", "bare, from log-mels"):
+        torch.manual_seed(0)
+        encoder = Encoder(profile, len(split.products)).train()
+        optimiser, _ = training.make_optimiser(encoder, profile, 10**6)
+        if kind == "study":
+            steppers[kind] = study_step(encoder, split, profile, optimiser, rng)
+        else:
+            steppers[kind] = bare_step(encoder, batch, optimiser, kind.endswith("waves"))
+    rates = interleaved(steppers, rounds)
+    print(f"\n{name} profile: {profile.backbone}, batch {len(batch.machine)}, {rounds} rounds")
+    for kind, rate in rates.items():
+        ratio = rates["study"] / rate
+        print(f"  {kind:22s} {rate:8.1f} clips/s   study / this: {ratio:.2f}")
+
+
+def bench_scoring(banks: dict) -> None:
+    profile = make_profile("quick", "fan")
+    bank = banks["fan"]
+    rows = np.flatnonzero(bank.clips.split == "test")[:200]
+    encoder = Encoder(profile, 6).eval()
+    seconds = {}
+
+    def timed(name: str, function):
+        begun = time.perf_counter()
+        result = function()
+        seconds[name] = time.perf_counter() - begun
+        return result
+
+    timed("decoding", lambda: [read_clip(path) for path in bank.clips.path[rows]])
+    part = training.Part(bank, rows, np.full(len(rows), -1), bank.mean, bank.std)
+    chunks = np.array_split(np.arange(len(rows)), max(len(rows) // 12, 1))
+    with torch.inference_mode():
+
+        def mels():
+            length = profile.segment_frames
+            waves = [part.segments(c, profile.segments, length) for c in chunks]
+            return [encoder.logmel(torch.from_numpy(w).flatten(0, 1)) for w in waves]
+
+        images = timed("log-mel", mels)
+        vectors = timed("network", lambda: torch.cat([encoder.embed(i) for i in images]).numpy())
+    model = make_inlier("GMM", 2, profile).fit(vectors[: len(vectors) // 2])
+    timed("h (GMM, p = 2)", lambda: model.score(vectors))
+    total = sum(seconds.values())
+    print(f"\nscoring, quick profile: {len(rows) / total:.1f} clips/s")
+    for name, value in seconds.items():
+        print(f"  {name:16s} {100 * value / total:5.1f} %")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=30, help="steps of each kind (default 30)")
+    parser.add_argument("--threads", type=int, default=0, help="torch threads (default: torch's)")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, CPU")
+    with tempfile.TemporaryDirectory() as folder:
+        simulation = Simulation(train_clips=24, test_clips=10, clip_seconds=4.0)
+        root = make_corpus(Path(folder) / "c", simulation, ("fan", "pump"), progress=False)
+        from asdlib import paths
+
+        paths.waves_dir = lambda corpus: Path(folder) / "waves"
+        _, banks = open_corpus("bench", root, "fan", progress=False)
+        bench_training("quick", banks, arguments.rounds)
+        bench_training("paper", banks, max(arguments.rounds // 8, 3), batch_size=32)
+        bench_scoring(banks)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Inlier models and aggregation against hand-worked numbers; direction of scores."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asdlib import InputError, scoring
+from asdlib.inliers import (
+    GMM,
+    INLIERS,
+    KNN,
+    Mahalanobis,
+    aggregate,
+    make_inlier,
+    product_probability,
+)
+from asdlib.profiles import Profile
+
+
+def test_gmm_of_one_component_is_a_gaussian():
+    # Mean 0 and variance 1 in one dimension: -log N(x) = x^2 / 2 + log(2 pi) / 2.
+    model = GMM(1, floor=0.0).fit(np.array([[-1.0], [1.0]]))
+    expected = np.array([0.0, 1.0, 9.0]) / 2 + np.log(2 * np.pi) / 2
+    np.testing.assert_allclose(model.score(np.array([[0.0], [1.0], [3.0]])), expected, rtol=1e-12)
+
+
+def test_gmm_counts_its_parameters():
+    # p - 1 weights, p means and p symmetric matrices
+    assert GMM(2).parameters(3) == 1 + 2 * 3 + 2 * 6
+    assert GMM(2, "diag").parameters(3) == 1 + 2 * 3 + 2 * 3
+
+
+def test_knn_by_hand():
+    model = KNN(2).fit(np.array([[0.0], [1.0], [5.0]]))
+    assert model.score(np.array([[2.0]])).tolist() == [1.5]
+
+
+def test_mahalanobis_knows_the_spread():
+    rng = np.random.default_rng(0)
+    model = Mahalanobis().fit(rng.normal(0, [1, 10], (5000, 2)))
+    along, across = model.score(np.array([[0.0, 10.0], [10.0, 0.0]]))
+    assert across > 20 * along
+
+
+@pytest.mark.parametrize("name", INLIERS[:-1])
+def test_farther_is_more_anomalous(name):
+    rng = np.random.default_rng(1)
+    model = make_inlier(name, 2, Profile()).fit(rng.normal(size=(200, 4)).astype(np.float32))
+    scores = model.score(np.array([[0.0] * 4, [3.0] * 4, [9.0] * 4], np.float32))
+    assert scores[0] < scores[1] < scores[2]
+
+
+def test_without_h():
+    # logit log 3: probability 3/4, score 1/4
+    assert product_probability(np.array([np.log(3), 0.0])).tolist() == pytest.approx([0.25, 0.5])
+
+
+SEGMENTS = np.array([[4.0, 1.0, 3.0, 2.0], [0.0, 0.0, 0.0, 8.0]])
+
+
+@pytest.mark.parametrize(
+    "aggregation, inlier, expected",
+    [
+        ("mean", "GMM", [2.5, 2.0]),
+        ("max", "GMM", [4.0, 8.0]),
+        ("upper-half", "LOF", [3.5, 4.0]),
+        ("lower-half", "GMM", [1.5, 0.0]),
+        ("paper", "GMM", [3.5, 4.0]),  # the mean above the median
+        ("paper", "LOF", [2.5, 2.0]),  # the mean of all
+    ],
+)
+def test_aggregation_by_hand(aggregation, inlier, expected):
+    assert aggregate(SEGMENTS, aggregation, inlier).tolist() == expected
+
+
+def test_upper_half_is_what_lies_above_the_median():
+    odd = np.array([[5.0, 1.0, 2.0]])  # the median is 2: 5 alone lies above it
+    assert aggregate(odd, "upper-half", "GMM").tolist() == [5.0]
+    assert aggregate(odd[:, :1], "upper-half", "GMM").tolist() == [5.0]
+
+
+def embedded(products, label="normal", shift=0.0, clips=8, segments=4, seed=0):
+    """Clips of each product ID around its own centre; anomalies ``shift`` away from it."""
+    rng = np.random.default_rng(seed)
+    names = np.repeat([f"{k:02d}" for k in range(products)], clips)
+    centres = 10 * np.eye(3)[np.repeat(np.arange(products), clips)]
+    vectors = centres[:, None] + rng.normal(size=(len(names), segments, 3))
+    vectors[:, :, 0] += shift
+    frame = pd.DataFrame({"product": names, "label": label, "domain": "source", "attributes": ""})
+    frame["path"] = [Path(f"c/pump/test/{label}_{k}.wav") for k in range(len(frame))]
+    logits = vectors / 10
+    return scoring.Embedded(frame, vectors.astype(np.float32), logits.astype(np.float32))
+
+
+def joined(*parts):
+    return scoring.Embedded(
+        pd.concat([p.clips for p in parts], ignore_index=True),
+        np.concatenate([p.embeddings for p in parts]),
+        np.concatenate([p.logits for p in parts]),
+    )
+
+
+PROFILE = Profile(pretrained=False, inlier_sizes=(1, 2), segments=4)
+
+
+def test_scores_rise_with_the_distance_and_use_the_own_product():
+    test = joined(embedded(2, seed=1), embedded(2, "anomaly", shift=6, seed=2))
+    scores, table, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)
+    assert (table[table.chosen].AUC == 1).all()
+    assert choice["inlier"] in ("GMM", "LOF") and choice["chosen_by"] == "validation IDs"
+    assert set(table.inlier) == set(INLIERS)
+    assert scores.role.value_counts().to_dict() == {"validation": 16, "test": 16}
+
+
+def test_test_ids_never_choose():
+    """Whatever the scores of the test IDs, the choice stays the same."""
+    choices = []
+    for shift in (-30, 0.5, 30):
+        first = joined(embedded(1, seed=1), embedded(1, "anomaly", shift=2, seed=2))
+        rest = joined(embedded(2, seed=3), embedded(2, "anomaly", shift=shift, seed=4))
+        keep = rest.of_product("01")
+        rest = scoring.Embedded(rest.clips[keep], rest.embeddings[keep], rest.logits[keep])
+        *_, choice = scoring.score_clips(embedded(2), joined(first, rest), ("00", "01"), PROFILE)
+        choices.append((choice["inlier"], choice["sizes"], choice["candidates"]))
+    assert choices[0] == choices[1] == choices[2]
+
+
+def test_validation_ids_are_the_first_half():
+    assert scoring.validation_products(["05", "04", "03", "02", "01", "00"]) == ("00", "01", "02")
+    assert scoring.validation_products(["00"]) == ()
+
+
+@pytest.mark.filterwarnings("ignore:a GMM with p")
+def test_too_few_clips_for_p_names_the_product():
+    profile = Profile(pretrained=False, inlier="GMM", inlier_size=64)
+    test = embedded(2, seed=1)
+    with pytest.raises(InputError, match="pump: product ID 00: 32 embeddings are too few for GMM"):
+        scoring.score_clips(embedded(2), test, ("00", "01"), profile)
+
+
+def test_unlabelled_clips_are_scored_without_metrics():
+    test = embedded(2, "unknown", seed=1)
+    scores, table, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)
+    assert scores.score.notna().all() and table.empty
+    assert choice["chosen_by"].startswith("default")
+
+
+def test_more_parameters_than_numbers_is_said():
+    fit, test = embedded(1, clips=2), embedded(1, seed=1)
+    with pytest.warns(UserWarning, match="p = 2 has 19 parameters, and 4 vectors of 3"):
+        fit = scoring.Embedded(fit.clips, fit.embeddings[:, :2], fit.logits[:, :2])
+        scoring.score_clips(fit, test, ("00",), PROFILE)

@@ -1,0 +1,201 @@
+"""A run from clips to its folder: whole or not there, reproducible, and readable again."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import shared, write_corpus
+from test_training import SMALL
+
+from asdlib import InputError, metrics, paths, runs
+from asdlib.profiles import PROFILES, VARIANTS, make_profile, overrides_in
+
+pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
+
+
+def execute(root, machine_type="pump", **options):
+    return runs.execute("noise", machine_type, data_dir=root, progress=False, **SMALL | options)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("c") / "corpus")
+
+
+def test_run_folder(noise, tmp_path):
+    run = execute(noise, out_dir=tmp_path)
+    assert run.folder == tmp_path / "noise" / "pump" / "proposed-s0"
+    assert {path.name for path in run.folder.iterdir()} == {
+        "params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",
+        "metrics.csv", "submission",
+    }  # fmt: skip
+    assert {"versions", "commit", "fingerprint", "wall_seconds", "seed"} <= set(run.params)
+    assert run.profile == make_profile("quick", "pump", **SMALL)
+    assert run.scores["product"].unique().tolist() == ["00", "01"]
+    chosen = run.params["choice"]["inlier"]
+    again = metrics.table(run.scores, chosen)
+    stored = run.metrics[run.metrics.chosen].reset_index(drop=True)
+    np.testing.assert_allclose(again.AUC, stored.AUC)
+    assert run.result() == pytest.approx(metrics.harmonic_mean(stored[["AUC", "pAUC"]]))
+    assert run.result(role="test") != run.result(role="validation")
+    names = [path.name for path in sorted((run.folder / "submission").iterdir())]
+    assert names == [f"anomaly_score_pump_section_{k}_source_test.csv" for k in ("00", "01")]
+    parts = run.embedded
+    assert parts["fit"].embeddings.shape == (12, 3, 128)
+    assert parts["test"].logits.shape == (8, 3, 2)
+    assert set(parts["others"].clips.machine_type) == {"fan"}
+
+
+def test_the_saved_encoder_gives_the_saved_embeddings(noise, tmp_path):
+    run = execute(noise, out_dir=tmp_path)
+    _, banks = runs.open_corpus("noise", noise, progress=False)
+    bank = banks["pump"]
+    row = np.flatnonzero(bank.clips.split == "test")[:1]
+    from asdlib.waves import normalise
+
+    profile = run.profile
+    waves = bank.segments(row, profile.segments, profile.segment_frames)[0]
+    with torch.inference_mode():
+        found = run.encoder()(torch.from_numpy(normalise(waves, bank.mean, bank.std)))
+    saved = run.embedded["test"].embeddings[0]
+    np.testing.assert_allclose(found.numpy(), saved, rtol=1e-4, atol=1e-5)
+
+
+def test_same_seed_same_result(noise, tmp_path):
+    first, second = (execute(noise, out_dir=tmp_path / name) for name in "ab")
+    pd.testing.assert_frame_equal(first.scores, second.scores)
+    other = execute(noise, out_dir=tmp_path / "c", seed=1)
+    assert not np.allclose(first.scores.score, other.scores.score)
+
+
+def test_a_failed_run_leaves_nothing_and_keeps_what_was_there(noise, tmp_path, monkeypatch):
+    run = execute(noise, out_dir=tmp_path)
+    before = run.folder.joinpath("scores.csv").read_text()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(runs, "_save_embeddings", fail)
+    for seed in (0, 1):
+        with pytest.raises(OSError, match="disk full"):
+            execute(noise, out_dir=tmp_path, seed=seed)
+    assert [path.name for path in run.folder.parent.iterdir()] == ["proposed-s0"]
+    assert run.folder.joinpath("scores.csv").read_text() == before
+
+
+def test_reuse_only_what_is_the_same(noise, tmp_path):
+    first = execute(noise, out_dir=tmp_path)
+    assert execute(noise, out_dir=tmp_path, reuse=True).params == first.params
+    other = execute(noise, out_dir=tmp_path, reuse=True, epochs=1)
+    assert other.params["overrides"]["epochs"] == 1 and len(other.history) == 1
+
+
+def test_a_score_rises_when_a_clip_is_made_worse(tmp_path):
+    """A tone machine, and test clips with more and more of another sound mixed in."""
+    import soundfile
+
+    rng, time = np.random.default_rng(0), np.arange(16_000) / 16_000
+
+    def write(machine_type, split, label, number, hertz, badness=0.0):
+        folder = tmp_path / machine_type / split
+        folder.mkdir(parents=True, exist_ok=True)
+        sound = 0.2 * np.sin(2 * np.pi * hertz * time + rng.uniform(0, 6))
+        sound += rng.normal(0, 0.02, 16_000)
+        clicks = (rng.random(16_000) < 0.001) * rng.normal(0, 1, 16_000)
+        mixed = sound + badness * clicks
+        mixed *= 0.1 / mixed.std()  # loudness says nothing
+        name = f"section_00_source_{split}_{label}_{number:04d}_{badness}.wav"
+        soundfile.write(folder / name, mixed, 16_000, subtype="PCM_16")
+
+    for number in range(16):
+        write("pump", "train", "normal", number, 500)
+        write("fan", "train", "normal", number, 2000)
+    for number in range(4):
+        for badness in (0.0, 0.5, 2.0):
+            label = "anomaly" if badness else "normal"
+            write("pump", "test", label, 10 * number + int(2 * badness), 500, badness)
+    run = runs.execute("tones", "pump", data_dir=tmp_path, progress=False, **SMALL | {"epochs": 6})
+    by_badness = run.scores.groupby("attributes")[["GMM", "kNN", "Mahalanobis"]].mean()
+    assert (by_badness.diff().dropna() > 0).all(axis=None), by_badness
+
+
+def test_bad_parameters_leave_no_folder(noise, tmp_path):
+    for options, message in (
+        ({"variant": "propsed"}, "unknown variant 'propsed'; known: proposed"),
+        ({"profile": "fast"}, "unknown profile 'fast'; known: paper, quick"),
+        ({"machine_type": "drone"}, "unknown machine type.*'drone'; known: fan, pump"),
+        ({"learnin_rate": 1.0}, "unknown profile field 'learnin_rate'; known: segment_seconds"),
+        ({"mixup_schedule": "never"}, "unknown mixup_schedule 'never'; known: rising"),
+        ({"batch_size": 7}, "batch_size is 7; expected an even number"),
+        ({"inlier": "GMM", "inlier_size": 64}, "product ID 00: 18 embeddings are too few for GMM"),
+    ):
+        with pytest.raises(InputError, match=message):
+            execute(noise, out_dir=tmp_path, **options)
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        execute(noise / "nowhere", out_dir=tmp_path)
+    assert not list(tmp_path.rglob("*.*"))
+    with pytest.raises(InputError, match="expected a finished run's folder"):
+        runs.Run(tmp_path)
+
+
+def test_a_machine_type_without_test_clips(tmp_path):
+    with pytest.raises(InputError, match="clock: no test clips to score"):
+        runs.execute(
+            "uav", "clock", data_dir=shared("real-mini"), progress=False, out_dir=tmp_path,
+            **SMALL | {"epochs": 1, "batch_size": 64},
+        )  # fmt: skip
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_single_product_id_on_real_recordings(tmp_path):
+    run = runs.execute(
+        "uav", "fan", data_dir=shared("real-mini"), progress=False, out_dir=tmp_path,
+        **SMALL | {"epochs": 1, "batch_size": 64},
+    )  # fmt: skip
+    assert run.params["choice"]["chosen_by"] == "default: no labelled validation IDs"
+    assert 0 <= run.result("GMM") <= 1 and (run.scores.role == "test").all()
+
+
+def test_profiles_are_the_papers():
+    paper = make_profile("paper", "ToyTrain")
+    assert (paper.learning_rate, paper.batch_size, paper.product_weight) == (5e-4, 32, 0.1)
+    assert (paper.inlier, paper.inlier_size, paper.epochs, paper.pretrained) == (
+        "LOF",
+        8,
+        300,
+        True,
+    )
+    assert make_profile("paper", "gearbox").inlier_size == 64
+    assert make_profile("paper", "uav").product_weight == 10
+    for variant, changed in VARIANTS.items():
+        profile = make_profile("quick", "fan", variant)
+        default = PROFILES["quick"]
+        differs = {k for k, v in profile.to_dict().items() if default.to_dict()[k] != v}
+        assert differs == set(changed)
+
+
+def test_overrides_of_a_notebook():
+    names = ("corpus", "seed")
+    found = overrides_in({"corpus": "c", "seed": 1, "epochs": 3, "_": 1, "In": []}, names)
+    assert found == {"epochs": 3}
+    with pytest.raises(InputError, match="unknown parameter 'epoch'; known: corpus, seed, segment"):
+        overrides_in({"corpus": "c", "seed": 1, "epoch": 3}, names)
+    assert make_profile("quick", "fan", learning_rate="1e-2", inlier_sizes=[2]).inlier_sizes == (2,)
+    with pytest.raises(InputError, match="epochs is 'ten'; expected int"):
+        make_profile("quick", "fan", epochs="ten")
+
+
+def test_paths_are_known_in_one_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASDLIB_ROOT", str(tmp_path))
+    assert paths.data_dir("simulated") == tmp_path / "data" / "simulated"
+    expected = tmp_path / "o" / "c" / "fan" / "proposed-s3"
+    assert paths.run_dir(tmp_path / "o", "c", "fan", "proposed", 3) == expected
+
+
+def test_params_record_is_plain_json(noise, tmp_path):
+    run = execute(noise, out_dir=tmp_path, variant="product-only")
+    record = json.loads((run.folder / "params.json").read_text())
+    assert record["profile"]["machine_weight"] == 0
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0]

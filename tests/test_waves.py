@@ -1,0 +1,84 @@
+"""The wave bank: decoded once, cropped and segmented as worked out by hand."""
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import write_corpus
+
+from asdlib import corpora, paths, waves
+
+
+@pytest.fixture
+def bank(tmp_path):
+    """One train clip 0, 1, ..., 9, one test clip 100, ..., 103, both silent of other sound."""
+    folder = tmp_path / "corpus" / "pump"
+    for sub, name, samples in (
+        ("train", "section_00_source_train_normal_0000.wav", np.arange(10)),
+        ("test", "section_00_source_test_normal_0000.wav", np.arange(100, 104)),
+    ):
+        (folder / sub).mkdir(parents=True)
+        soundfile.write(folder / sub / name, samples.astype(np.int16), 16_000, subtype="PCM_16")
+    clips = corpora.index(folder.parent)
+    return waves.open_bank(clips, paths.waves_dir("numbers"), progress=False)
+
+
+def test_statistics_are_those_of_the_train_clips(bank):
+    assert bank.mean * 32768 == pytest.approx(4.5)
+    assert bank.std * 32768 == pytest.approx(np.sqrt(8.25))  # variance of 0..9: (10^2 - 1) / 12
+    scaled = waves.normalise(bank.gather(np.array([0]), np.array([0]), 10), bank.mean, bank.std)
+    assert scaled.mean() == pytest.approx(0, abs=1e-6) and scaled.std() == pytest.approx(1)
+
+
+def test_segment_starts_by_hand():
+    # i * floor((10 - 4) / (4 - 1)) = 0, 2, 4, 6
+    assert waves.segment_starts(10, 4, 4).tolist() == [0, 2, 4, 6]
+    # floor(7 / 3) = 2: 0, 2, 4, and the last flush with the end
+    assert waves.segment_starts(11, 4, 4).tolist() == [0, 2, 4, 7]
+    assert waves.segment_starts(160_000, 10, 32_000).tolist() == [i * 14222 for i in range(9)] + [
+        128_000
+    ]
+    assert waves.segment_starts(3, 4, 4).tolist() == [0, 0, 0, 0]
+    assert waves.segment_starts(10, 1, 4).tolist() == [0]
+
+
+def test_segments_by_hand(bank):
+    segments = bank.segments(np.array([0]), 3, 4)
+    assert segments.tolist() == [[[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]]
+
+
+def test_a_clip_shorter_than_a_segment_is_repeated(bank):
+    assert bank.gather(np.array([1]), np.array([0]), 6).tolist() == [[100, 101, 102, 103, 100, 101]]
+
+
+def test_random_crops_stay_inside_their_clip_and_reach_both_ends(bank):
+    crops = bank.random_crops(np.zeros(200, int), 4, np.random.default_rng(0))
+    assert (np.diff(crops, axis=1) == 1).all()
+    assert crops[:, 0].min() == 0 and crops[:, -1].max() == 9
+
+
+def test_nothing_is_decoded_twice(tmp_path, monkeypatch):
+    clips = corpora.index(write_corpus(tmp_path / "c", ("pump",)))
+    first = waves.open_bank(clips, tmp_path / "waves", progress=False)
+    monkeypatch.setattr(waves, "read_clip", lambda path: pytest.fail(f"decoded {path} again"))
+    again = waves.open_bank(clips, tmp_path / "waves", progress=False)
+    assert isinstance(again.samples, np.memmap) and again.samples.dtype == np.int16
+    assert again.fingerprint == first.fingerprint and np.array_equal(again.samples, first.samples)
+    assert not list((tmp_path / "waves").glob("*.part"))
+
+
+def test_fingerprint_follows_the_sound(tmp_path):
+    prints = []
+    for seed_products in (1, 1, 2):
+        root = write_corpus(tmp_path / str(len(prints)), ("pump",), products=seed_products)
+        bank = waves.open_bank(corpora.index(root), tmp_path / "waves", progress=False)
+        prints.append(bank.fingerprint)
+    assert prints[0] == prints[1] != prints[2]
+
+
+@pytest.mark.parametrize("subtype, exact", [("PCM_16", 0), ("PCM_24", 1), ("FLOAT", 1)])
+def test_every_format_becomes_int16(tmp_path, subtype, exact):
+    sound = np.array([0.0, 0.5, -0.25, 0.999])
+    soundfile.write(tmp_path / "a.wav", sound, 16_000, subtype=subtype)
+    found = waves.read_clip(tmp_path / "a.wav")
+    assert found.dtype == np.int16
+    assert np.abs(found - sound * 32768).max() <= 1
