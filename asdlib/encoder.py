@@ -63,10 +63,14 @@ class Encoder(nn.Module):
         self.g_product = nn.Linear(size, products)
         self.machine_input = profile.machine_input
         self.g_affine = nn.Linear(size if profile.machine_input == "embedding" else 1, 1)
-        # "Collected near the center of the hypersphere": others get the small norms, not the large
-        # ones, if the slope of Eq. 2 starts out positive; nothing in Eq. 2 itself asks for it.
-        if profile.machine_input != "embedding":
-            nn.init.ones_(self.g_affine.weight)
+        # Eq. 2 itself does not say who gets the small norms. With a slope that starts positive the
+        # other machines are "collected near the center of the hypersphere" (section III); with a
+        # negative one the target is. Left to chance, as a linear layer is initialised by default,
+        # it is the seed that decides.
+        if profile.machine_input != "embedding" and profile.machine_slope != "random":
+            nn.init.constant_(
+                self.g_affine.weight, 1 if profile.machine_slope == "positive" else -1
+            )
 
     def forward(self, waves: Tensor) -> Tensor:
         return self.embed(self.logmel(waves))

@@ -113,6 +113,19 @@ def test_machine_input_switch():
     assert small_encoder(machine_input="embedding").g_affine.in_features == 128
 
 
+def test_machine_slope_says_who_is_at_the_centre(corpus):
+    """Loud tones against noise: the machine type that Eq. 2 pulls to the centre is the asked one."""
+    for slope, sign in (("positive", 1), ("negative", -1)):
+        net = small_encoder(machine_slope=slope)
+        assert net.g_affine.weight.item() == sign
+    signs = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        profile = make_profile("quick", "fan", **SMALL, machine_slope="random")
+        signs.add(encoder.Encoder(profile, 2).g_affine.weight.item() > 0)
+    assert signs == {True, False}
+
+
 def test_training_twice_gives_the_same(corpus):
     results = []
     for _ in range(2):

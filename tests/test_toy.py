@@ -1,0 +1,64 @@
+"""The toy of the page ``hypersphere``: the shape that Eq. 2 gives an embedding."""
+
+import numpy as np
+import pytest
+import torch
+
+from asdlib import InputError
+from asdlib.inliers import GMM
+from asdlib.toy import ANOMALY_KINDS, PRODUCTS, make_points, toy_auc, train_toy
+
+STEPS = (0, 250)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """A network this small loses time when it is shared among threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def norms(encoder, train):
+    """Mean norm of the target's embeddings, and of the others'."""
+    length = np.linalg.norm(encoder.embed(train.points), axis=1)
+    return length[train.of("normal")].mean(), length[train.of("others")].mean()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("product_weight", [0.0, 1.0])
+def test_others_fall_to_the_centre(seed, product_weight):
+    train, _ = make_points(each=40)
+    encoder = train_toy(train, seed, STEPS, product_weight=product_weight)[STEPS[-1]]
+    target, others = norms(encoder, train)
+    assert others < 0.3 * target
+
+
+def test_a_negative_slope_turns_the_hypersphere_inside_out():
+    train, _ = make_points(each=40)
+    encoder = train_toy(train, 0, STEPS, machine_slope="negative", product_weight=0.0)[STEPS[-1]]
+    target, others = norms(encoder, train)
+    assert target < 0.3 * others
+
+
+def test_same_seed_same_embedding():
+    train, _ = make_points(each=20)
+    first, again, other = (train_toy(train, seed, (0, 20))[20] for seed in (3, 3, 4))
+    assert np.array_equal(first.embed(train.points), again.embed(train.points))
+    assert not np.allclose(first.embed(train.points), other.embed(train.points))
+
+
+def test_points_and_their_scores():
+    train, test = make_points(each=20, seed=5)
+    assert train.points.shape == (2 * 20 * PRODUCTS, 2)
+    assert test.of("similar", 1).sum() == 20
+    encoder = train_toy(train, 0, STEPS)[STEPS[-1]]
+    aucs = toy_auc(encoder, train, test, lambda: GMM(1))
+    assert list(aucs.index) == list(ANOMALY_KINDS)
+    assert (aucs > 0.7).all()
+
+
+def test_unknown_place_of_the_others():
+    with pytest.raises(InputError, match="too similar"):
+        make_points("nowhere")
