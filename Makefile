@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help corpus test bench lint clean
+.PHONY: help book corpus test bench lint clean seeds similarity switches uav
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E "^[a-z -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 # The exact versions that were tested stand in constraints.txt.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -19,6 +19,21 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 corpus: $(VENV)/installed  ## make the simulated corpus in data/simulated
 	$(BIN)/python -m asdlib.simulate data/simulated
+
+STUDY ?= study.yaml
+SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --keep-going --rerun-incomplete --quiet rules host
+
+book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
+	$(SNAKEMAKE) --config study=$(STUDY)
+
+# The long studies: their tables are committed under book/measured/.
+seeds: $(VENV)/installed  ## the study with five seeds (two hours on two cores)
+	$(SNAKEMAKE) long_study --config study=$(STUDY) 'seeds=[0,1,2,3,4]'
+	mkdir -p book/measured && cp runs/simulated/collected.csv book/measured/seeds.csv
+
+similarity switches uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
+	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \
+		--log _build/logs/long-$@.ipynb --parameters '{"fresh": true}'
 
 test: $(VENV)/installed  ## run all tests
 	$(BIN)/python -m pytest

@@ -1,0 +1,165 @@
+"""Maps of the embedding in the plane, in the manner of Fig. 3: t-SNE, still and to hover over."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from openTSNE import TSNE
+
+from asdlib.figures import LABEL_COLOURS
+from asdlib.runs import Run
+
+KINDS = {"others": "other machines", "normal": "normal", "anomaly": "anomalous"}
+MARKERS = {"others": ("o", "circle"), "normal": ("s", "square"), "anomaly": ("^", "triangle-up")}
+REST = "0.88"  # the other product IDs of the machine type
+
+
+def tsne(vectors: np.ndarray, perplexity: float = 30, seed: int = 0) -> np.ndarray:
+    """The place of each vector ``(clips, 128)`` on a map: ``(clips, 2)``, the same for a seed."""
+    perplexity = min(perplexity, (len(vectors) - 1) / 3)
+    return np.asarray(
+        TSNE(
+            perplexity=perplexity,
+            initialization="pca",
+            random_state=seed,
+            n_jobs=1,
+            negative_gradient_method="bh",
+        ).fit(vectors.astype(np.float64))
+    )
+
+
+def shown_clips(run: Run) -> tuple[pd.DataFrame, np.ndarray]:
+    """What a map shows: the test clips and clips of other machines, a mean embedding each.
+
+    Returns rows (machine_type, product, label, file, kind) and ``(clips, 128)``.
+    """
+    parts = run.embedded
+    test, others = parts["test"], parts["others"]
+    labels = test.clips.label.to_numpy()
+    rows = pd.concat(
+        [test.clips.assign(kind=labels), others.clips.assign(kind="others")], ignore_index=True
+    )
+    vectors = np.concatenate([part.embeddings.mean(axis=1) for part in (test, others)])
+    known = rows.kind.isin(KINDS).to_numpy()
+    return rows[known].reset_index(drop=True), vectors[known]
+
+
+def map_of(run: Run, perplexity: float = 30, seed: int = 0) -> pd.DataFrame:
+    """The clips of a run with their place ``x, y`` on its map, their norm and their score."""
+    rows, vectors = shown_clips(run)
+    places = tsne(vectors, perplexity, seed)
+    scores = run.scores.set_index("file").score
+    return rows.assign(
+        x=places[:, 0],
+        y=places[:, 1],
+        norm=np.linalg.norm(vectors, axis=1),
+        score=rows.file.map(scores[~scores.index.duplicated()]),
+    )
+
+
+def draw_map(rows: pd.DataFrame, product: str | None, ax, size: float = 9):
+    """One map, one product ID in colour (or all), the machine type's other IDs in pale grey."""
+    own = rows["product"].eq(product) | rows.kind.eq("others") if product else rows.kind.notna()
+    ax.scatter(rows.x[~own], rows.y[~own], s=size / 2, color=REST, linewidths=0, label="other IDs")
+    for kind, name in KINDS.items():
+        part = rows[own & (rows.kind == kind)]
+        ax.scatter(
+            part.x, part.y, s=size, color=LABEL_COLOURS[kind], marker=MARKERS[kind][0],
+            alpha=0.8, linewidths=0, label=name,
+        )  # fmt: skip
+    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    ax.grid(False)
+    return ax
+
+
+def map_grid(maps: dict[str, pd.DataFrame], products, title: str):
+    """Maps side by side as in Fig. 3: a row a variant, a column a product ID."""
+    figure, axes = plt.subplots(
+        len(maps),
+        len(products),
+        figsize=(0.4 + 2.2 * len(products), 0.9 + 2.2 * len(maps)),
+        squeeze=False,
+    )
+    for line, (variant, rows) in zip(axes, maps.items(), strict=True):
+        for ax, product in zip(line, products, strict=True):
+            draw_map(rows, product, ax)
+            if ax is axes[0][list(products).index(product)]:
+                ax.set_title(f"ID {product}")
+        line[0].set_ylabel(variant)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels), markerscale=2,
+        fontsize="small",
+    )  # fmt: skip
+    figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def same_embedding(run: Run, seeds, perplexities, title: str):
+    """One embedding under several seeds (rows) and perplexities (columns) of t-SNE."""
+    figure, axes = plt.subplots(
+        len(seeds), len(perplexities), squeeze=False,
+        figsize=(0.4 + 2.6 * len(perplexities), 0.9 + 2.3 * len(seeds)),
+    )  # fmt: skip
+    for line, seed in zip(axes, seeds, strict=True):
+        for ax, perplexity in zip(line, perplexities, strict=True):
+            draw_map(map_of(run, perplexity, seed), None, ax, size=6)
+            ax.set_title(f"perplexity {perplexity}" if line is axes[0] else "")
+        line[0].set_ylabel(f"map seed {seed}")
+    figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def hover_map(rows: pd.DataFrame, title: str) -> go.Figure:
+    """The same map to hover over: which clip, which product ID, which score, which norm."""
+    figure = go.Figure()
+    for kind, name in KINDS.items():
+        part = rows[rows.kind == kind]
+        text = [
+            f"{row.machine_type} ID {row.product}<br>{row.file}<br>norm {row.norm:.2f}"
+            + ("" if np.isnan(row.score) else f", score {row.score:.3g}")
+            for row in part.itertuples()
+        ]
+        marker = {"size": 6, "color": LABEL_COLOURS[kind], "symbol": MARKERS[kind][1]}
+        figure.add_scatter(
+            x=part.x, y=part.y, mode="markers", name=name, text=text,
+            hovertemplate="%{text}<extra>" + name + "</extra>", marker=marker,
+        )  # fmt: skip
+    return plain(figure, title).update_xaxes(visible=False).update_yaxes(visible=False)
+
+
+def plain(figure: go.Figure, title: str) -> go.Figure:
+    """A plotly figure in the look of the book: white, legend below, as wide as the page."""
+    return figure.update_layout(
+        title={"text": title, "font": {"size": 14}},
+        template="plotly_white",
+        height=480,
+        autosize=True,
+        margin={"l": 50, "r": 10, "t": 60, "b": 40},
+        legend={"orientation": "h", "y": -0.12},
+    )
+
+
+def closeness(run: Run, neighbours: int = 10) -> pd.DataFrame:
+    """In the embedding itself, not on its map: how near anomalies come to other machines.
+
+    By product ID and label: the mean share of other machines among the nearest ``neighbours`` of
+    a test clip (those of its own label excepted), and the median norm.
+    """
+    rows, vectors = shown_clips(run)
+    norm = np.linalg.norm(vectors, axis=1)
+    kinds = rows.kind.to_numpy()
+    found = []
+    for (product, kind), part in rows[rows.kind != "others"].groupby(["product", "kind"]):
+        is_reference = (kinds == "others") | (
+            (rows["product"] == product).to_numpy() & (kinds == "normal")
+        )
+        shares = []
+        for clip in part.index:
+            candidates = np.flatnonzero(is_reference & (np.arange(len(rows)) != clip))
+            distance = np.linalg.norm(vectors[candidates] - vectors[clip], axis=1)
+            nearest = candidates[np.argsort(distance)[:neighbours]]
+            shares.append((kinds[nearest] == "others").mean())
+        found.append((product, kind, 100 * np.mean(shares), np.median(norm[part.index])))
+    columns = ["product", "kind", "other machines among neighbours (%)", "median norm"]
+    return pd.DataFrame(found, columns=columns)

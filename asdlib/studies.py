@@ -1,0 +1,292 @@
+"""Studies: many runs as one tidy table, the paper's tables as data, and differences with intervals.
+
+    python -m asdlib.studies simulated book/measured/seeds.csv --seeds 0 1 2
+
+collects finished runs into a table that can be committed: a row a run, product ID and h, with
+where it comes from.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from asdlib import paths
+from asdlib.errors import InputError, one_of
+from asdlib.figures import KINDS
+from asdlib.paper import ALL, MACHINE_TYPES
+from asdlib.runs import Run
+
+# A system of Table III is a variant, scored by the chosen h or by a named one.
+SYSTEMS = {
+    "proposed": ("proposed", None),
+    "no-mixup": ("no-mixup", None),
+    "without h": ("proposed", "none"),
+    "product-only": ("product-only", None),
+    "machine-only": ("machine-only", None),
+    "no-norm-head": ("no-norm-head", None),
+}
+ROLES = {"test": "test IDs", None: "all IDs"}
+KEPT_INLIERS = ("GMM", "LOF", "none")  # of a committed table, beside the chosen
+PROVENANCE = ("fingerprint", "profile", "overrides", "commit", "device", "wall_seconds", "finished")
+
+
+def run_rows(run: Run) -> pd.DataFrame:
+    """A run as rows of the tidy table: its metrics by product ID and h, and its provenance."""
+    params = run.params
+    origin = {name: params[name] for name in PROVENANCE if name in params}
+    origin |= {"profile": params["profile_name"], "overrides": json.dumps(params["overrides"])}
+    keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
+    table = run.metrics[["product", "role", "inlier", "size", "chosen", "AUC", "pAUC"]]
+    return table.assign(**keys, **origin)[[*keys, *table.columns, *PROVENANCE]]
+
+
+def find_runs(
+    corpus: str,
+    machine_types: Sequence[str] = (),
+    variants: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    out_dir=None,
+) -> list[Run]:
+    """Finished runs of a corpus; those that are named must be there, else all that are.
+
+    Raises :class:`InputError` with the command that makes what is missing.
+    """
+    root = Path(out_dir or paths.runs_dir()) / corpus
+    present = {path.parent.parent.name for path in root.glob("*/*/params.json")}
+    types = list(machine_types) or sorted(present, key=_in_paper_order)
+    found = []
+    for machine_type in types:
+        folders = sorted(path.parent for path in (root / machine_type).glob("*/params.json"))
+        known = [folder.name.rpartition("-s") for folder in folders]
+        wanted = [
+            (variant, seed)
+            for variant in variants or dict.fromkeys(name for name, _, _ in known)
+            for seed in seeds or sorted({int(number) for _, _, number in known})
+        ]
+        for variant, seed in wanted:
+            folder = paths.run_dir(out_dir, corpus, machine_type, variant, seed)
+            if (folder / "params.json").exists():
+                found.append(Run(folder))
+            elif variants and seeds:
+                raise InputError(f"{folder}: no finished run; {_how(corpus, *wanted[0])}")
+    if not found:
+        raise InputError(f"{root}: no finished runs; {_how(corpus)}")
+    return found
+
+
+def _how(corpus: str, variant: str = "proposed", seed: int = 0) -> str:
+    return (
+        "make all of the study with `make book`, or one with `papermill notebooks/train.ipynb "
+        f"out.ipynb -p corpus {corpus} -p machine_type fan -p variant {variant} -p seed {seed}`"
+    )
+
+
+def _in_paper_order(machine_type: str) -> tuple:
+    known = machine_type in MACHINE_TYPES
+    return (MACHINE_TYPES.index(machine_type) if known else len(MACHINE_TYPES), machine_type)
+
+
+def collect(runs: Sequence[Run]) -> pd.DataFrame:
+    """The tidy table of some runs: a row a run, product ID and h."""
+    return pd.concat([run_rows(run) for run in runs], ignore_index=True)
+
+
+def read_measured(path) -> pd.DataFrame | None:
+    """A committed table of :func:`collect`; None where there is none."""
+    if not path or not Path(path).exists():
+        return None
+    return pd.read_csv(
+        path, dtype={"product": str, "overrides": str}, keep_default_na=False,
+        na_values={"AUC": "", "pAUC": ""},
+    )  # fmt: skip
+
+
+class Source(NamedTuple):
+    """A tidy table and what to call it in a caption."""
+
+    table: pd.DataFrame
+    source: str
+
+
+def widest(fresh: pd.DataFrame, measured: pd.DataFrame | None) -> Source:
+    """Of this build's runs and a committed table, the one with more seeds; fresh ones go first.
+
+    A committed table counts only if it is of the same corpus and profile and has all of the
+    machine types, which are then the ones it shows.
+    """
+    if measured is not None:
+        types = list(fresh.machine_type.unique())
+        same = measured.merge(fresh[["corpus", "profile"]].drop_duplicates())
+        same = same[same.machine_type.isin(types) & same.variant.isin(fresh.variant)]
+        if set(types) <= set(same.machine_type) and same.seed.nunique() > fresh.seed.nunique():
+            return Source(same, "Measured beforehand, the table is committed with the book")
+    return Source(fresh, "Runs of this build")
+
+
+def of_system(table: pd.DataFrame, system: str, role: str | None = "test") -> pd.DataFrame:
+    """The rows of a system of Table III: its variant, by the chosen h or by its own."""
+    one_of("system", system, SYSTEMS)
+    variant, inlier = SYSTEMS[system]
+    rows = table[(table.variant == variant) & (table.role == role if role else True)]
+    return rows[rows.chosen if inlier is None else rows.inlier == inlier]
+
+
+def systems_in(table: pd.DataFrame) -> list[str]:
+    """The systems of Table III, and beyond, that a table has rows of."""
+    return [name for name in SYSTEMS if len(of_system(table, name, None))]
+
+
+def harmonic_means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Harmonic means of AUC and pAUC in %: a row a seed, a column a machine type, and all.
+
+    "All" is over all machine types and product IDs, as the last column of Tables II and III.
+    """
+    values = rows.melt(["seed", "machine_type"], ["AUC", "pAUC"], value_name="area").dropna()
+    inverse = (1 / values.area.clip(lower=1e-9)).groupby([values.seed, values.machine_type])
+    table = (100 / inverse.mean()).unstack()
+    over_all = 100 / (1 / values.area.clip(lower=1e-9)).groupby(values.seed).mean()
+    return table[sorted(table, key=_in_paper_order)].assign(**{ALL: over_all})
+
+
+def summary(table: pd.DataFrame, role: str | None = "test") -> pd.DataFrame:
+    """Tables II and III of ours, long: system, machine type (or all), mean, spread (SD), n."""
+    parts = []
+    for system in systems_in(table):
+        means = harmonic_means(of_system(table, system, role))
+        parts.append(
+            pd.DataFrame({"mean": means.mean(), "spread": means.std(), "n": means.count()})
+            .rename_axis("machine_type")
+            .reset_index()
+            .assign(system=system)
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def wide(table: pd.DataFrame, role: str | None = "test") -> pd.DataFrame:
+    """Our Table III: systems by machine types and all, means over seeds in %."""
+    long = summary(table, role)
+    return (
+        long.pivot(index="system", columns="machine_type", values="mean")
+        .loc[long.system.unique(), long.machine_type.unique()]
+        .rename_axis(index=None, columns=None)
+    )
+
+
+def paper_beside_ours(paper: pd.DataFrame, table: pd.DataFrame, role="test") -> pd.DataFrame:
+    """The paper's value, our mean and spread, n, and whether the two can be compared."""
+    ours = summary(table, role).rename(columns={"mean": "ours: mean", "spread": "ours: SD"})
+    known = paper.stack().rename("paper: value").rename_axis(["system", "machine_type"])
+    both = ours.join(known, on=["system", "machine_type"]).rename(columns={"n": "ours: n seeds"})
+    columns = ["system", "machine_type", "paper: value", "ours: mean", "ours: SD", "ours: n seeds"]
+    return both[columns].assign(comparable=comparable(table))
+
+
+def comparable(table: pd.DataFrame) -> str:
+    """Whether results may be set against the paper's: DCASE 2021 and the paper's profile only."""
+    corpora, profiles = set(table.corpus), set(table.profile)
+    why = [
+        *("simulated sound" if name == "simulated" else name for name in corpora - {"dcase2021"}),
+        *(f"{name} profile" for name in profiles - {"paper"}),
+    ]
+    return f"no: {', '.join(why)}" if why else "yes"
+
+
+def paired_bootstrap(
+    ours: np.ndarray, others: np.ndarray, groups: np.ndarray, draws: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Difference of two harmonic means in %, and its 95 % interval.
+
+    ``ours`` and ``others`` ``(product IDs, 2)`` hold AUC and pAUC of the same product IDs, 0 to 1.
+    The product IDs are drawn anew, with replacement and within ``groups`` ``(product IDs,)`` (the
+    machine types), and the same ones for both: what makes an ID easy or hard cancels out. A
+    machine type of a single ID has nothing to draw from, and makes the interval NaN.
+    """
+    groups, rng = np.asarray(groups), np.random.default_rng(seed)
+    inverse = [1 / np.clip(values, 1e-9, None) for values in (ours, others)]
+    drawn = np.empty((draws, len(groups)), int)
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        drawn[:, members] = rng.choice(members, (draws, len(members)))
+    sampled = [100 / part[drawn].mean(axis=(1, 2)) for part in inverse]
+    low, high = np.percentile(sampled[0] - sampled[1], [2.5, 97.5])
+    if min(np.unique(groups, return_counts=True)[1]) < 2:
+        low = high = np.nan
+    return float(100 / inverse[0].mean() - 100 / inverse[1].mean()), float(low), float(high)
+
+
+def differences(table: pd.DataFrame, against: str, role="test", draws=10_000) -> pd.DataFrame:
+    """What each other system loses to ``against``, by machine type and over all, with intervals.
+
+    AUC and pAUC are averaged over the seeds first, so that product IDs are what is resampled.
+    """
+    keys = ["machine_type", "product"]
+
+    def averaged(system: str) -> pd.DataFrame:
+        return of_system(table, system, role).groupby(keys)[["AUC", "pAUC"]].mean().dropna()
+
+    rows = []
+    reference = averaged(against)
+    for system in systems_in(table):
+        if system == against:
+            continue
+        other = averaged(system)
+        shared = reference.index.intersection(other.index)
+        types = shared.get_level_values("machine_type")
+        for name in [*sorted(types.unique(), key=_in_paper_order), ALL]:
+            part = shared if name == ALL else shared[types == name]
+            groups = part.get_level_values("machine_type").to_numpy()
+            difference, low, high = paired_bootstrap(
+                reference.loc[part].to_numpy(), other.loc[part].to_numpy(), groups, draws
+            )
+            rows.append((against, system, name, difference, low, high, len(part)))
+    columns = ["system", "minus", "machine_type", "difference", "low", "high", "product IDs"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def kind(table: pd.DataFrame) -> str:
+    """What a caption must say of a table: whose sound, the profile, how many seeds."""
+    corpora = ", ".join(KINDS.get(name, f"the corpus {name}") for name in table.corpus.unique())
+    seeds = sorted(int(seed) for seed in table.seed.unique())
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    return f"{corpora}, {', '.join(table.profile.unique())} profile, {which}"
+
+
+def origin(table: pd.DataFrame, source: str) -> str:
+    """One line for under a table: what was run, on what, by which code, and for how long."""
+    stamps = {
+        name: ", ".join(table[name].astype(str).unique())
+        for name in ("fingerprint", "commit", "device")
+    }
+    wall = table.drop_duplicates(["machine_type", "variant", "seed"]).wall_seconds.sum()
+    return (
+        f"{source}: {kind(table)}; fingerprint `{stamps['fingerprint']}`; commit "
+        f"`{stamps['commit']}`; {wall:.0f} s of training on {stamps['device']}; last run "
+        f"{table.finished.max()}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: ``python -m asdlib.studies --help``."""
+    parser = argparse.ArgumentParser(prog="python -m asdlib.studies", description=__doc__)
+    parser.add_argument("corpus")
+    parser.add_argument("out", type=Path, help="the CSV file to write")
+    parser.add_argument("--machine-types", nargs="+", default=())
+    parser.add_argument("--variants", nargs="+", default=())
+    parser.add_argument("--seeds", nargs="+", type=int, default=())
+    parser.add_argument("--out-dir", help="root of the run folders")
+    given = parser.parse_args(arguments)
+    table = collect(
+        find_runs(given.corpus, given.machine_types, given.variants, given.seeds, given.out_dir)
+    )
+    table = table[table.chosen | table.inlier.isin(KEPT_INLIERS)]
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    table.round({"AUC": 5, "pAUC": 5}).to_csv(given.out, index=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""The whole study on a small scale up to the built book, and the book in a browser."""
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlparse
+
+import pytest
+import yaml
+from conftest import ROOT
+
+STUDY = "tests/small-study.yaml"
+TELEPHONE = {"width": 390, "height": 844}
+CORES = str(min(2, os.cpu_count() or 1))
+
+
+def snakemake(folder: Path, *words: str, timeout: float = 600) -> subprocess.CompletedProcess:
+    """Run the Snakefile on the small study; results land in ``folder``."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--cores", CORES]
+        + ["--directory", folder, "--keep-going", *words],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+    )
+
+
+def study(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    return snakemake(folder, *words, "--config", f"study={STUDY}")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The folder of the small study, with its book."""
+    given = os.environ.get("ASDLIB_TEST_STUDY")  # one that is there already, to save its minutes
+    folder = Path(given) if given else tmp_path_factory.mktemp("study")
+    done = study(folder)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-8000:]
+    return folder
+
+
+def jobs(done: subprocess.CompletedProcess) -> set[str]:
+    """The rules, and the machine types of runs, that a dry run would run."""
+    lines = (done.stdout + done.stderr).splitlines()
+    return {line.split()[0] for line in lines if len(line.split()) == 2 and line[0].isalpha()}
+
+
+def test_book_is_built_and_a_second_run_does_nothing(built):
+    assert (built / "_build/html/index.html").exists()
+    again = study(built)
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_only_what_depends_on_a_changed_parameter_runs_again(built, tmp_path):
+    changed = yaml.safe_load((ROOT / STUDY).read_text())
+    changed["overrides"]["fan"] = changed["overrides"]["fan"] | {"epochs": 4}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(changed))
+    done = snakemake(built, "-n", "--config", f"study={tmp_path / 'study.yaml'}")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    again = [line for line in said.splitlines() if "wildcards: machine_type=" in line]
+    assert len(again) == len(changed["variants"])
+    assert all("machine_type=fan" in line for line in again)
+    assert {"results", "ablation", "source", "book"} <= jobs(done)
+    assert not {"corpus", "hypersphere", "sounds", "similarity"} & jobs(done)
+
+
+def test_a_failed_notebook_is_named_and_stops_only_its_dependants(built, tmp_path):
+    """Its own folder: the corpus is there, and the run of one machine type fails in a cell."""
+    changed = yaml.safe_load((ROOT / STUDY).read_text())
+    # more components than there are vectors: found only when h is fitted
+    changed["overrides"]["fan"] = {"epochs": 1, "batch_size": 16, "inlier_size": 5000}
+    changed["overrides"]["slider"] = {"epochs": 1, "batch_size": 16, "inlier_sizes": [1]}
+    changed["variants"] = ["proposed"]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(changed))
+    shutil.copytree(built / "data", tmp_path / "data")
+    done = snakemake(
+        tmp_path, "--rerun-triggers", "mtime", "--until", "train", "results",
+        "--config", f"study={tmp_path / 'study.yaml'}",
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "train.ipynb failed in cell" in said and "5000" in said
+    assert (tmp_path / "runs/simulated/slider/proposed-s0/train.ipynb").exists()
+    assert not (tmp_path / "_build/pages/results.ipynb").exists()
+    log = json.loads((tmp_path / "_build/logs/train-fan-proposed-s0.ipynb").read_text())
+    outputs = [output for cell in log["cells"] for output in cell.get("outputs", [])]
+    assert any(output["output_type"] == "error" for output in outputs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"machine_type": ["fan"]}, "machine_types"),
+        ({"profile": "fast"}, "quick"),
+        ({"overrides": {"fan": {"epoch": 3}}}, "epochs"),
+        ({"overrides": {"pump": {}}}, "slider"),
+        ({"seeds": ["one"]}, "whole number"),
+        ({"variants": ["no-mix"]}, "no-mixup"),
+    ],
+)
+def test_wrong_study_is_refused_with_the_known(tmp_path, changes, named):
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    from asdlib.errors import InputError
+
+    spec = spec_from_file_location("study", ROOT / "workflow/study.py")
+    module = module_from_spec(spec)
+    sys.modules["study"] = module
+    spec.loader.exec_module(module)
+    with pytest.raises(InputError, match=named):
+        module.read_study(ROOT / STUDY, changes)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files and keeps silent."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(built):
+    """The address of the built book, served from this computer."""
+    folder = built / "_build/html"
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; skips, saying so, where there is none."""
+    found = next((path for path in map(shutil.which, ("chromium", "chromium-browser")) if path), "")
+    if not found:
+        pytest.skip("no chromium on this computer: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield chromium
+        chromium.close()
+
+
+def toc_pages(folder: Path) -> list[str]:
+    """All pages of the table of contents, in its order."""
+    toc = yaml.safe_load((folder / "_build/source/_toc.yml").read_text())
+    chapters = [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    return [toc["root"], *chapters]
+
+
+def settled(page, address: str) -> None:
+    """Open a page and wait for its plots and tables."""
+    page.goto(address, wait_until="load")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.plotly-graph-div')]"
+        ".every(plot => plot.querySelector('.main-svg'))"
+    )
+    page.wait_for_timeout(300)
+
+
+@pytest.fixture(scope="module")
+def visited(built, site, browser) -> dict[str, dict]:
+    """Every page, opened once wide and once on a telephone: what went wrong, and its links."""
+    shots = Path(os.environ.get("ASDLIB_SCREENSHOTS", built / "_build/screenshots"))
+    shots.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for name in toc_pages(built):
+        wrong, outside = [], []
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.on("pageerror", lambda error, to=wrong: to.append(str(error)))
+        page.on("console", lambda said, to=wrong: said.type == "error" and to.append(said.text))
+        page.on(
+            "request",
+            lambda asked, to=outside: (
+                asked.url.startswith(("http:", "https:"))
+                and not asked.url.startswith(site)
+                and to.append(asked.url)
+            ),
+        )
+        settled(page, f"{site}{name}.html")
+        links = page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)")
+        images = page.eval_on_selector_all(
+            "article img",
+            "all => all.filter(i => !i.complete || !i.naturalWidth).map(i => i.src)",
+        )
+        stem = name.replace("/", "-")
+        page.screenshot(path=shots / f"{stem}.png", full_page=True)
+        page.emulate_media(color_scheme="dark")
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        page.screenshot(path=shots / f"{stem}-dark.png")
+        page.set_viewport_size(TELEPHONE)
+        page.reload(wait_until="load")
+        settled(page, f"{site}{name}.html")
+        width = page.evaluate("document.scrollingElement.scrollWidth")
+        page.screenshot(path=shots / f"{stem}-390.png", full_page=True)
+        identifiers = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
+        found[name] = {
+            "wrong": wrong,
+            "outside": outside,
+            "links": links,
+            "images": images,
+            "width": width,
+            "ids": set(identifiers),
+        }
+        page.close()
+    return found
+
+
+def of_each(visited: dict, key: str) -> dict:
+    return {name: facts[key] for name, facts in visited.items() if facts[key]}
+
+
+def test_no_console_error_and_no_request_leaves_the_site(visited):
+    assert of_each(visited, "wrong") == {}
+    assert of_each(visited, "outside") == {}
+
+
+def test_no_missing_image(visited):
+    assert of_each(visited, "images") == {}
+
+
+def test_no_broken_internal_link(visited, built, site):
+    folder = built / "_build/html"
+    broken = []
+    for name, facts in visited.items():
+        for link in facts["links"]:
+            target, anchor = urldefrag(urljoin(f"{site}{name}.html", link))
+            if not target.startswith(site):
+                continue
+            path = unquote(urlparse(target).path).lstrip("/") or "index.html"
+            known = visited.get(path.removesuffix(".html"))
+            if not (folder / path).exists():
+                broken.append((name, link))
+            elif anchor and known and unquote(anchor) not in known["ids"]:
+                broken.append((name, link))
+    assert broken == []
+
+
+def test_nothing_overflows_on_a_telephone(visited):
+    wide = {n: f["width"] for n, f in visited.items() if f["width"] > TELEPHONE["width"] + 1}
+    assert wide == {}
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize(("name", "number"), [("results", "II"), ("ablation", "III")])
+def test_tables_show_numbers(page, site, name, number):
+    settled(page, f"{site}{name}.html")
+    table = page.locator("table", has=page.locator(f"caption:has-text('Table {number}')")).first
+    paper = table.locator("td").all_inner_texts()
+    assert "69.42" in paper
+    ours = page.locator("table", has=page.locator("caption:has-text('Ours')")).first
+    values = [float(cell) for cell in ours.locator("td").all_inner_texts() if cell.strip("-")]
+    assert values and all(0 < value <= 100 for value in values)
+    assert "simulated" in ours.locator("caption").inner_text()
+
+
+def test_interactive_table_and_chart_are_drawn(page, site):
+    settled(page, f"{site}results.html")
+    page.wait_for_selector("div.dt-container td")
+    assert page.locator(".plotly-graph-div .main-svg").count()
+
+
+def test_a_player_plays(page, site):
+    page.goto(f"{site}machines/fan.html", wait_until="load")
+    player = page.locator("audio").first
+    player.evaluate("audio => { audio.muted = true; return audio.play() }")
+    page.wait_for_timeout(700)
+    assert player.evaluate("audio => audio.currentTime") > 0
+
+
+def test_search_finds_the_hypersphere(page, site):
+    page.goto(f"{site}search.html?q=hypersphere", wait_until="load")
+    page.wait_for_selector("#search-results li a")
+    links = page.eval_on_selector_all("#search-results li a", "all => all.map(a => a.href)")
+    assert any("hypersphere.html" in link for link in links)

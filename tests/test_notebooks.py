@@ -1,0 +1,49 @@
+"""The notebooks' sources: no outputs, a parameters cell that documents itself, no machinery."""
+
+import ast
+import json
+import re
+
+import pytest
+from conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LINE = re.compile(r"^[a-z_]+: (str|int|float|bool|list|dict) = .+  # \S.*$")
+
+
+def source(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request) -> dict:
+    return json.loads(request.param.read_text())
+
+
+def test_no_outputs(notebook):
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+def test_parameters_are_typed_and_commented_literals(notebook):
+    tagged = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    assert len(tagged) == 1
+    assert tagged[0] is next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    for statement in ast.parse(source(tagged[0])).body:
+        assert isinstance(statement, ast.AnnAssign), ast.unparse(statement)
+        value = ast.literal_eval(statement.value)
+        assert type(value).__name__ == statement.annotation.id
+    lines = [line for line in source(tagged[0]).splitlines() if re.match("[a-z]", line)]
+    assert all(LINE.match(line) or line.endswith("(") for line in lines), lines
+
+
+def test_tells_a_story_and_defines_no_class(notebook):
+    first, last = notebook["cells"][0], notebook["cells"][-1]
+    assert first["cell_type"] == last["cell_type"] == "markdown"
+    assert re.search("^# ", source(first), re.MULTILINE)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            code = "\n".join(
+                line for line in source(cell).splitlines() if not line.startswith(("%", "!"))
+            )
+            assert not [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ClassDef)]

@@ -1,0 +1,142 @@
+"""Studies: the tidy table, the paper's tables, and the paired bootstrap."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import hmean
+
+from asdlib import studies, tables
+from asdlib.errors import InputError
+from asdlib.paper import ALL, PAPER_TABLE_II, PAPER_TABLE_III
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    """Two machine types, two seeds, four product IDs, the systems of Table III."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for variant, lift in (("proposed", 0.2), ("no-mixup", 0.1), ("product-only", 0.0)):
+        for seed in (0, 1):
+            for machine_type in ("fan", "slider"):
+                for number in range(4):
+                    for inlier in ("GMM", "none"):
+                        areas = 0.55 + lift * (inlier == "GMM") + 0.02 * rng.random(2)
+                        rows.append(
+                            {
+                                "corpus": "simulated",
+                                "machine_type": machine_type,
+                                "variant": variant,
+                                "seed": seed,
+                                "product": f"{number:02d}",
+                                "role": "validation" if number < 2 else "test",
+                                "inlier": inlier,
+                                "size": 2,
+                                "chosen": inlier == "GMM",
+                                "AUC": areas[0],
+                                "pAUC": areas[1],
+                                "fingerprint": "f",
+                                "profile": "quick",
+                                "overrides": "{}",
+                                "commit": "c",
+                                "device": "cpu",
+                                "wall_seconds": 1.0,
+                                "finished": "2025-01-01",
+                            }
+                        )
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("paper", [PAPER_TABLE_II, PAPER_TABLE_III], ids=["II", "III"])
+def test_last_column_of_the_papers_tables_is_the_harmonic_mean_of_the_others(paper):
+    # within rounding: each of the seven values is itself rounded to 0.01
+    own = hmean(paper.drop(columns=ALL).to_numpy(), axis=1)
+    assert np.abs(own - paper[ALL]).max() < 0.02
+
+
+def test_harmonic_means_by_hand(table):
+    rows = studies.of_system(table, "proposed")
+    means = studies.harmonic_means(rows)
+    fan = rows[(rows.seed == 0) & (rows.machine_type == "fan")]
+    assert means.loc[0, "fan"] == pytest.approx(
+        100 * hmean(fan[["AUC", "pAUC"]].to_numpy().ravel())
+    )
+    one = rows[rows.seed == 1]
+    assert means.loc[1, ALL] == pytest.approx(100 * hmean(one[["AUC", "pAUC"]].to_numpy().ravel()))
+
+
+def test_systems_take_their_own_rows(table):
+    assert studies.systems_in(table) == ["proposed", "no-mixup", "without h", "product-only"]
+    without = studies.of_system(table, "without h", None)
+    assert set(without.variant) == {"proposed"} and set(without.inlier) == {"none"}
+    assert set(studies.of_system(table, "proposed").role) == {"test"}
+    with pytest.raises(InputError, match="without h"):
+        studies.of_system(table, "nothing")
+
+
+def test_bootstrap_of_equal_systems_is_zero_and_of_shifted_ones_excludes_zero():
+    rng = np.random.default_rng(0)
+    areas = rng.uniform(0.6, 0.9, (12, 2))
+    groups = np.repeat(["fan", "slider"], 6)
+    assert studies.paired_bootstrap(areas, areas, groups, 200) == (0, 0, 0)
+    difference, low, high = studies.paired_bootstrap(areas, areas - 0.1, groups, 500)
+    assert 0 < low <= difference <= high
+    assert difference == pytest.approx(100 * (hmean(areas.ravel()) - hmean(areas.ravel() - 0.1)))
+    reverse = studies.paired_bootstrap(areas - 0.1, areas, groups, 500)
+    assert reverse[0] == pytest.approx(-difference)
+
+
+def test_bootstrap_of_a_single_product_id_has_no_interval():
+    difference, low, high = studies.paired_bootstrap(
+        np.full((1, 2), 0.8), np.full((1, 2), 0.7), np.array(["fan"]), 10
+    )
+    assert difference == pytest.approx(10) and np.isnan(low) and np.isnan(high)
+
+
+def test_pairing_is_tighter_than_the_product_ids_are_apart():
+    areas = np.linspace(0.5, 0.95, 20).repeat(2).reshape(20, 2)
+    groups = np.zeros(20, int)
+    _, low, high = studies.paired_bootstrap(areas, areas - 0.02, groups, 1000)
+    assert high - low < 2  # points, while the IDs lie 45 points apart
+
+
+def test_differences_and_their_sentences(table):
+    found = studies.differences(table, "proposed", draws=300)
+    assert set(found.minus) == {"no-mixup", "without h", "product-only"}
+    over_all = found[found.machine_type == ALL].set_index("minus")
+    assert over_all.loc["product-only", "difference"] > over_all.loc["no-mixup", "difference"] > 0
+    assert (over_all["product IDs"] == 4).all()  # test IDs only
+    words = tables.in_words(found)
+    assert "proposed minus product-only" in words and "proposed is better" in words
+
+
+def test_nothing_simulated_is_comparable_with_the_paper(table):
+    assert studies.comparable(table) == "no: simulated sound, quick profile"
+    paper = table.assign(corpus="dcase2021", profile="paper")
+    assert studies.comparable(paper) == "yes"
+    beside = studies.paper_beside_ours(PAPER_TABLE_III, table)
+    fan = beside[(beside.system == "proposed") & (beside.machine_type == "fan")].iloc[0]
+    assert fan["paper: value"] == 84.35 and fan["ours: n seeds"] == 2
+
+
+def test_committed_table_counts_only_where_it_has_more_seeds_of_the_same(table, tmp_path):
+    fresh = table[table.seed == 0]
+    table.to_csv(tmp_path / "seeds.csv", index=False)
+    committed = studies.read_measured(tmp_path / "seeds.csv")
+    assert committed["product"].iloc[0] == "00" and "none" in set(committed.inlier)
+    assert studies.widest(fresh, committed).table.seed.nunique() == 2
+    assert studies.widest(fresh, committed.assign(profile="paper")).table is fresh
+    assert studies.widest(fresh, None).table is fresh
+    assert studies.read_measured(tmp_path / "other.csv") is None
+
+
+def test_missing_run_says_how_to_make_it(tmp_path):
+    with pytest.raises(InputError, match="make book"):
+        studies.find_runs("simulated", out_dir=tmp_path)
+    folder = tmp_path / "simulated/fan/proposed-s0"
+    folder.mkdir(parents=True)
+    (folder / "params.json").write_text(json.dumps({}))
+    assert len(studies.find_runs("simulated", out_dir=tmp_path)) == 1
+    with pytest.raises(InputError, match="no-mixup-s0.*papermill"):
+        studies.find_runs("simulated", ["fan"], ["proposed", "no-mixup"], [0], tmp_path)

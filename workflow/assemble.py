@@ -1,0 +1,154 @@
+"""Assemble the book's source from its chapters and the executed notebooks.
+
+Unfinished or foreign pages cannot slip in: what the table of contents names must be there, but
+for the pages of machine types that are not in the study, which are left out of it.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import plotly
+import yaml
+
+PLOTLY = re.compile(r'<script[^>]*src="https://cdn\.plot\.ly/[^"]*"[^>]*>\s*</script>')
+PLOTLY_MODULE = re.compile(r'<script type="module">\s*import "https://cdn\.plot\.ly/.*?</script>')
+MATHJAX = re.compile(
+    r'<script[^>]*src="https://cdnjs\.cloudflare\.com/[^"]*mathjax[^"]*"[^>]*>\s*</script>'
+    r"(<script[^>]*>if \(window\.MathJax.*?</script>)?",
+    re.DOTALL | re.IGNORECASE,
+)
+
+# not below _static: jupyter-book loads every script from there on every page
+SCRIPTS = "scripts"
+
+
+def local_scripts(html: str, depth: int) -> str:
+    """An output's scripts from the site itself: a reader may be without the internet."""
+    html = PLOTLY_MODULE.sub("", MATHJAX.sub("", html))
+    return PLOTLY.sub(f'<script src="{"../" * depth}{SCRIPTS}/plotly.min.js"></script>', html)
+
+
+def as_page(notebook: Path, depth: int = 0):
+    """An executed notebook as a page: local scripts, and nothing of where it was executed."""
+    page = nbformat.read(notebook, as_version=4)
+    page.metadata.pop("papermill", None)
+    for cell in page.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            cell.metadata["tags"] = [*tags, "hide-input"]
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "text/html" in data:
+                data["text/html"] = local_scripts("".join(data["text/html"]), depth)
+    return page
+
+
+def parameters_of(page) -> dict:
+    """What papermill gave the notebook, by name."""
+    return page.metadata.get("papermill", {}).get("parameters", {})
+
+
+def machine_page(notebook: Path):
+    """The executed `train` as the page of its machine type: name and page."""
+    given = parameters_of(nbformat.read(notebook, as_version=4))
+    page = as_page(notebook, depth=1)
+    name, corpus = given["machine_type"], given.get("corpus", "simulated")
+    kind = {"simulated": "simulated sound"}.get(corpus, corpus)
+    first = next(cell for cell in page.cells if cell.cell_type == "markdown")
+    title = f"(machine-{name})=\n# {name}: one run on {kind}"
+    first.source = re.sub(r"\A(\([^)]*\)=\n)?# .*", title, first.source)
+    return name, page
+
+
+def pages_of(toc: dict) -> list[str]:
+    """Every file that a table of contents names."""
+    found = [toc["root"]]
+
+    def walk(node):
+        for entry in node if isinstance(node, list) else [node]:
+            if "file" in entry:
+                found.append(entry["file"])
+            for below in ("parts", "chapters", "sections"):
+                walk(entry.get(below, []))
+
+    walk({key: value for key, value in toc.items() if key != "root"})
+    return found
+
+
+def without(toc, dropped: set[str]):
+    """The table of contents without some files."""
+    if isinstance(toc, dict):
+        kept = {key: without(value, dropped) for key, value in toc.items()}
+        return {key: value for key, value in kept.items() if value != []}
+    if isinstance(toc, list):
+        return [
+            without(entry, dropped)
+            for entry in toc
+            if not (isinstance(entry, dict) and entry.get("file") in dropped)
+        ]
+    return toc
+
+
+def unlink(text: str, dropped: set[str]) -> str:
+    """Links to pages that are left out become plain words: a study may have other machine types."""
+
+    def plain(match) -> str:
+        target = re.search(r"<([^>]*)>$", match[1])
+        name = (target[1] if target else match[1]).lstrip("/")
+        words = match[1][: target.start()].strip() if target else name.removeprefix("machines/")
+        return words if name in dropped else match[0]
+
+    return re.sub(r"\{doc\}`([^`]*)`", plain, text)
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def assemble(book: Path, toc: Path, pages: list[Path], machines: list[Path], out: Path) -> None:
+    """Write the source of the book to ``out``, its table of contents last."""
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(book, out, ignore=shutil.ignore_patterns("_build", ".ipynb_checkpoints"))
+    scripts = out / "_extra" / SCRIPTS  # _config.yml: html_extra_path
+    scripts.mkdir(parents=True)
+    shutil.copy(Path(plotly.__file__).parent / "package_data/plotly.min.js", scripts)
+    for notebook in pages:
+        write(out / notebook.name, nbformat.writes(as_page(notebook)))
+    for notebook in machines:
+        name, page = machine_page(notebook)
+        path = out / "machines" / f"{name}.ipynb"
+        if not path.exists():  # the page shows the first seed
+            write(path, nbformat.writes(page))
+    contents = yaml.safe_load(toc.read_text())
+    missing = {
+        name
+        for name in pages_of(contents)
+        if not any((out / f"{name}{suffix}").exists() for suffix in (".md", ".ipynb"))
+    }
+    strays = sorted(name for name in missing if not name.startswith("machines/"))
+    if strays:
+        sys.exit(f"{toc}: no such pages: {', '.join(strays)}; expected them in {book} or notebooks")
+    for path in [*out.glob("**/*.md"), *out.glob("**/*.ipynb")] if missing else []:
+        path.write_text(unlink(path.read_text(), missing))
+    write(out / "_toc.yml", yaml.safe_dump(without(contents, missing), sort_keys=False))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--book", type=Path, required=True, help="folder of the chapters")
+    parser.add_argument("--toc", type=Path, required=True)
+    parser.add_argument("--pages", type=Path, nargs="*", default=[], help="executed notebooks")
+    parser.add_argument("--machines", type=Path, nargs="*", default=[], help="executed train's")
+    parser.add_argument("--out", type=Path, required=True)
+    assemble(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

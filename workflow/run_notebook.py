@@ -1,0 +1,60 @@
+"""Run one notebook through papermill; say which notebook and cell failed, and keep the evidence.
+
+    python workflow/run_notebook.py notebooks/train.ipynb runs/out.ipynb --log log.ipynb \
+        --parameters '{"machine_type": "fan"}'
+
+The notebook is executed into the log file, which stays whatever happens; it is copied to the
+output when all cells have run. Beside the log of a failed one lies a `.failed` file of one line.
+"""
+
+import argparse
+import json
+import logging
+import shutil
+import sys
+from pathlib import Path
+
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+
+def run(notebook: Path, output: Path, log: Path, parameters: dict) -> str | None:
+    """Execute ``notebook``; returns what failed, or None."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    failed = log.with_suffix(".failed")
+    failed.unlink(missing_ok=True)
+    # papermill warns of profile fields, which are not in the parameters cell; the notebook itself
+    # refuses what is neither
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(log), parameters, progress_bar=False, kernel_name="python3"
+        )
+    except PapermillExecutionError as error:
+        cell = error.cell_index
+        message = (
+            f"{notebook} failed in cell {cell}: {error.ename}: {error.evalue}\n"
+            f"  parameters: {json.dumps(parameters)}\n"
+            f"  the notebook up to there, with the traceback: {log}"
+        )
+        failed.write_text(message + "\n")
+        return message
+    output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(log, output)
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--log", type=Path, required=True, help="where it is executed")
+    parser.add_argument("--parameters", type=json.loads, default={}, help="a JSON object")
+    given = parser.parse_args()
+    failure = run(given.notebook, given.output, given.log, given.parameters)
+    if failure:
+        sys.exit(failure)
+
+
+if __name__ == "__main__":
+    main()
