@@ -38,46 +38,46 @@ def _number(product: float, clip: float, default=MISSING) -> float:
 class Machine:
     """The numbers a machine's sound is made from; levels are amplitudes relative to each other."""
 
-    shaft_hertz: float = _number(0.16, 0.015)
+    shaft_hertz: float = _number(0.20, 0.015)
     teeth: float = _number(0.22, 0.0)  # blades of a fan, teeth of a gear: rounded when heard
     wander: float = _number(0.20, 0.30)  # of the speed, relative
-    cycle_hertz: float = _number(0.20, 0.03)  # strokes, valve actuations, rail joints a second
-    duty: float = _number(0.18, 0.04)  # the part of a cycle that the stroke takes
-    irregularity: float = _number(0.20, 0.15)  # of the time from stroke to stroke
-    gating: float = _number(0.10, 0.05)  # how far whine and flow follow the stroke, 0 to 1
+    cycle_hertz: float = _number(0.35, 0.03)  # strokes, valve actuations, rail joints a second
+    duty: float = _number(0.40, 0.04)  # the part of a cycle that the stroke takes
+    irregularity: float = _number(0.40, 0.15)  # of the time from stroke to stroke
+    gating: float = _number(0.40, 0.05)  # how far whine and flow follow the stroke, 0 to 1
 
-    shaft: float = _number(0.30, 0.35)  # level of the harmonics of the rotation
-    mesh: float = _number(0.30, 0.35)  # level of the blade-pass or gear-mesh tone
-    flow: float = _number(0.30, 0.35)  # level of the flow noise
-    friction: float = _number(0.30, 0.35)  # level of the noise of the stroke
-    impacts: float = _number(0.30, 0.35)  # level of the clicks where a stroke starts and ends
-    whine: float = _number(0.30, 0.35)  # level of the motor's whine
+    shaft: float = _number(0.30, 0.80)  # level of the harmonics of the rotation
+    mesh: float = _number(0.30, 0.80)  # level of the blade-pass or gear-mesh tone
+    flow: float = _number(0.30, 0.80)  # level of the flow noise
+    friction: float = _number(0.30, 0.80)  # level of the noise of the stroke
+    impacts: float = _number(0.30, 0.80)  # level of the clicks where a stroke starts and ends
+    whine: float = _number(0.30, 0.80)  # level of the motor's whine
 
-    rolloff: float = _number(0.15, 0.10)  # harmonic k has the amplitude k ** -rolloff
-    flow_hertz: float = _number(0.30, 0.12)  # corner of the flow noise
+    rolloff: float = _number(0.15, 0.20)  # harmonic k has the amplitude k ** -rolloff
+    flow_hertz: float = _number(0.30, 0.30)  # corner of the flow noise
     flow_slope: float = _number(0.15, 0.04)  # its fall above the corner, in 6 dB an octave
-    friction_hertz: float = _number(0.25, 0.10)  # centre of the noise of the stroke
+    friction_hertz: float = _number(0.25, 0.20)  # centre of the noise of the stroke
     click_hertz: float = _number(0.25, 0.06)
     click_seconds: float = _number(0.25, 0.10)  # decay time of a click
     whine_hertz: float = _number(0.20, 0.010)
 
-    mode_1: float = _number(0.20, 0.030)  # resonances of the body, in hertz
-    mode_2: float = _number(0.20, 0.030)
-    mode_3: float = _number(0.20, 0.030)
-    mode_4: float = _number(0.20, 0.030)
+    mode_1: float = _number(0.15, 0.080)  # resonances of the body, in hertz
+    mode_2: float = _number(0.15, 0.080)
+    mode_3: float = _number(0.15, 0.080)
+    mode_4: float = _number(0.15, 0.080)
     quality: float = _number(0.20, 0.15, 6.0)  # resonance frequency / bandwidth
 
     # No machine is perfect: these are small in a healthy one and grow with its faults.
-    wobble: float = _number(0.25, 0.30, 0.03)  # everything swells once a turn
-    uneven: float = _number(0.25, 0.30, 0.06)  # blades or teeth differ round the wheel
-    chipped: float = _number(0.25, 0.30, 0.03)  # one tooth differs: a short disturbance each turn
-    knock: float = _number(0.25, 0.30, 0.01)  # one blow each turn
-    scrape: float = _number(0.25, 0.30, 0.01)  # blows at one place of the stroke
-    rattle: float = _number(0.25, 0.30, 0.01)  # blows at random
-    surge: float = _number(0.25, 0.30, 0.08)  # the flow comes and goes
-    hiss: float = _number(0.25, 0.30, 0.01)  # gas or liquid leaves through a slit
-    squeal: float = _number(0.25, 0.30, 0.01)  # stick-slip tone of the stroke
-    slip: float = _number(0.25, 0.30, 0.002)  # the speed sags in jerks
+    wobble: float = _number(1.2, 0.40, 0.05)  # everything swells once a turn
+    uneven: float = _number(1.2, 0.40, 0.08)  # blades or teeth differ round the wheel
+    chipped: float = _number(1.2, 0.40, 0.05)  # one tooth differs: a short disturbance each turn
+    knock: float = _number(1.2, 0.40, 0.02)  # one blow each turn
+    scrape: float = _number(1.2, 0.40, 0.02)  # blows at one place of the stroke
+    rattle: float = _number(1.2, 0.40, 0.02)  # blows at random
+    surge: float = _number(1.2, 0.40, 0.12)  # the flow comes and goes
+    hiss: float = _number(1.2, 0.40, 0.02)  # gas or liquid leaves through a slit
+    squeal: float = _number(1.2, 0.40, 0.02)  # stick-slip tone of the stroke
+    slip: float = _number(1.2, 0.40, 0.004)  # the speed sags in jerks
 
     def logarithms(self) -> NDArray[np.float64]:
         """The natural logarithms of all numbers, ``(fields,)``."""
@@ -146,42 +146,43 @@ TYPES = {
 }
 # fmt: on
 
-# What a fault multiplies the numbers of its machine by at severity 1; at 0.5, by the square root.
+# What a fault multiplies the numbers by at severity 0.7; at 0.35 it is the square root of that.
+TABLE_SEVERITY = 0.7
 FAULTS = {
     "fan": {
-        "unbalance": {"wobble": 64, "shaft": 3, "knock": 25},
-        "wing-damage": {"uneven": 64, "shaft": 3, "rolloff": 0.75},
-        "clogging": {"surge": 49, "mesh": 0.3, "flow_hertz": 0.5},
-        "over-voltage": {"shaft_hertz": 1.14, "whine": 4, "rolloff": 0.7},
+        "unbalance": {"wobble": 100, "shaft": 1.5, "knock": 100},
+        "wing-damage": {"uneven": 64, "chipped": 36, "rattle": 36},
+        "clogging": {"surge": 64, "mesh": 0.5},
+        "over-voltage": {"shaft_hertz": 1.3, "whine": 2, "whine_hertz": 1.3},
     },
     "gearbox": {
-        "damaged-tooth": {"chipped": 80, "knock": 40},
-        "overload": {"shaft_hertz": 0.94, "mesh": 1.3, "rolloff": 0.9, "uneven": 64},
+        "damaged-tooth": {"chipped": 80, "knock": 100},
+        "overload": {"shaft_hertz": 0.85, "uneven": 64, "slip": 100},
     },
     "pump": {
-        "leak": {"hiss": 900, "flow": 0.9},
-        "clogging": {"surge": 64, "flow_hertz": 0.5, "cycle_hertz": 0.75},
-        "dry-run": {"gating": 0.15, "flow": 0.6, "rattle": 200, "uneven": 36},
+        "leak": {"hiss": 200, "surge": 16},
+        "clogging": {"surge": 64, "cycle_hertz": 0.75},
+        "dry-run": {"gating": 0.15, "rattle": 200, "uneven": 36},
     },
     "valve": {
-        "contaminated-seat": {"hiss": 150},
-        "contaminated-plunger": {"irregularity": 4, "duty": 2, "scrape": 2500, "impacts": 0.5},
-        "contaminated-inlet": {"squeal": 900, "friction": 0.5, "friction_hertz": 0.7},
+        "contaminated-seat": {"hiss": 100, "irregularity": 2},
+        "contaminated-plunger": {"irregularity": 4, "duty": 1.8, "scrape": 900},
+        "contaminated-inlet": {"squeal": 400, "cycle_hertz": 0.8},
     },
     "slider": {
         "rail-damage": {"scrape": 900},
         "loose-belt": {"slip": 1200, "rattle": 64, "irregularity": 10},
-        "no-grease": {"squeal": 1200, "friction": 1.4, "friction_hertz": 1.3},
+        "no-grease": {"squeal": 900, "cycle_hertz": 0.85},
     },
     "ToyCar": {
-        "bent-shaft": {"wobble": 100, "shaft": 2},
-        "worn-gear": {"uneven": 36, "chipped": 50, "rolloff": 0.9},
-        "damaged-wheel": {"scrape": 600, "slip": 50},
+        "bent-shaft": {"wobble": 100, "knock": 64},
+        "worn-gear": {"uneven": 36, "chipped": 50, "rattle": 64},
+        "damaged-wheel": {"scrape": 900, "slip": 100},
     },
     "ToyTrain": {
-        "broken-shaft": {"wobble": 100, "knock": 64, "slip": 64},
-        "track-joint": {"scrape": 4900, "impacts": 1.5},
-        "obstruction": {"slip": 600, "friction": 2, "squeal": 100},
+        "broken-shaft": {"wobble": 100, "knock": 100, "slip": 64},
+        "track-joint": {"scrape": 900, "cycle_hertz": 0.8},
+        "obstruction": {"slip": 900, "squeal": 200},
     },
 }
 MACHINE_TYPES = tuple(TYPES)
@@ -196,6 +197,7 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
     m = machine
     n = padded(samples)
     hertz = frequencies(n)
+    place = 10 ** (0.3 * smooth_tilt(n, rng, 3))  # 6 dB up and down with the microphone's place
     stroke, ends, scraped = _strokes(m, n, rng)
     gate = 1 - min(m.gating, 1.0) * (1 - stroke)
 
@@ -219,7 +221,7 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
 
     white = white_spectrum(n, rng)
     flow = shaped_noise(white / (1 + (hertz / m.flow_hertz) ** 2) ** (m.flow_slope / 2), n)
-    blown = gate * (1 + 0.2 * mesh.real + uneven) * np.exp(m.surge * smooth_noise(n, 6.0, rng))
+    blown = gate * (1 + 0.2 * mesh.real + uneven) * np.exp(min(m.surge, 1.5) * smooth_noise(n, 6.0, rng))
     sound += m.flow * blown * flow
 
     rubbing = shaped_noise(white_spectrum(n, rng) * _resonance(hertz, m.friction_hertz, 1.0), n)
@@ -241,7 +243,6 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
     body = np.float32(0.3) + sum(
         _resonance(hertz, mode, m.quality) for mode in (m.mode_1, m.mode_2, m.mode_3, m.mode_4)
     )
-    place = 10 ** (0.125 * smooth_tilt(n, rng))  # 2.5 dB up and down with the microphone's place
     spectrum = (fft.rfft(sound) + fft.rfft(blows) * click) * (body * place)
     return normalised(fft.irfft(spectrum, n)[n - samples :])
 
@@ -340,9 +341,10 @@ def octaves(n: int) -> Signal:
     return np.log2(frequencies(n) / 31.25)
 
 
-def smooth_tilt(n: int, rng: np.random.Generator) -> Signal:
-    """A random course over frequency, N(0, 1) at each octave, ``(n // 2 + 1,)``."""
-    return np.interp(octaves(n), np.arange(9), rng.standard_normal(9)).astype(np.float32)
+def smooth_tilt(n: int, rng: np.random.Generator, an_octave: int = 1) -> Signal:
+    """A random course over frequency, N(0, 1) at ``an_octave`` places, ``(n // 2 + 1,)``."""
+    places = np.arange(8 * an_octave + 1) / an_octave
+    return np.interp(octaves(n), places, rng.standard_normal(len(places))).astype(np.float32)
 
 
 def normalised(signal: Signal) -> Signal:

@@ -26,10 +26,18 @@ from tqdm import tqdm
 
 from asdlib import machines
 from asdlib.errors import InputError, one_of
-from asdlib.machines import FAULTS, MACHINE_TYPES, TYPES, Machine, Signal, machine_sound
+from asdlib.machines import (
+    FAULTS,
+    MACHINE_TYPES,
+    TABLE_SEVERITY,
+    TYPES,
+    Machine,
+    Signal,
+    machine_sound,
+)
 from asdlib.profiles import SAMPLE_RATE
 
-GENERATOR = 4  # raised whenever the same settings would make other sound
+GENERATOR = 5  # raised whenever the same settings would make other sound
 SETTINGS_FILE = "corpus.json"
 SPLITS = ("train", "test")
 LABELS = ("normal", "anomaly")
@@ -50,10 +58,10 @@ class Simulation:
     """The settings of a simulated corpus; a wrong one is an :class:`InputError` that names it."""
 
     seed: int = _setting(0, 0, 2**63, "random seed")
-    product_similarity: float = _setting(0.75, 0, 1, "how alike a type's product IDs are, 0 to 1")
+    product_similarity: float = _setting(0.2, 0, 1, "how alike a type's product IDs are, 0 to 1")
     machine_similarity: float = _setting(0.2, 0, 1, "how alike the machine types are, 0 to 1")
-    severity: float = _setting(0.65, 0, 1, "how bad faults are on average, 0 to 1")
-    snr_db: float = _setting(6.0, -60, 60, "RMS of the machine over that of the noise, in dB")
+    severity: float = _setting(0.8, 0, 1, "how bad faults are on average, 0 to 1")
+    snr_db: float = _setting(8.0, -60, 60, "RMS of the machine over that of the noise, in dB")
     clip_seconds: float = _setting(3.0, 0.5, 60, "length of a clip in seconds, 0.5 to 60")
     train_clips: int = _setting(50, 0, 10_000, "normal training clips of a product ID")
     test_clips: int = _setting(40, 0, 10_000, "normal, and as many anomalous, test clips of one")
@@ -127,7 +135,7 @@ def draw_machine(
         return Machine.from_logarithms(logarithms), None, rng
     faults = list(FAULTS[machine_type])
     fault = faults[number % len(faults)]
-    logarithms += strength * Machine.direction(FAULTS[machine_type][fault])
+    logarithms += strength / TABLE_SEVERITY * Machine.direction(FAULTS[machine_type][fault])
     return Machine.from_logarithms(logarithms), fault, rng
 
 

@@ -181,3 +181,14 @@ def mean_and_sd(summary: pd.DataFrame, columns: str, rows: str) -> pd.DataFrame:
     ]
     wide = summary.assign(words=words).pivot(index=rows, columns=columns, values="words")
     return wide.reindex(summary[rows].unique()).fillna("-")
+
+
+def markdown(table: pd.DataFrame, inliers=("GMM", "LOF", "none")) -> str:
+    """Mean and standard deviation over seeds by variant (rows) and h (columns), as Markdown."""
+    summary = summarise(table[table.role == "all"], ["variant", "inlier"], "value")
+    wide = mean_and_sd(summary, "inlier", "variant")[list(inliers)]
+    lines = ["| variant | " + " | ".join(f"*h* = {h}" for h in inliers) + " |"]
+    lines.append("|---" * (len(inliers) + 1) + "|")
+    for name, row in wide.iterrows():
+        lines.append(f"| {name} | " + " | ".join(row) + " |")
+    return "\n".join(lines)

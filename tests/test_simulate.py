@@ -63,7 +63,7 @@ def test_blade_pass_line_of_the_fan_stands_at_blades_times_speed(product):
 
 
 def test_damaged_tooth_shows_sidebands_of_the_mesh_at_the_shaft_rate():
-    healthy = replace(TYPES["gearbox"], wander=1e-6, slip=1e-9, flow=1e-3, knock=1e-3)
+    healthy = replace(TYPES["gearbox"], wander=1e-6, slip=1e-9, flow=1e-3, knock=1e-3, uneven=1e-3)
     damaged = replace(healthy, chipped=0.5)
     mesh, shaft = healthy.teeth * healthy.shaft_hertz, healthy.shaft_hertz
 
@@ -137,8 +137,8 @@ def test_level_says_nothing_of_the_label():
 def test_products_come_together_as_their_similarity_grows(machine_type):
     def distance(similarity):
         simulation = Simulation(product_similarity=similarity)
-        numbers = [simulate.product_numbers(simulation, machine_type, p) for p in range(6)]
-        return mean_distance([sound_of(n) for n in numbers])
+        numbers = [simulate.product_numbers(simulation, machine_type, p) for p in range(24)]
+        return mean_distance([sound_of(n, seconds=2) for n in numbers])
 
     distances = [distance(similarity) for similarity in (0.0, 0.5, 0.8, 1.0)]
     assert distances == sorted(distances, reverse=True)
@@ -156,7 +156,7 @@ def test_machine_types_come_together_as_their_similarity_grows():
     def distance(similarity):
         simulation = Simulation(machine_similarity=similarity)
         numbers = [simulate.machine_type_numbers(simulation, t) for t in MACHINE_TYPES]
-        return mean_distance([sound_of(n) for n in numbers])
+        return mean_distance([sound_of(n, seconds=2) for n in numbers])
 
     distances = [distance(similarity) for similarity in (0.0, 0.3, 0.7, 1.0)]
     assert distances == sorted(distances, reverse=True)
@@ -260,7 +260,7 @@ def test_machine_types_can_be_added(tmp_path):
 
 def test_other_settings_in_the_same_folder_are_an_error(tmp_path):
     root = make_corpus(tmp_path / "corpus", TINY, ["fan"], workers=1, progress=False)
-    with pytest.raises(InputError, match=r"corpus.*snr_db = 6.0, not 0.0"):
+    with pytest.raises(InputError, match=r"corpus.*snr_db = 8.0, not 0.0"):
         make_corpus(root, replace(TINY, snr_db=0.0), ["fan"], progress=False)
 
 

@@ -113,8 +113,8 @@ def test_machine_input_switch():
     assert small_encoder(machine_input="embedding").g_affine.in_features == 128
 
 
-def test_machine_slope_says_who_is_at_the_centre(corpus):
-    """Loud tones against noise: the machine type that Eq. 2 pulls to the centre is the asked one."""
+def test_machine_slope_says_who_is_at_the_centre():
+    """Which of the two gets the small norms is where Eq. 2 starts, and a switch of the profile."""
     for slope, sign in (("positive", 1), ("negative", -1)):
         net = small_encoder(machine_slope=slope)
         assert net.g_affine.weight.item() == sign

@@ -1,0 +1,64 @@
+"""Trivial detectors: what a method must beat before it means anything.
+
+Neither is trained: the level of a clip, and the distance of its average spectrum from the product
+ID's train clips. A corpus on which they do well says nothing about a learned embedding.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from asdlib import metrics
+from asdlib.encoder import LogMel
+from asdlib.inliers import Mahalanobis
+from asdlib.profiles import Profile
+from asdlib.waves import WaveBank, normalise
+
+
+def trivial_scores(bank: WaveBank, profile: Profile) -> pd.DataFrame:
+    """Scores of all test clips of a machine type, a column a detector.
+
+    ``RMS level``: how far the clip's level in dB lies from the mean of its product ID's train
+    clips. ``mean log-mel``: squared Mahalanobis distance of the time-averaged log-mel, covariance
+    shrunk after Ledoit and Wolf, from the product ID's train clips.
+    """
+    logmel = LogMel(profile)
+    levels, spectra = [], []
+    for first, frames in zip(bank.offsets, bank.frames, strict=True):
+        sound = normalise(bank.samples[first : first + frames], bank.mean, bank.std)
+        levels.append(10 * np.log10(np.square(sound).mean() + 1e-12))
+        with torch.inference_mode():
+            spectra.append(logmel(torch.from_numpy(sound)[None])[0].mean(dim=1).numpy())
+    levels, spectra = np.array(levels), np.stack(spectra)
+    parts = []
+    for product, clips in bank.clips.groupby("product"):
+        train = clips.index[clips.split == "train"].to_numpy()
+        test = clips.index[clips.split == "test"].to_numpy()
+        if len(test):
+            spectrum = Mahalanobis().fit(spectra[train]).score(spectra[test])
+            level = np.abs(levels[test] - levels[train].mean())
+            scores = {"RMS level": level, "mean log-mel": spectrum}
+            parts.append(pd.DataFrame({"product": product, "label": clips.label[test], **scores}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def trivial_table(banks: dict[str, WaveBank], profile: Profile) -> pd.DataFrame:
+    """Harmonic mean of AUC and pAUC (%) over all product IDs: a row a machine type and detector.
+
+    Machine types without test clips are left out. The detectors have no seed, hence no spread.
+    """
+    rows = []
+    for machine_type, bank in banks.items():
+        if (bank.clips.split == "test").any():
+            scores = trivial_scores(bank, profile)
+            for detector in ("RMS level", "mean log-mel"):
+                value = metrics.harmonic_mean(metrics.table(scores, detector)[["AUC", "pAUC"]])
+                rows.append(
+                    {
+                        "machine_type": machine_type,
+                        "detector": detector,
+                        "value": round(100 * value, 3),
+                        "fingerprint": bank.fingerprint[:16],
+                    }
+                )
+    return pd.DataFrame(rows)

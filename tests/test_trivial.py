@@ -1,0 +1,41 @@
+"""The trivial detectors find what they are made for, and nothing else."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from asdlib import paths
+from asdlib.corpora import index
+from asdlib.profiles import make_profile
+from asdlib.trivial import trivial_table
+from asdlib.waves import open_bank
+
+
+@pytest.mark.parametrize(
+    "fault, found", [("louder", "RMS level"), ("a tone", "mean log-mel"), ("nothing", None)]
+)
+def test_detectors(tmp_path, fault, found):
+    rng = np.random.default_rng(0)
+    for split, label, count in (
+        ("train", "normal", 40),
+        ("test", "normal", 20),
+        ("test", "anomaly", 20),
+    ):
+        folder = tmp_path / "pump" / split
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            sound = rng.normal(0, 0.05, 8000)
+            if label == "anomaly" and fault == "a tone":
+                tone = np.sin(0.5 * np.arange(8000))
+                sound = 0.05 * (sound + 0.02 * tone) / np.std(sound + 0.02 * tone)
+            sound *= 2.0 if label == "anomaly" and fault == "louder" else 1.0
+            name = f"section_00_source_{split}_{label}_{number:04d}.wav"
+            soundfile.write(folder / name, sound, 16_000, subtype="PCM_16")
+    bank = open_bank(index(tmp_path), paths.waves_dir("t"), progress=False)
+    table = trivial_table({"pump": bank}, make_profile("quick", "pump")).set_index("detector")
+    if found:
+        assert table.value[found] == 100
+    if found != "RMS level":
+        assert table.value["RMS level"] < 75
+    if found is None:
+        assert table.value["mean log-mel"] < 75
