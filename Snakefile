@@ -83,9 +83,10 @@ def parameters(**values):
     return json.dumps(given, sort_keys=True)
 
 
-def of_study():
+def of_study(**more):
     """The parameters that the pages over several runs share."""
     return parameters(
+        **more,
         corpus=STUDY.corpus,
         machine_types=STUDY.machine_types,
         variants=STUDY.variants,
@@ -248,7 +249,7 @@ rule results:
     input:
         notebook=ROOT / "notebooks/results.ipynb",
         runner=RUNNER,
-        library=library("paper", "studies", "tables", "figures", "runs"),
+        library=library("paper", "studies", "tables", "figures", "runs", "trivial"),
         runs=runs("metrics.csv"),
         measured=measured("seeds"),
     output:
@@ -256,7 +257,7 @@ rule results:
     log:
         "_build/logs/results.ipynb",
     params:
-        notebook=of_study(),
+        notebook=of_study(data_dir=STUDY.data_dir),
     shell:
         NOTEBOOK
 

@@ -221,7 +221,8 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
 
     white = white_spectrum(n, rng)
     flow = shaped_noise(white / (1 + (hertz / m.flow_hertz) ** 2) ** (m.flow_slope / 2), n)
-    blown = gate * (1 + 0.2 * mesh.real + uneven) * np.exp(min(m.surge, 1.5) * smooth_noise(n, 6.0, rng))
+    blown = gate * (1 + 0.2 * mesh.real + uneven)
+    blown *= np.exp(min(m.surge, 1.5) * smooth_noise(n, 6.0, rng))
     sound += m.flow * blown * flow
 
     rubbing = shaped_noise(white_spectrum(n, rng) * _resonance(hertz, m.friction_hertz, 1.0), n)

@@ -4,11 +4,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import plotly.graph_objects as go
 from IPython.display import Markdown
+from scipy.stats import hmean
 
+from asdlib import studies
 from asdlib.figures import VARIANT_COLOURS
 from asdlib.maps import plain
-from asdlib.profiles import TABLE_I
-from asdlib.runs import Run
+from asdlib.profiles import TABLE_I, make_profile
+from asdlib.runs import Run, open_corpus
 from asdlib.studies import (
     ALL,
     ROLES,
@@ -19,6 +21,7 @@ from asdlib.studies import (
     origin,
     systems_in,
 )
+from asdlib.trivial import trivial_table
 
 MARKERS = dict(zip(SYSTEMS, ("o", "s", "X", "^", "v", "D"), strict=True))
 
@@ -178,3 +181,18 @@ def provenance_of(runs: list[Run], notebook: str) -> Markdown:
         f"Made again, from the run folders, by:\n\n```\npapermill notebooks/{notebook}.ipynb "
         f"out.ipynb -p corpus {first['corpus']}\n```"
     )
+
+
+def beside_trivial(table: pd.DataFrame, corpus: str, data_dir=None) -> pd.DataFrame:
+    """Proposed method, all IDs, beside the trivial detectors: a row each, a column a machine type.
+
+    The last column is the harmonic mean over the machine types that have runs.
+    """
+    ours = studies.wide(table, None).loc[["proposed"]]
+    types = [name for name in ours.columns if name != ALL]
+    _, banks = open_corpus(corpus, data_dir, progress=False)
+    profile = make_profile(table.profile.iloc[0], types[0])
+    found = trivial_table({name: banks[name] for name in types}, profile)
+    rows = found.pivot(index="detector", columns="machine_type", values="value")
+    rows = rows.reindex(columns=types).assign(**{ALL: hmean(rows[types], axis=1)})
+    return pd.concat([ours, rows])

@@ -62,3 +62,19 @@ def trivial_table(banks: dict[str, WaveBank], profile: Profile) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def in_words(trivial: pd.DataFrame, values: pd.Series) -> str:
+    """The best trivial detector beside the values of a method over its seeds, in words."""
+    best, mean, spread = trivial.value.max(), values.mean(), values.std()
+    numbers = (
+        f"The best of them reaches {best:.1f} %, the method {mean:.1f} % on average over "
+        f"{len(values)} seeds. "
+    )
+    if best < mean - spread:
+        return numbers + "What the method learns is worth something here."
+    return numbers + (
+        "**A detector that learns nothing does as well here**: the average spectrum gives these "
+        "faults away. This corpus cannot show what the method is worth beyond that; it can "
+        "compare the method's own variants."
+    )
