@@ -307,7 +307,7 @@ rule similarity:
     input:
         notebook=ROOT / "notebooks/similarity.ipynb",
         runner=RUNNER,
-        library=library("sweeps", "figures"),
+        library=library("sweeps", "panels"),
         measured=measured("similarity"),
     output:
         notebook=page("similarity"),
@@ -324,7 +324,7 @@ rule switches:
     input:
         notebook=ROOT / "notebooks/switches.ipynb",
         runner=RUNNER,
-        library=library("sweeps", "figures"),
+        library=library("sweeps", "panels"),
         measured=measured("switches"),
     output:
         notebook=page("switches"),
@@ -341,8 +341,8 @@ rule uav:
     input:
         notebook=ROOT / "notebooks/uav.ipynb",
         runner=RUNNER,
-        library=library("sweeps", "figures"),
-        measured=measured("uav"),
+        library=library("sweeps", "panels", "trivial"),
+        measured=measured("uav") + measured("uav-trivial"),
     output:
         notebook=page("uav"),
     log:

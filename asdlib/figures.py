@@ -19,25 +19,24 @@ from sklearn.metrics import roc_curve
 from asdlib.encoder import LogMel
 from asdlib.metrics import MAX_FPR
 from asdlib.profiles import SAMPLE_RATE, Profile
-from asdlib.sweeps import summarise
 
 PALETTE = "colorblind"
-_COLOURS = sns.color_palette(PALETTE, 10).as_hex()
+COLOURS = sns.color_palette(PALETTE, 10).as_hex()
 MACHINE_COLOURS = dict(
     zip(
         ("fan", "gearbox", "pump", "valve", "slider", "ToyCar", "ToyTrain", "uav"),
-        (*_COLOURS[:7], _COLOURS[9]),
+        (*COLOURS[:7], COLOURS[9]),
         strict=True,
     )
 )
-LABEL_COLOURS = {"normal": _COLOURS[0], "anomaly": _COLOURS[3], "others": _COLOURS[7]}
+LABEL_COLOURS = {"normal": COLOURS[0], "anomaly": COLOURS[3], "others": COLOURS[7]}
 VARIANT_COLOURS = {
-    "proposed": _COLOURS[2],
-    "no-mixup": _COLOURS[1],
-    "without h": _COLOURS[4],
-    "product-only": _COLOURS[0],
-    "machine-only": _COLOURS[8],
-    "no-norm-head": _COLOURS[5],
+    "proposed": COLOURS[2],
+    "no-mixup": COLOURS[1],
+    "without h": COLOURS[4],
+    "product-only": COLOURS[0],
+    "machine-only": COLOURS[8],
+    "no-norm-head": COLOURS[5],
 }
 
 
@@ -104,9 +103,9 @@ def loss_curves(history: pd.DataFrame):
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.2))
     kept = history.epoch[history.validation_loss.idxmin()]
     for ax, (name, title) in zip(axes, parts.items(), strict=True):
-        ax.plot(history.epoch, history[name], label="training", color=_COLOURS[7])
-        ax.plot(history.epoch, history[f"validation_{name}"], label="validation", color=_COLOURS[0])
-        ax.axvline(kept, color=_COLOURS[1], linestyle=":", label=f"kept: epoch {kept}")
+        ax.plot(history.epoch, history[name], label="training", color=COLOURS[7])
+        ax.plot(history.epoch, history[f"validation_{name}"], label="validation", color=COLOURS[0])
+        ax.axvline(kept, color=COLOURS[1], linestyle=":", label=f"kept: epoch {kept}")
         ax.set(xlabel="epoch", title=title)
     axes[0].legend()
     return figure
@@ -132,7 +131,7 @@ def score_distributions(scores: pd.DataFrame, score: str = "score"):
 def roc_curves(scores: pd.DataFrame, score: str = "score"):
     """ROC by product ID, with the region of the pAUC (false positive rate up to 0.1) shaded."""
     figure, ax = plt.subplots(figsize=(4.6, 4.2))
-    ax.axvspan(0, MAX_FPR, color=_COLOURS[7], alpha=0.25, label=f"pAUC region (p = {MAX_FPR})")
+    ax.axvspan(0, MAX_FPR, color=COLOURS[7], alpha=0.25, label=f"pAUC region (p = {MAX_FPR})")
     ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="chance")
     known = scores[scores.label != "unknown"]
     for product, part in known.groupby("product"):
@@ -223,10 +222,10 @@ def remarkable_clips(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 KIND_COLOURS = {  # of the toy's points: two kinds of anomaly, told apart
-    "normal": _COLOURS[0],
-    "others": _COLOURS[7],
-    "similar": _COLOURS[1],
-    "different": _COLOURS[3],
+    "normal": COLOURS[0],
+    "others": COLOURS[7],
+    "similar": COLOURS[1],
+    "different": COLOURS[3],
 }
 PRODUCT_MARKERS = "o^sDvPX*"
 
@@ -287,124 +286,3 @@ def plane_map(value, ax, extent: float, label: str = "", levels=12, cmap="viridi
     ax.set_aspect("equal", "box")
     ax.grid(False)
     return ax
-
-
-def _intervals(ax, summary: pd.DataFrame, along: str, colour, offset: float = 0.0, **line):
-    """Mean and interval of each row of a summary (columns mean, low, high) at ``along``."""
-    ax.errorbar(
-        summary[along] + offset,
-        summary["mean"],
-        yerr=[summary["mean"] - summary.low, summary.high - summary["mean"]],
-        color=colour,
-        marker="o",
-        capsize=3,
-        **line,
-    )
-
-
-def _dial_grid(table: pd.DataFrame):
-    types, dials = list(table.machine_type.unique()), sorted(table.dial.unique(), reverse=True)
-    figure, axes = plt.subplots(
-        len(types), len(dials), figsize=(9.5, 3.1 * len(types)), sharey="row", squeeze=False
-    )
-    panels = []
-    for row, machine_type in zip(axes, types, strict=True):
-        for ax, dial in zip(row, dials, strict=True):
-            ax.set(title=f"{machine_type} (simulated)", xlabel=dial.replace("_", " "))
-            of_panel = (table.machine_type == machine_type) & (table.dial == dial)
-            panels.append((ax, table[of_panel]))
-    return figure, panels
-
-
-def dial_panels(table: pd.DataFrame):
-    """Value against each dial (columns) for each machine type (rows), a line a variant."""
-    figure, panels = _dial_grid(table)
-    for number, (ax, part) in enumerate(panels):
-        for shift, (variant, runs) in enumerate(part.groupby("variant", sort=False)):
-            colour, offset = VARIANT_COLOURS[variant], 0.012 * (shift - 1)
-            ax.scatter(runs.setting + offset, runs.value, color=colour, s=12, alpha=0.5)
-            summary = summarise(runs, ["setting"], "value").sort_values("setting")
-            _intervals(ax, summary, "setting", colour, offset, label=variant)
-        ax.axhline(50, color="0.6", linestyle=":")
-        if number == 0:
-            ax.legend(fontsize="small")
-    figure.supylabel("harmonic mean of AUC and pAUC (%)", fontsize="medium")
-    return figure
-
-
-def gain_panels(gains: pd.DataFrame):
-    """Gain of the proposed method over each loss alone, against each dial, by machine type."""
-    figure, panels = _dial_grid(gains)
-    for number, (ax, part) in enumerate(panels):
-        for shift, (variant, runs) in enumerate(part.groupby("against", sort=False)):
-            colour, offset = VARIANT_COLOURS[variant], 0.012 * (shift - 0.5)
-            ax.scatter(runs.setting + offset, runs.gain, color=colour, s=12, alpha=0.5)
-            summary = summarise(runs, ["setting"], "gain").sort_values("setting")
-            _intervals(ax, summary, "setting", colour, offset, label=f"proposed - {variant}")
-        ax.axhline(0, color="0.4")
-        if number == 0:
-            ax.legend(fontsize="small")
-    figure.supylabel("gain in percentage points", fontsize="medium")
-    return figure
-
-
-def change_panels(changes: pd.DataFrame):
-    """Difference from the default for each switch's settings, a panel a machine type."""
-    sets = list(changes.groupby(["corpus", "machine_type"], sort=False))
-    names = (changes.switch + ": " + changes.setting).unique()
-    figure, axes = plt.subplots(
-        1,
-        len(sets),
-        figsize=(3 + 3 * len(sets), 0.8 + 0.42 * len(names)),
-        sharey=True,
-        squeeze=False,
-    )
-    for ax, ((corpus, machine_type), part) in zip(axes[0], sets, strict=True):
-        heights = {name: -number for number, name in enumerate(names)}
-        height = (part.switch + ": " + part.setting).map(heights)
-        ax.scatter(part.change, height, color=_COLOURS[7], s=14, zorder=3)
-        summary = summarise(part.assign(height=height), ["height"], "change")
-        ax.errorbar(
-            summary["mean"],
-            summary.height,
-            xerr=[summary["mean"] - summary.low, summary.high - summary["mean"]],
-            color=_COLOURS[0],
-            marker="D",
-            linestyle="",
-            capsize=3,
-        )
-        ax.axvline(0, color="0.4")
-        reach = 1.2 * max(part.change.abs().max(), 1)
-        ax.set(
-            title=f"{machine_type} ({KINDS.get(corpus, corpus).split(' (')[0]})",
-            xlim=(-reach, reach),
-        )
-        ax.set_xlabel("difference from the default (points)")
-    axes[0][0].set_yticks([-n for n in range(len(names))], names)
-    return figure
-
-
-def variant_strip(table: pd.DataFrame):
-    """Values by variant, a panel an inlier model, a dot a seed, the mean as a line."""
-    inliers = list(table.inlier.unique())
-    figure, axes = plt.subplots(
-        1, len(inliers), figsize=(2 + 2.6 * len(inliers), 3.4), sharey=True, squeeze=False
-    )
-    for ax, inlier in zip(axes[0], inliers, strict=True):
-        part = table[table.inlier == inlier]
-        sns.stripplot(
-            part,
-            x="variant",
-            y="value",
-            hue="variant",
-            palette=VARIANT_COLOURS,
-            ax=ax,
-            legend=False,
-        )
-        for place, variant in enumerate(part.variant.unique()):
-            mean = part[part.variant == variant].value.mean()
-            ax.plot([place - 0.3, place + 0.3], [mean, mean], color="0.2")
-        ax.axhline(50, color="0.6", linestyle=":")
-        ax.set(title=f"h = {inlier}", xlabel="", ylabel="harmonic mean of AUC and pAUC (%)")
-        ax.tick_params(axis="x", rotation=20)
-    return figure
