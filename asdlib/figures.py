@@ -187,9 +187,12 @@ def provenance_line(params: dict, notebook: str = "train") -> Markdown:
 
 
 def spectrograms(sounds: dict[str, np.ndarray], profile: Profile):
-    """The log-mels of some clips side by side, each under its name."""
-    figure, axes = plt.subplots(1, len(sounds), figsize=(1 + 4 * len(sounds), 3.2), squeeze=False)
-    for ax, (name, wave) in zip(axes[0], sounds.items(), strict=True):
+    """The log-mels of some clips, two in a row, each under its name."""
+    rows = -(-len(sounds) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(9, 3.2 * rows), squeeze=False)
+    for ax in axes.flat[len(sounds) :]:
+        ax.set_axis_off()
+    for ax, (name, wave) in zip(axes.flat, sounds.items(), strict=False):
         spectrogram(wave, profile, ax)
         ax.set_title("\n".join(textwrap.wrap(name, 44)), fontsize="small")
     return figure
