@@ -136,7 +136,7 @@ def test_bad_parameters_leave_no_folder(noise, tmp_path):
     with pytest.raises(InputError, match="nowhere: no such folder"):
         execute(noise / "nowhere", out_dir=tmp_path)
     assert not list(tmp_path.rglob("*.*"))
-    with pytest.raises(InputError, match="expected a finished run's folder"):
+    with pytest.raises(InputError, match="expected the folder of a finished run"):
         runs.Run(tmp_path)
 
 
