@@ -34,6 +34,11 @@ class WaveBank:
     std: float
     fingerprint: str
 
+    def sound(self, path: Path) -> np.ndarray:
+        """All of one clip, int16 ``(frames,)``."""
+        clip = self.clips.index[self.clips.path == path][0]
+        return self.samples[self.offsets[clip] : self.offsets[clip] + self.frames[clip]]
+
     def gather(self, clips: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
         """``length`` samples from ``starts`` within each of ``clips``: int16 ``(B, length)``.
 

@@ -50,6 +50,10 @@ def test_a_clip_shorter_than_a_segment_is_repeated(bank):
     assert bank.gather(np.array([1]), np.array([0]), 6).tolist() == [[100, 101, 102, 103, 100, 101]]
 
 
+def test_sound_is_the_whole_clip(bank):
+    assert bank.sound(bank.clips.path[1]).tolist() == [100, 101, 102, 103]
+
+
 def test_random_crops_stay_inside_their_clip_and_reach_both_ends(bank):
     crops = bank.random_crops(np.zeros(200, int), 4, np.random.default_rng(0))
     assert (np.diff(crops, axis=1) == 1).all()
