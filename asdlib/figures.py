@@ -163,8 +163,15 @@ KINDS = {
 
 def kind_of(params: dict) -> str:
     """What a caption must say of a run: whose sound it is, the profile and the seed."""
-    corpus = KINDS.get(params["corpus"], f"the corpus {params['corpus']}")
+    corpus = kind_of_corpus(params["corpus"])
     return f"{corpus}, {params['profile_name']} profile, seed {params['seed']}"
+
+
+def kind_of_corpus(corpus: str) -> str:
+    """Whose sound it is; every corpus of the simulator's own notebooks is named as simulated."""
+    if corpus.startswith(("simulated", "similarity")):
+        return KINDS["simulated"]
+    return KINDS.get(corpus, f"the corpus {corpus}")
 
 
 def command(params: dict, notebook: str = "train") -> str:

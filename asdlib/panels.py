@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from asdlib.figures import COLOURS, KINDS, VARIANT_COLOURS
+from asdlib.figures import COLOURS, VARIANT_COLOURS, kind_of_corpus
 from asdlib.sweeps import summarise
 
 
