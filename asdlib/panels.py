@@ -95,7 +95,7 @@ def change_panels(changes: pd.DataFrame):
         ax.axvline(0, color="0.4")
         reach = 1.2 * max(part.change.abs().max(), 1)
         ax.set(
-            title=f"{machine_type} ({KINDS.get(corpus, corpus).split(' (')[0]})",
+            title=f"{machine_type} ({kind_of_corpus(corpus).split(' (')[0]})",
             xlim=(-reach, reach),
         )
         ax.set_xlabel("difference from the default (points)")

@@ -17,7 +17,7 @@ import pandas as pd
 
 from asdlib import paths
 from asdlib.errors import InputError, one_of
-from asdlib.figures import KINDS
+from asdlib.figures import kind_of_corpus
 from asdlib.paper import ALL, MACHINE_TYPES
 from asdlib.runs import Run
 
@@ -250,7 +250,7 @@ def differences(table: pd.DataFrame, against: str, role="test", draws=10_000) ->
 
 def kind(table: pd.DataFrame) -> str:
     """What a caption must say of a table: whose sound, the profile, how many seeds."""
-    corpora = ", ".join(KINDS.get(name, f"the corpus {name}") for name in table.corpus.unique())
+    corpora = ", ".join(kind_of_corpus(name) for name in table.corpus.unique())
     seeds = sorted(int(seed) for seed in table.seed.unique())
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
     return f"{corpora}, {', '.join(table.profile.unique())} profile, {which}"
