@@ -38,15 +38,14 @@ def _dial_grid(table: pd.DataFrame):
 def dial_panels(table: pd.DataFrame):
     """Value against each dial (columns) for each machine type (rows), a line a variant."""
     figure, panels = _dial_grid(table)
-    for number, (ax, part) in enumerate(panels):
+    for ax, part in panels:
         for shift, (variant, runs) in enumerate(part.groupby("variant", sort=False)):
             colour, offset = VARIANT_COLOURS[variant], 0.012 * (shift - 1)
             ax.scatter(runs.setting + offset, runs.value, color=colour, s=12, alpha=0.5)
             summary = summarise(runs, ["setting"], "value").sort_values("setting")
             _intervals(ax, summary, "setting", colour, offset, label=variant)
         ax.axhline(50, color="0.6", linestyle=":")
-        if number == 0:
-            ax.legend(fontsize="small")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     figure.supylabel("harmonic mean of AUC and pAUC (%)", fontsize="medium")
     return figure
 
@@ -54,15 +53,14 @@ def dial_panels(table: pd.DataFrame):
 def gain_panels(gains: pd.DataFrame):
     """Gain of the proposed method over each loss alone, against each dial, by machine type."""
     figure, panels = _dial_grid(gains)
-    for number, (ax, part) in enumerate(panels):
+    for ax, part in panels:
         for shift, (variant, runs) in enumerate(part.groupby("against", sort=False)):
             colour, offset = VARIANT_COLOURS[variant], 0.012 * (shift - 0.5)
             ax.scatter(runs.setting + offset, runs.gain, color=colour, s=12, alpha=0.5)
             summary = summarise(runs, ["setting"], "gain").sort_values("setting")
             _intervals(ax, summary, "setting", colour, offset, label=f"proposed - {variant}")
         ax.axhline(0, color="0.4")
-        if number == 0:
-            ax.legend(fontsize="small")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     figure.supylabel("gain in percentage points", fontsize="medium")
     return figure
 

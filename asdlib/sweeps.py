@@ -109,19 +109,17 @@ def load_table(study: str) -> tuple[pd.DataFrame, str]:
 
 def origin_line(table: pd.DataFrame, origin: str) -> str:
     """What a caption must say of a study: where its numbers are from, how many runs, by what."""
-    keys = [
-        c
-        for c in table.columns
-        if c not in ("inlier", "size", "chosen", "role", "products", "value")
-    ]
-    runs = table[keys].drop_duplicates()
-    finished = pd.to_datetime(runs.finished)
-    commits = ", ".join(sorted(runs.commit.unique()))
+    run = ["corpus", "machine_type", "variant", "profile", "seed", *PROVENANCE]
+    runs = table[run].drop_duplicates()  # a run can stand for several labels
+
+    def listed(column: str) -> str:
+        return ", ".join(str(value) for value in sorted(runs[column].unique()))
+
+    days = sorted(runs.finished.str[:10].unique())
     return (
-        f"Drawn from {origin}: {len(runs)} runs, seeds {sorted(set(runs.seed.tolist()))}, "
-        f"{'/'.join(sorted(runs.profile.unique()))} profile, corpora "
-        f"{', '.join(sorted(runs.corpus.unique()))}; commit {commits}; "
-        f"finished {finished.min():%Y-%m-%d} to {finished.max():%Y-%m-%d}."
+        f"Drawn from {origin}: {len(runs)} runs, seeds {listed('seed')}, {listed('profile')} "
+        f"profile, corpora {listed('corpus')}; commit {listed('commit')}; "
+        f"finished {' to '.join(dict.fromkeys((days[0], days[-1])))}."
     )
 
 
