@@ -26,7 +26,8 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --keep-going --rerun-incomplete --
 book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
 	$(SNAKEMAKE) --config study=$(STUDY)
 
-# The long studies: their tables are committed under book/measured/.
+# The long studies leave runs/<study>/table.csv, which the chapters then draw from; copied to
+# book/measured/<study>.csv it can be committed.
 seeds: $(VENV)/installed  ## the study with five seeds (two hours on two cores)
 	$(SNAKEMAKE) long_study --config study=$(STUDY) 'seeds=[0,1,2,3,4]'
 	mkdir -p book/measured && cp runs/simulated/collected.csv book/measured/seeds.csv

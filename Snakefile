@@ -53,7 +53,16 @@ def library(*names):
 
 
 METHOD = library(
-    *("errors", "paths", "profiles", "corpora", "waves", "encoder", "losses", "training"),
+    *(
+        "errors",
+        "paths",
+        "profiles",
+        "corpora",
+        "waves",
+        "encoder",
+        "losses",
+        "training",
+    ),
     *("inliers", "scoring", "metrics", "runs", "figures"),
 )
 
@@ -69,9 +78,9 @@ def runs(file="params.json", machine_types=None, variants=None):
 
 
 def measured(name):
-    """A committed table of a long study, where there is one."""
-    here = f"book/measured/{name}.csv"
-    return [here] if (ROOT / here).exists() else []
+    """The tables of a long study, where there are any: a fresh one of this folder, a committed one."""
+    fresh, here = f"runs/{name}/table.csv", f"book/measured/{name}.csv"
+    return [fresh] * Path(fresh).exists() + [here] * (ROOT / here).exists()
 
 
 def parameters(**values):
@@ -153,6 +162,7 @@ rule corpus:
         simulator=library("simulate", "machines") if STUDY.corpus == "simulated" else [],
     output:
         FINGERPRINT,
+    threads: workflow.cores or 1
     params:
         make=(
             f"python -m asdlib.simulate {STUDY.folder} {STUDY.simulator_options()} >&2"
@@ -160,7 +170,6 @@ rule corpus:
             else "true"
         ),
         listing=LISTING,
-    threads: workflow.cores or 1
     shell:
         "{params.make} && "
         f"python {{input.decode}} {STUDY.corpus} {STUDY.folder} > {{output}}"
@@ -181,6 +190,7 @@ rule train:
         ],
     log:
         "_build/logs/train-{machine_type}-{variant}-s{seed}.ipynb",
+    threads: 1
     params:
         notebook=lambda run: parameters(
             corpus=STUDY.corpus,
@@ -191,7 +201,6 @@ rule train:
             seed=int(run.seed),
             **STUDY.overrides.get(run.machine_type, {}),
         ),
-    threads: 1
     shell:
         NOTEBOOK
 
@@ -294,7 +303,9 @@ rule embedding:
     params:
         notebook=parameters(
             corpus=STUDY.corpus,
-            machine_types=[name for name in ("pump", "slider") if name in STUDY.machine_types]
+            machine_types=[
+                name for name in ("pump", "slider") if name in STUDY.machine_types
+            ]
             or STUDY.machine_types[:2],
             seed=STUDY.seeds[0],
         ),
