@@ -96,7 +96,7 @@ def change_panels(changes: pd.DataFrame):
             title=f"{machine_type} ({kind_of_corpus(corpus).split(' (')[0]})",
             xlim=(-reach, reach),
         )
-        ax.set_xlabel("difference from the default (points)")
+    figure.supxlabel("difference from the default (points)", fontsize="medium")
     axes[0][0].set_yticks([-n for n in range(len(names))], names)
     return figure
 
