@@ -63,14 +63,8 @@ class Encoder(nn.Module):
         self.g_product = nn.Linear(size, products)
         self.machine_input = profile.machine_input
         self.g_affine = nn.Linear(size if profile.machine_input == "embedding" else 1, 1)
-        # Eq. 2 itself does not say who gets the small norms. With a slope that starts positive the
-        # other machines are "collected near the center of the hypersphere" (section III); with a
-        # negative one the target is. Left to chance, as a linear layer is initialised by default,
-        # it is the seed that decides.
-        if profile.machine_input != "embedding" and profile.machine_slope != "random":
-            nn.init.constant_(
-                self.g_affine.weight, 1 if profile.machine_slope == "positive" else -1
-            )
+        if profile.machine_input != "embedding":
+            start_slope(self.g_affine, profile.machine_slope)
 
     def forward(self, waves: Tensor) -> Tensor:
         return self.embed(self.logmel(waves))
@@ -91,6 +85,17 @@ class Encoder(nn.Module):
         else:
             seen = embedding
         return self.g_product(embedding), self.g_affine(seen).squeeze(1)
+
+
+def start_slope(g_affine: nn.Linear, machine_slope: str) -> None:
+    """Start the slope of Eq. 2 at 1 ("positive"), -1 ("negative") or where it is ("random").
+
+    Eq. 2 itself does not say who gets the small norms. With a slope that starts positive the other
+    machines are "collected near the center of the hypersphere" (section III); with a negative one
+    the target is. Left to chance, as a linear layer starts by default, it is the seed that decides.
+    """
+    if machine_slope != "random":
+        nn.init.constant_(g_affine.weight, 1 if machine_slope == "positive" else -1)
 
 
 def _pooled(backbone: nn.Module, image: Tensor) -> Tensor:

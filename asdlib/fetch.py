@@ -12,8 +12,8 @@ import pooch
 
 from asdlib import paths
 from asdlib.errors import InputError, one_of
+from asdlib.paper import MACHINE_TYPES
 
-MACHINE_TYPES = ("fan", "gearbox", "pump", "valve", "slider", "ToyCar", "ToyTrain")
 # Zenodo records: sections 00-02, then train and test of sections 03-05, then their labels
 RECORDS = {
     "development": ("4562016", ("dev_data_{}.zip",)),

@@ -35,32 +35,33 @@ def _dial_grid(table: pd.DataFrame):
     return figure, panels
 
 
-def dial_panels(table: pd.DataFrame):
-    """Value against each dial (columns) for each machine type (rows), a line a variant."""
+def _lines(table: pd.DataFrame, along: str, value: str, centre: float, label: str):
+    """``value`` against each dial, a line for each of the variants in the column ``along``."""
     figure, panels = _dial_grid(table)
     for ax, part in panels:
-        for shift, (variant, runs) in enumerate(part.groupby("variant", sort=False)):
-            colour, offset = VARIANT_COLOURS[variant], 0.012 * (shift - 1)
-            ax.scatter(runs.setting + offset, runs.value, color=colour, s=12, alpha=0.5)
-            summary = summarise(runs, ["setting"], "value").sort_values("setting")
-            _intervals(ax, summary, "setting", colour, offset, label=variant)
-        ax.axhline(50, color="0.6", linestyle=":")
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        groups = list(part.groupby(along, sort=False))
+        for number, (variant, runs) in enumerate(groups):
+            offset = 0.012 * (number - (len(groups) - 1) / 2)  # side by side, not one on another
+            colour = VARIANT_COLOURS[variant]
+            ax.scatter(runs.setting + offset, runs[value], color=colour, s=12, alpha=0.5)
+            summary = summarise(runs, ["setting"], value).sort_values("setting")
+            _intervals(ax, summary, "setting", colour, offset, label=label.format(variant))
+        ax.axhline(centre, color="0.5", linestyle=":")
+    handles = ax.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=len(handles[0]))
+    return figure
+
+
+def dial_panels(table: pd.DataFrame):
+    """Value against each dial (columns) for each machine type (rows), a line a variant."""
+    figure = _lines(table, "variant", "value", 50, "{}")
     figure.supylabel("harmonic mean of AUC and pAUC (%)", fontsize="medium")
     return figure
 
 
 def gain_panels(gains: pd.DataFrame):
     """Gain of the proposed method over each loss alone, against each dial, by machine type."""
-    figure, panels = _dial_grid(gains)
-    for ax, part in panels:
-        for shift, (variant, runs) in enumerate(part.groupby("against", sort=False)):
-            colour, offset = VARIANT_COLOURS[variant], 0.012 * (shift - 0.5)
-            ax.scatter(runs.setting + offset, runs.gain, color=colour, s=12, alpha=0.5)
-            summary = summarise(runs, ["setting"], "gain").sort_values("setting")
-            _intervals(ax, summary, "setting", colour, offset, label=f"proposed - {variant}")
-        ax.axhline(0, color="0.4")
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    figure = _lines(gains, "against", "gain", 0, "proposed - {}")
     figure.supylabel("gain in percentage points", fontsize="medium")
     return figure
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from asdlib import corpora, metrics, paths
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError, one_of
-from asdlib.profiles import VARIANTS, Profile, make_profile
+from asdlib.profiles import Profile, make_profile
 from asdlib.scoring import Embedded, score_clips
 from asdlib.training import Part, Split, embed_segments, split_clips, train
 from asdlib.waves import WaveBank, open_bank
@@ -102,15 +102,11 @@ class Run:
     def encoder(self) -> Encoder:
         """The trained encoder, in evaluation mode on the CPU."""
         weights = load_file(self.folder / "encoder.safetensors")
-        from_scratch = make_profile_without_weights(self.profile)
-        encoder = Encoder(from_scratch, len(self.params["products"]))
+        # no pretrained weights are fetched for a network that gets its own
+        profile = replace(self.profile, pretrained=False)
+        encoder = Encoder(profile, len(self.params["products"]))
         encoder.load_state_dict(weights)
         return encoder.eval()
-
-
-def make_profile_without_weights(profile: Profile) -> Profile:
-    """The same profile with ``pretrained`` off: the weights come from the run's own folder."""
-    return Profile(**{**vars(profile), "pretrained": False})
 
 
 def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, progress: bool = True):
@@ -155,7 +151,6 @@ def execute(
     The folder appears when it is whole; a failed run leaves none.
     """
     begun = time.perf_counter()
-    one_of("variant", variant, VARIANTS)
     settings = make_profile(profile, machine_type, variant, **overrides)
     _, banks = open_corpus(corpus, data_dir, machine_type, progress)
     asked = {

@@ -42,9 +42,7 @@ def sweep(jobs: Iterable[Job], workers: int | None = None, progress: bool = True
         delayed(_run)(job.arguments) for job in jobs
     )
     bar = tqdm(done, total=len(jobs), desc="sweep", unit="run", mininterval=5, disable=not progress)
-    rows = [
-        tidy(Run(folder), job.labels) for folder, job in zip(bar, jobs, strict=True)
-    ]  # fmt: skip
+    rows = [tidy(Run(folder), job.labels) for folder, job in zip(bar, jobs, strict=True)]
     return pd.concat(rows, ignore_index=True)
 
 
@@ -134,9 +132,12 @@ def interval(values: pd.Series, level: float = 0.95) -> pd.Series:
     )
 
 
-def gains(table: pd.DataFrame, system: str) -> pd.DataFrame:
-    """Within each setting and seed: the value of ``system`` minus that of every other variant."""
-    keys = ["dial", "setting", "machine_type", "seed"]
+def gains(table: pd.DataFrame, system: str, within=("dial", "setting")) -> pd.DataFrame:
+    """Value of ``system`` minus that of every other variant, paired by seed, machine type, labels.
+
+    ``within`` are the columns of labels that set runs apart, if there are any.
+    """
+    keys = [*within, "machine_type", "seed"]
     wide = table.pivot(index=keys, columns="variant", values="value")
     others = wide.columns.drop(system)
     gain = wide[others].rsub(wide[system], axis=0)

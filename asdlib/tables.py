@@ -6,7 +6,6 @@ import plotly.graph_objects as go
 from IPython.display import Markdown
 from scipy.stats import hmean
 
-from asdlib import studies
 from asdlib.figures import VARIANT_COLOURS
 from asdlib.maps import plain
 from asdlib.profiles import TABLE_I, make_profile
@@ -20,6 +19,7 @@ from asdlib.studies import (
     of_system,
     origin,
     systems_in,
+    wide,
 )
 from asdlib.trivial import trivial_table
 
@@ -188,7 +188,7 @@ def beside_trivial(table: pd.DataFrame, corpus: str, data_dir=None) -> pd.DataFr
 
     The last column is the harmonic mean over the machine types that have runs.
     """
-    ours = studies.wide(table, None).loc[["proposed"]]
+    ours = wide(table, None).loc[["proposed"]]
     types = [name for name in ours.columns if name != ALL]
     _, banks = open_corpus(corpus, data_dir, progress=False)
     profile = make_profile(table.profile.iloc[0], types[0])

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from asdlib.encoder import Encoder
+from asdlib.encoder import Encoder, start_slope
 from asdlib.errors import one_of
 from asdlib.losses import mixup_probability
 from asdlib.metrics import auc_pauc
@@ -95,8 +95,7 @@ class ToyEncoder(nn.Module):
         hidden = [nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh()]
         self.net = nn.Sequential(*hidden, nn.Linear(width, 2))
         self.g_product, self.g_affine = nn.Linear(2, PRODUCTS), nn.Linear(1, 1)
-        if machine_slope != "random":
-            nn.init.constant_(self.g_affine.weight, 1 if machine_slope == "positive" else -1)
+        start_slope(self.g_affine, machine_slope)
 
     def forward(self, points: Tensor) -> Tensor:
         return self.net(points)
