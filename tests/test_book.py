@@ -73,6 +73,16 @@ def test_only_what_depends_on_a_changed_parameter_runs_again(built, tmp_path):
     assert not {"corpus", "hypersphere", "sounds", "similarity"} & jobs(done)
 
 
+def test_more_seeds_from_the_command_line_are_more_runs(built):
+    done = study(built, "long_study", "-n", "--rerun-triggers", "mtime")
+    assert "long_study" in done.stdout and "rule train" not in done.stdout
+    done = snakemake(built, "long_study", "-n", "--config", f"study={STUDY}", "seeds=[0,1,2]")
+    assert done.returncode == 0, done.stderr
+    new = [line for line in done.stdout.splitlines() if "wildcards: machine_type=" in line]
+    assert len(new) == 2 * 2 * 2  # machine types, variants, and the two seeds that are not there
+    assert not any("seed=0" in line for line in new)
+
+
 def test_a_failed_notebook_is_named_and_stops_only_its_dependants(built, tmp_path):
     """Its own folder: the corpus is there, and the run of one machine type fails in a cell."""
     changed = yaml.safe_load((ROOT / STUDY).read_text())
@@ -104,6 +114,7 @@ def test_a_failed_notebook_is_named_and_stops_only_its_dependants(built, tmp_pat
         ({"overrides": {"fan": {"epoch": 3}}}, "epochs"),
         ({"overrides": {"pump": {}}}, "slider"),
         ({"seeds": ["one"]}, "whole number"),
+        ({"seeds": "[0, one]"}, "whole number"),
         ({"variants": ["no-mix"]}, "no-mixup"),
     ],
 )

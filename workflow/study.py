@@ -77,8 +77,18 @@ class Study:
 
 
 def read_study(path, changes: dict) -> Study:
-    """The study in a YAML file, with ``changes`` to its keys from the command line."""
+    """The study in a YAML file, with ``changes`` to its keys from the command line.
+
+    Snakemake hands those over with every number as a string, so they are read as YAML again.
+    """
+    changes = {key: _as_yaml(value) for key, value in changes.items()}
     found = (yaml.safe_load(Path(path).read_text()) or {}) | changes
     for key in found:
         one_of(f"key in {Path(path).name}", key, [item.name for item in fields(Study)])
     return Study(**found)
+
+
+def _as_yaml(value):
+    if isinstance(value, list):
+        return [_as_yaml(item) for item in value]
+    return yaml.safe_load(value) if isinstance(value, str) else value
