@@ -62,6 +62,9 @@ METHOD = library(
         "encoder",
         "losses",
         "training",
+        "autoencoder",
+        "trivial",
+        "systems",
     ),
     *("inliers", "scoring", "metrics", "runs", "figures"),
 )

@@ -37,6 +37,14 @@ VARIANT_COLOURS = {
     "product-only": COLOURS[0],
     "machine-only": COLOURS[8],
     "no-norm-head": COLOURS[5],
+    # the rivals stand beside the proposed method only, so that they can have the same colours
+    "ddcsad": COLOURS[0],
+    "serial": COLOURS[1],
+    "parallel": COLOURS[3],
+    "ae": COLOURS[4],
+    "classifier": COLOURS[5],
+    "spectrum": COLOURS[7],
+    "spectrum, kNN": COLOURS[8],
 }
 
 
@@ -93,21 +101,34 @@ def spectrogram(wave: np.ndarray, profile: Profile, ax=None, title: str = ""):
     return ax
 
 
+LOSSES = {
+    "loss": "L (Eq. 3)",
+    "machine_loss": "L_machine (Eq. 2)",
+    "product_loss": "L_product (Eq. 1)",
+    "centroid_loss": "centroids (DDCSAD)",
+}
+
+
 def loss_curves(history: pd.DataFrame):
-    """Training and validation loss by epoch: Eq. 3, 2 and 1, and the epoch that was kept."""
-    parts = {
-        "loss": "L (Eq. 3)",
-        "machine_loss": "L_machine (Eq. 2)",
-        "product_loss": "L_product (Eq. 1)",
-    }
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2))
-    kept = history.epoch[history.validation_loss.idxmin()]
-    for ax, (name, title) in zip(axes, parts.items(), strict=True):
-        ax.plot(history.epoch, history[name], label="training", color=COLOURS[7])
-        ax.plot(history.epoch, history[f"validation_{name}"], label="validation", color=COLOURS[0])
-        ax.axvline(kept, color=COLOURS[1], linestyle=":", label=f"kept: epoch {kept}")
-        ax.set(xlabel="epoch", title=title)
-    axes[0].legend()
+    """Training and validation losses by epoch, and the epoch that was kept.
+
+    Of a system of several models the mean over the models; None for one that was not trained.
+    """
+    if not len(history):
+        return None
+    parts = [name for name in LOSSES if name in history]
+    single = "product" not in history
+    mean = history.drop(columns=["product"], errors="ignore").groupby("epoch").mean()
+    figure, axes = plt.subplots(1, len(parts), figsize=(11 / 3 * len(parts), 3.2), squeeze=False)
+    for ax, name in zip(axes[0], parts, strict=True):
+        ax.plot(mean.index, mean[name], label="training", color=COLOURS[7])
+        ax.plot(mean.index, mean[f"validation_{name}"], label="validation", color=COLOURS[0])
+        if single and len(parts) > 1:  # the autoencoder keeps its last epoch
+            kept = mean.validation_loss.idxmin()
+            ax.axvline(kept, color=COLOURS[1], linestyle=":", label=f"kept: epoch {kept}")
+        title = LOSSES[name] if len(parts) > 1 else "mean squared error"
+        ax.set(xlabel="epoch", title=title if single else f"{title}, mean over models")
+    axes[0][0].legend()
     return figure
 
 

@@ -82,16 +82,36 @@ class Mahalanobis:
         return self.model.mahalanobis(embeddings.astype(np.float64))
 
 
+class Centroid:
+    """Distance to the mean of the fitted embeddings, in units of their own mean distance.
+
+    The distance of DDCSAD's score (section II). The unit makes it comparable with a probability;
+    the paper does not say how the two are brought together.
+    """
+
+    def fit(self, embeddings: np.ndarray) -> "Centroid":
+        self.centre = _enough(embeddings, 2, "centroid").mean(axis=0)
+        self.unit = max(self._distances(embeddings).mean(), 1e-12)
+        return self
+
+    def score(self, embeddings: np.ndarray) -> np.ndarray:
+        return self._distances(embeddings) / self.unit
+
+    def _distances(self, embeddings: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(embeddings - self.centre, axis=1)
+
+
 SIZED = ("GMM", "LOF", "kNN")  # the inlier models that p is chosen for
-INLIERS = (*SIZED, "Mahalanobis", "none")
+UNSIZED = {"Mahalanobis": Mahalanobis, "centroid": Centroid}
+INLIERS = (*SIZED, "Mahalanobis", "none")  # of a serial system
 
 
 def make_inlier(name: str, size: int, profile, seed: int = 0):
-    """The inlier model of that name with p = ``size`` (ignored by Mahalanobis)."""
-    one_of("inlier model", name, INLIERS[:-1])
+    """The inlier model of that name with p = ``size`` (ignored by those that have none)."""
+    one_of("inlier model", name, [*SIZED, *UNSIZED])
     if name == "GMM":
         return GMM(size, profile.covariance, profile.covariance_floor, seed)
-    return {"LOF": LOF, "kNN": KNN}[name](size) if name in SIZED else Mahalanobis()
+    return {"LOF": LOF, "kNN": KNN}[name](size) if name in SIZED else UNSIZED[name]()
 
 
 def _enough(embeddings: np.ndarray, needed: int, name: str) -> np.ndarray:

@@ -29,3 +29,16 @@ PAPER_TABLE_III = _paper_table(
         "product-only": [85.39, 66.07, 66.88, 58.16, 70.50, 51.68, 52.78, 62.79],
     }
 )
+# Both tables under the names of this project's systems.
+PAPER_SYSTEMS = pd.concat(
+    [
+        PAPER_TABLE_III,
+        PAPER_TABLE_II.rename(
+            {
+                "parallel method [12]": "parallel",
+                "serial method [22]": "serial",
+                "DDCSAD [18]": "ddcsad",
+            }
+        ).drop("proposed"),
+    ]
+)

@@ -12,12 +12,14 @@ from asdlib.errors import InputError, one_of
 SAMPLE_RATE = 16_000  # Hz, section IV-A; every corpus here is recorded at it
 
 CHOICES = {
+    "approach": ("serial", "ddcsad", "autoencoder", "spectrum", "parallel"),
+    "product_entropy": ("binary", "softmax"),
     "normalisation": ("target", "own"),
     "machine_input": ("norm", "mean-square", "embedding"),
     "machine_slope": ("positive", "negative", "random"),
     "product_rows": ("weighted", "included", "all"),
     "mixup_schedule": ("rising", "falling", "always"),
-    "inlier": ("auto", "GMM", "LOF", "kNN", "Mahalanobis", "none"),
+    "inlier": ("auto", "GMM", "LOF", "kNN", "Mahalanobis", "none", "output", "centroid"),
     "inlier_part": ("validation", "train"),
     "covariance": ("full", "diag"),
     "aggregation": ("paper", "mean", "upper-half", "lower-half", "max"),
@@ -28,6 +30,7 @@ CHOICES = {
 class Profile:
     """All hyperparameters of a run; the defaults are the paper's."""
 
+    approach: str = "serial"  # how a system is built: see asdlib.systems
     # log-mel (section IV-A)
     segment_seconds: float = 2.0  # T of Eq. 4, and the length of a training crop
     window_seconds: float = 0.128
@@ -42,6 +45,8 @@ class Profile:
     # losses and Mixup
     product_weight: float = 10.0  # lambda of Eq. 3; 0 switches L_product off
     machine_weight: float = 1.0  # 0 switches L_machine off, and with it the negatives
+    product_entropy: str = "binary"  # Eq. 1; "softmax": one cross-entropy over the K product IDs
+    centroid_weight: float = 0.0  # of DDCSAD's metric learning
     mixup_alpha: float = 0.2  # 0 switches Mixup off
     # optimisation
     learning_rate: float = 1e-3
@@ -52,7 +57,8 @@ class Profile:
     validation_segments: int = 1  # from the start of a clip, for the validation loss
     # inlier model h and aggregator A (Eq. 4)
     segments: int = 10  # S
-    inlier: str = "auto"  # "auto": the best on the validation IDs
+    inlier: str = "auto"  # "auto": GMM or LOF, the better on the validation IDs
+    inliers: tuple[str, ...] = ("GMM", "LOF", "kNN", "Mahalanobis", "none")  # all that are tried
     inlier_size: int = 0  # p; 0: the best on the validation IDs
     inlier_part: str = "validation"  # what h is fitted on: the 10 % part, or all of train
     inlier_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)  # the candidates for p
@@ -73,6 +79,10 @@ class Profile:
     def __post_init__(self):
         for name, known in CHOICES.items():
             one_of(name, getattr(self, name), known)
+        for inlier in self.inliers:
+            one_of("one of inliers", inlier, CHOICES["inlier"][1:])
+        if self.inlier != "auto":
+            one_of("inlier", self.inlier, self.inliers)
         if self.product_weight == 0 and self.machine_weight == 0:
             raise InputError("product_weight and machine_weight are both 0: nothing to train on")
         positive = ("segment_seconds", "window_seconds", "hop_seconds", "mel_bins", "epochs",
@@ -87,6 +97,13 @@ class Profile:
             raise InputError(f"validation_share is {self.validation_share}; expected 0 < x < 1")
 
     @property
+    def needs_others(self) -> bool:
+        """Whether training hears other machine types."""
+        return self.approach == "ddcsad" or (
+            self.approach in ("serial", "parallel") and self.machine_weight > 0
+        )
+
+    @property
     def segment_frames(self) -> int:
         """Samples in a segment of T seconds."""
         return round(self.segment_seconds * SAMPLE_RATE)
@@ -98,7 +115,14 @@ class Profile:
 
     def to_dict(self) -> dict:
         """The fields as plain values, for ``params.json``."""
-        return asdict(self) | {"inlier_sizes": list(self.inlier_sizes)}
+        plain = asdict(self).items()
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Profile":
+        """The profile that :meth:`to_dict` told."""
+        items = values.items()
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in items})
 
 
 # Table I, row by row; a machine type that is not in it keeps the defaults above.
@@ -137,13 +161,42 @@ QUICK = Profile(
 PROFILES = {"paper": PAPER, "quick": QUICK}
 
 # The ablation of Table III, and two more ways to take the method apart.
-VARIANTS = {
+ABLATION = {
     "proposed": {},
     "no-mixup": {"mixup_alpha": 0.0},
     "product-only": {"machine_weight": 0.0},
     "machine-only": {"product_weight": 0.0},
     "no-norm-head": {"machine_input": "embedding"},
 }
+
+# One softmax cross-entropy over the product IDs, no other machines, no Mixup.
+_CLASSIFY = {"product_entropy": "softmax", "machine_weight": 0.0, "mixup_alpha": 0.0}
+_OUTPUT = {"inlier": "output", "inliers": ("output",)}
+# The other systems of Table II, the challenge's baselines, and what needs no training: as far as
+# their descriptions go; the chapter on rivals tells what is guessed.
+RIVALS = {
+    "ddcsad": {
+        "approach": "ddcsad",
+        "product_rows": "all",  # negatives count in the binary classification
+        "product_weight": 1.0,
+        "machine_weight": 0.0,
+        "centroid_weight": 1.0,
+        "mixup_alpha": 0.0,
+        "inlier": "centroid",
+        "inliers": ("centroid",),
+    },
+    "serial": {**_CLASSIFY},
+    "parallel": {"approach": "parallel", **_CLASSIFY, **_OUTPUT},
+    "ae": {"approach": "autoencoder", **_OUTPUT, "epochs": 100},
+    "classifier": {**_CLASSIFY, **_OUTPUT, "backbone": "mobilenetv2_050"},
+    "spectrum": {
+        "approach": "spectrum",
+        "inlier_part": "train",  # nothing was trained, so no clip is better unheard
+        "inlier": "Mahalanobis",
+        "inliers": ("Mahalanobis", "kNN"),
+    },
+}
+VARIANTS = ABLATION | RIVALS
 
 
 def make_profile(name: str, machine_type: str, variant: str = "proposed", **overrides) -> Profile:
@@ -154,7 +207,7 @@ def make_profile(name: str, machine_type: str, variant: str = "proposed", **over
     one_of("profile", name, PROFILES)
     one_of("variant", variant, VARIANTS)
     profile = PROFILES[name]
-    if name == "paper":
+    if name == "paper" and variant in ABLATION:
         profile = replace(profile, **TABLE_I.get(machine_type, {}))
     types = {field.name: field.type for field in fields(Profile)}
     for key, value in overrides.items():
@@ -167,6 +220,8 @@ def _typed(name: str, value, expected):
     """``value`` as the field's type: papermill passes what YAML made of the command line."""
     if expected == tuple[int, ...] and isinstance(value, (list, tuple)):
         return tuple(int(item) for item in value)
+    if expected == tuple[str, ...] and isinstance(value, (list, tuple)):
+        return tuple(str(item) for item in value)
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if expected is float and isinstance(value, str):  # YAML reads 1e-3 as a string

@@ -24,10 +24,10 @@ from asdlib.encoder import Encoder
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import Profile, make_profile
 from asdlib.scoring import Embedded, score_clips
-from asdlib.training import Part, Split, embed_segments, split_clips, train
+from asdlib.systems import build
+from asdlib.training import split_clips
 from asdlib.waves import WaveBank, open_bank
 
-OTHERS_SHOWN = 200  # clips of other machine types that are embedded too, for the maps of Fig. 3
 EMBEDDED_COLUMNS = ("machine_type", "product", "label", "file")
 PACKAGES = ("asdlib", "torch", "torchaudio", "timm", "scikit-learn", "numpy", "pandas", "soundfile")
 
@@ -52,8 +52,7 @@ class Run:
     @cached_property
     def profile(self) -> Profile:
         """The profile the run was made with."""
-        known = dict(self.params["profile"])
-        return Profile(**known | {"inlier_sizes": tuple(known["inlier_sizes"])})
+        return Profile.from_dict(self.params["profile"])
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -100,7 +99,11 @@ class Run:
         return found
 
     def encoder(self) -> Encoder:
-        """The trained encoder, in evaluation mode on the CPU."""
+        """The trained encoder, in evaluation mode on the CPU; only a serial system has just one."""
+        if self.profile.approach != "serial":
+            raise InputError(
+                f"{self.folder}: variant {self.params['variant']} has no encoder of its own alone"
+            )
         weights = load_file(self.folder / "encoder.safetensors")
         # no pretrained weights are fetched for a network that gets its own
         profile = replace(self.profile, pretrained=False)
@@ -172,74 +175,33 @@ def execute(
     split = split_clips(banks[machine_type], others, settings, seed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        encoder, history = train(split, settings, seed, progress=progress)
-        embedded = embed_parts(encoder, split, others, settings, seed, progress)
+        built = build(split, others, settings, seed, progress)
+        embedded = built.embedded
         scores, table, choice = score_clips(
             embedded["fit"], embedded["test"], split.products, settings, seed
         )
     record = asked | {
         "products": list(split.products),
         "choice": choice,
-        "parameters": sum(p.numel() for p in encoder.parameters()),
+        "models": built.models,
+        "parameters": built.parameters,
         "fitted_on": f"{settings.inlier_part} part, {len(embedded['fit'].clips)} clips",
         "warnings": sorted({str(w.message) for w in caught if w.category is UserWarning}),
         "wall_seconds": round(time.perf_counter() - begun, 1),
         **provenance(),
     }
     with whole_folder(folder) as part:
-        history.to_csv(part / "history.csv", index=False)
+        built.history.to_csv(part / "history.csv", index=False)
         scores.to_csv(part / "scores.csv", index=False)
         table.to_csv(part / "metrics.csv", index=False)
         save_file(
-            {name: value.cpu().contiguous() for name, value in encoder.state_dict().items()},
+            {name: value.cpu().contiguous() for name, value in built.weights.items()},
             part / "encoder.safetensors",
         )
         _save_embeddings(embedded, part / "embeddings.npz")
         metrics.write_submission(scores, machine_type, part / "submission")
         (part / "params.json").write_text(json.dumps(record, indent=1))
     return Run(folder)
-
-
-def embed_parts(
-    encoder: Encoder,
-    split: Split,
-    others: list[WaveBank],
-    profile: Profile,
-    seed: int,
-    progress=True,
-) -> dict[str, Embedded]:
-    """Embeddings of what h is fitted on, of the test clips, and of some other machines' clips."""
-    target = split.train.bank
-    fit_rows = split.validation.rows
-    if profile.inlier_part == "train":
-        fit_rows = np.sort(np.concatenate([split.train.rows, split.validation.rows]))
-    test_rows = np.flatnonzero(target.clips.split == "test")
-    if not len(test_rows):
-        raise InputError(f"{target.clips.path[0].parent.parent}: no test clips to score")
-
-    def embed(bank: WaveBank, rows: np.ndarray) -> Embedded:
-        scale = bank if profile.normalisation == "own" else target
-        part = Part(bank, rows, np.full(len(rows), -1), scale.mean, scale.std)
-        return Embedded(bank.clips.iloc[rows], *embed_segments(encoder, part, profile, progress))
-
-    rng = np.random.default_rng(seed)
-    shown = []
-    for bank in others:
-        rows = np.flatnonzero(bank.clips.split == "train")
-        count = min(len(rows), -(-OTHERS_SHOWN // len(others)))
-        shown.append(embed(bank, np.sort(rng.choice(rows, count, replace=False))))
-    fit, test = embed(target, fit_rows), embed(target, test_rows)
-    empty = Embedded(test.clips[:0], test.embeddings[:0], test.logits[:0])
-    shown = shown or [empty]
-    return {
-        "fit": fit,
-        "test": test,
-        "others": Embedded(
-            pd.concat([part.clips for part in shown]),
-            np.concatenate([part.embeddings for part in shown]),
-            np.concatenate([part.logits for part in shown]),
-        ),
-    }
 
 
 def _save_embeddings(embedded: dict[str, Embedded], path: Path) -> None:

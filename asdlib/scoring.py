@@ -8,9 +8,10 @@ import pandas as pd
 
 from asdlib import metrics
 from asdlib.errors import InputError
-from asdlib.inliers import GMM, INLIERS, SIZED, aggregate, make_inlier, product_probability
+from asdlib.inliers import GMM, SIZED, aggregate, make_inlier, product_probability
 from asdlib.profiles import Profile
 
+CENTROID_WEIGHTS = (0, 25, 50, 75, 100)  # %; of the probability in DDCSAD's score
 PAPER_INLIERS = ("GMM", "LOF")  # what "auto" chooses from; the others stand beside as references
 
 
@@ -24,6 +25,10 @@ class Embedded:
     clips: pd.DataFrame
     embeddings: np.ndarray
     logits: np.ndarray
+
+    def none(self) -> "Embedded":
+        """No clips, in the same shapes."""
+        return Embedded(self.clips[:0], self.embeddings[:0], self.logits[:0])
 
     def of_product(self, product: str) -> np.ndarray:
         """Which clips are of that product ID: ``(clips,)`` of bool."""
@@ -45,8 +50,9 @@ def segment_scores(
         tested = test.of_product(product)
         if not tested.any():
             continue
-        if inlier == "none":
-            scores[tested] = product_probability(test.logits[tested][..., k])
+        own = test.logits[tested][..., k]
+        if inlier in ("none", "output"):  # what the network itself says of the product ID
+            scores[tested] = product_probability(own) if inlier == "none" else -own
             continue
         vectors = np.concatenate(fit.embeddings[fit.of_product(product)])
         model = make_inlier(inlier, size, profile, seed)
@@ -55,9 +61,10 @@ def segment_scores(
         except InputError as error:
             raise InputError(f"{_where(fit)}: product ID {product}: {error}") from error
         segments = test.embeddings[tested]
-        scores[tested] = model.score(segments.reshape(-1, segments.shape[-1])).reshape(
-            segments.shape[:2]
-        )
+        told = model.score(segments.reshape(-1, segments.shape[-1])).reshape(segments.shape[:2])
+        if inlier == "centroid":  # DDCSAD's weighted average; p is the probability's weight in %
+            told = (size * product_probability(own) + (100 - size) * told) / 100
+        scores[tested] = told
     return scores
 
 
@@ -67,10 +74,12 @@ def _where(part: Embedded) -> str:
 
 def candidate_sizes(inlier: str, fit: Embedded, profile: Profile) -> tuple[int, ...]:
     """The p to try: the profile's one, or those that every product ID has enough vectors for."""
-    if inlier not in SIZED:
+    if inlier not in SIZED and inlier != "centroid":
         return (0,)
     if profile.inlier_size:
         return (profile.inlier_size,)
+    if inlier == "centroid":
+        return CENTROID_WEIGHTS
     vectors = fit.clips["product"].value_counts().min() * fit.embeddings.shape[1]
     # two vectors a component, and one neighbour more than counted, are the least that can be fitted
     possible = [size for size in profile.inlier_sizes if 2 * size <= vectors]
@@ -113,7 +122,7 @@ def score_clips(
         }
     ).reset_index(drop=True)
     sizes, candidates, columns = {}, [], {}
-    for inlier in INLIERS:
+    for inlier in profile.inliers:
         if inlier == "none" and profile.product_weight == 0:
             continue  # an untrained g_product has no probability to offer
         tried = {}

@@ -21,7 +21,7 @@ from asdlib.figures import kind_of_corpus
 from asdlib.paper import ALL, MACHINE_TYPES
 from asdlib.runs import Run
 
-# A system of Table III is a variant, scored by the chosen h or by a named one.
+# A system of Tables II and III is a variant, scored by the chosen h or by a named one.
 SYSTEMS = {
     "proposed": ("proposed", None),
     "no-mixup": ("no-mixup", None),
@@ -29,10 +29,19 @@ SYSTEMS = {
     "product-only": ("product-only", None),
     "machine-only": ("machine-only", None),
     "no-norm-head": ("no-norm-head", None),
+    "ddcsad": ("ddcsad", None),
+    "serial": ("serial", None),
+    "parallel": ("parallel", None),
+    "ae": ("ae", None),
+    "classifier": ("classifier", None),
+    "spectrum": ("spectrum", None),
+    "spectrum, kNN": ("spectrum", "kNN"),
 }
+TABLE_II = ("proposed", *list(SYSTEMS)[6:])  # the proposed method and its rivals
+TABLE_III = tuple(SYSTEMS)[:6]  # the ablation, and more of its kind
 ROLES = {"test": "test IDs", None: "all IDs"}
-KEPT_INLIERS = ("GMM", "LOF", "none")  # of a committed table, beside the chosen
-PROVENANCE = ("fingerprint", "profile", "overrides", "commit", "device", "wall_seconds", "finished")
+COSTS = ("models", "parameters", "wall_seconds")
+PROVENANCE = ("fingerprint", "profile", "overrides", "commit", "device", "threads", "finished")
 
 
 def run_rows(run: Run) -> pd.DataFrame:
@@ -40,9 +49,10 @@ def run_rows(run: Run) -> pd.DataFrame:
     params = run.params
     origin = {name: params[name] for name in PROVENANCE if name in params}
     origin |= {"profile": params["profile_name"], "overrides": json.dumps(params["overrides"])}
+    costs = {"models": params.get("models", 1)} | {k: params[k] for k in COSTS if k in params}
     keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
     table = run.metrics[["product", "role", "inlier", "size", "chosen", "AUC", "pAUC"]]
-    return table.assign(**keys, **origin)[[*keys, *table.columns, *PROVENANCE]]
+    return table.assign(**keys, **costs, **origin)[[*keys, *table.columns, *COSTS, *PROVENANCE]]
 
 
 def find_runs(
@@ -117,12 +127,12 @@ def widest(fresh: pd.DataFrame, measured: pd.DataFrame | None) -> Source:
     """Of this build's runs and a committed table, the one with more seeds; fresh ones go first.
 
     A committed table counts only if it is of the same corpus and profile and has all of the
-    machine types, which are then the ones it shows.
+    machine types, which are then the ones it shows; of variants it shows all that it has.
     """
     if measured is not None:
         types = list(fresh.machine_type.unique())
         same = measured.merge(fresh[["corpus", "profile"]].drop_duplicates())
-        same = same[same.machine_type.isin(types) & same.variant.isin(fresh.variant)]
+        same = same[same.machine_type.isin(types)]
         if set(types) <= set(same.machine_type) and same.seed.nunique() > fresh.seed.nunique():
             return Source(same, "Measured beforehand, the table is committed with the book")
     return Source(fresh, "Runs of this build")
@@ -137,8 +147,34 @@ def of_system(table: pd.DataFrame, system: str, role: str | None = "test") -> pd
 
 
 def systems_in(table: pd.DataFrame) -> list[str]:
-    """The systems of Table III, and beyond, that a table has rows of."""
+    """The systems of Tables II and III, and beyond, that a table has rows of."""
     return [name for name in SYSTEMS if len(of_system(table, name, None))]
+
+
+def only(table: pd.DataFrame, systems: Sequence[str]) -> pd.DataFrame:
+    """The rows of some systems, such as ``TABLE_II``."""
+    kept = [of_system(table, system, None).index for system in systems]
+    return table.loc[sorted(set().union(*kept))]
+
+
+def costs(table: pd.DataFrame) -> pd.DataFrame:
+    """By system: networks and parameters for a machine type, and seconds a run, mean and spread.
+
+    Seconds are of whole runs, from decoded clips on: training, embedding, fitting, scoring.
+    """
+    rows = {}
+    for system in systems_in(table):
+        runs = of_system(table, system, None)
+        runs = runs.drop_duplicates(["machine_type", "variant", "seed"])
+        seconds = runs.wall_seconds
+        rows[system] = {
+            "networks": runs.models.max(),
+            "parameters": runs.parameters.max(),
+            "seconds a run": seconds.mean(),
+            "SD": seconds.std(),
+            "runs": len(runs),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def harmonic_means(rows: pd.DataFrame) -> pd.DataFrame:
@@ -180,6 +216,7 @@ def wide(table: pd.DataFrame, role: str | None = "test") -> pd.DataFrame:
 def paper_beside_ours(paper: pd.DataFrame, table: pd.DataFrame, role="test") -> pd.DataFrame:
     """The paper's value, our mean and spread, n, and whether the two can be compared."""
     ours = summary(table, role).rename(columns={"mean": "ours: mean", "spread": "ours: SD"})
+    ours = ours[ours.system.isin(paper.index)]
     known = paper.stack().rename("paper: value").rename_axis(["system", "machine_type"])
     both = ours.join(known, on=["system", "machine_type"]).rename(columns={"n": "ours: n seeds"})
     columns = ["system", "machine_type", "paper: value", "ours: mean", "ours: SD", "ours: n seeds"]
@@ -283,7 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = collect(
         find_runs(given.corpus, given.machine_types, given.variants, given.seeds, given.out_dir)
     )
-    table = table[table.chosen | table.inlier.isin(KEPT_INLIERS)]
+    table = only(table, SYSTEMS)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     table.round({"AUC": 5, "pAUC": 5}).to_csv(given.out, index=False)
 

@@ -23,7 +23,7 @@ from asdlib.studies import (
 )
 from asdlib.trivial import trivial_table
 
-MARKERS = dict(zip(SYSTEMS, ("o", "s", "X", "^", "v", "D"), strict=True))
+MARKERS = dict(zip(SYSTEMS, "osX^vDsX^vDP*p", strict=False))
 
 
 def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None):
@@ -87,7 +87,7 @@ def result_dots(table: pd.DataFrame, title: str):
     figure, ax = plt.subplots(figsize=(1.8 + 1.1 * len(names), 3.8))
     systems = systems_in(table)
     for number, system in enumerate(systems):
-        shift = (number - (len(systems) - 1) / 2) * 0.16
+        shift = (number - (len(systems) - 1) / 2) * min(0.16, 0.8 / len(systems))
         for role in ROLES:
             means = harmonic_means(of_system(table, system, role))
             for x, name in enumerate(names):
@@ -131,11 +131,15 @@ def forest(differences: pd.DataFrame, title: str):
     """Differences with their 95 % intervals: a panel a compared system, a line a machine type."""
     systems = differences.minus.unique()
     names = list(differences.machine_type.unique())
+    columns = min(len(systems), 4)
+    rows = -(-len(systems) // columns)
     figure, axes = plt.subplots(
-        1, len(systems), sharey=True, figsize=(1.6 + 2.8 * len(systems), 1.4 + 0.32 * len(names)),
-        squeeze=False,
+        rows, columns, sharey=True, sharex=True, squeeze=False,
+        figsize=(1.6 + 2.8 * columns, 0.6 + (0.8 + 0.32 * len(names)) * rows),
     )  # fmt: skip
-    for ax, system in zip(axes[0], systems, strict=True):
+    for ax in axes.flat[len(systems) :]:
+        ax.set_axis_off()
+    for ax, system in zip(axes.flat, systems, strict=False):
         part = differences[differences.minus == system].set_index("machine_type").loc[names]
         for y, (name, row) in enumerate(part.iterrows()):
             ax.plot(

@@ -14,7 +14,15 @@ from tqdm import tqdm
 
 from asdlib.encoder import Encoder, autocast, device_of
 from asdlib.errors import InputError
-from asdlib.losses import combined_loss, machine_loss, mixup, mixup_probability, product_loss
+from asdlib.losses import (
+    centroid_loss,
+    combined_loss,
+    machine_loss,
+    mixup,
+    mixup_probability,
+    product_loss,
+    softmax_product_loss,
+)
 from asdlib.profiles import Profile
 from asdlib.waves import WaveBank, normalise
 
@@ -72,7 +80,7 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
     trained on. Raises :class:`InputError` where a product ID has too few clips, or where
     L_machine is on and there is no other machine type.
     """
-    if profile.machine_weight and not others:
+    if profile.machine_weight and profile.needs_others and not others:
         raise InputError(
             f"{target.clips.path[0].parent.parent}: no other machine type beside it; "
             "L_machine needs negatives (variant product-only does not)"
@@ -110,7 +118,7 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
         )
 
     train, validation = halves(target, True)
-    pairs = [halves(bank, False) for bank in others] if profile.machine_weight else []
+    pairs = [halves(bank, False) for bank in others] if profile.needs_others else []
     return Split(
         products,
         train,
@@ -185,19 +193,33 @@ def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") ->
     return Batch.of(waves, np.concatenate(products), len(split.products), device)
 
 
-def outputs(encoder: Encoder, waves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Product logits ``(N, K)`` and machine logit ``(N,)`` of a batch of waves ``(N, n)``."""
+def outputs(encoder: Encoder, waves: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Embedding ``(N, 128)``, product logits ``(N, K)`` and machine logit ``(N,)`` of a batch."""
     with autocast(waves.device):
         embedding = encoder(waves)
-    return encoder.heads(embedding.float())
+    embedding = embedding.float()
+    return embedding, *encoder.heads(embedding)
 
 
-def losses(product_logits, machine_logit, batch: Batch, profile: Profile) -> torch.Tensor:
-    """L, L_machine and L_product (Eq. 3, 2, 1) of a batch: ``(3,)``."""
-    product = product_loss(product_logits, batch.product, batch.machine, profile.product_rows)
+def loss_names(profile: Profile) -> list[str]:
+    """What :func:`losses` returns, in its order."""
+    return ["loss", "machine_loss", "product_loss"] + ["centroid_loss"] * bool(
+        profile.centroid_weight
+    )
+
+
+def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Profile):
+    """L, L_machine and L_product (Eq. 3, 2, 1) of a batch, and DDCSAD's: ``(3,)`` or ``(4,)``."""
+    if profile.product_entropy == "softmax":
+        product = softmax_product_loss(product_logits, batch.product)
+    else:
+        product = product_loss(product_logits, batch.product, batch.machine, profile.product_rows)
     machine = machine_loss(machine_logit, batch.machine)
     total = combined_loss(machine, product, profile.machine_weight, profile.product_weight)
-    return torch.stack([total, machine, product])
+    if not profile.centroid_weight:
+        return torch.stack([total, machine, product])
+    centroid = centroid_loss(embedding, batch.machine)
+    return torch.stack([total + profile.centroid_weight * centroid, machine, product, centroid])
 
 
 def validate(encoder: Encoder, batch: Batch, profile: Profile, rows: int = 128) -> torch.Tensor:
@@ -205,8 +227,7 @@ def validate(encoder: Encoder, batch: Batch, profile: Profile, rows: int = 128) 
     encoder.eval()
     with torch.inference_mode():
         chunks = [outputs(encoder, waves) for waves in batch.waves.split(rows)]
-        product_logits, machine_logit = (torch.cat(part) for part in zip(*chunks, strict=True))
-        result = losses(product_logits, machine_logit, batch, profile)
+        result = losses(*(torch.cat(part) for part in zip(*chunks, strict=True)), batch, profile)
     encoder.train()
     return result
 
@@ -234,7 +255,7 @@ def train(
 ) -> tuple[Encoder, pd.DataFrame]:
     """Train f on ``split``; the encoder of the smallest validation loss, and a row an epoch.
 
-    History columns: epoch, loss, machine_loss, product_loss, the same three with ``validation_``,
+    History columns: epoch, those of :func:`loss_names`, the same with ``validation_``,
     learning_rate, clips_per_second.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -244,10 +265,11 @@ def train(
     steps = profile.epochs * steps_an_epoch(split, profile)
     optimiser, schedule = make_optimiser(encoder, profile, steps)
     held_out = validation_batch(split, profile, seed, device)
+    names = loss_names(profile)
     best, best_loss, history, done = None, np.inf, [], 0
     with tqdm(total=steps, desc="training", mininterval=2, disable=not progress) as bar:
         for epoch in range(1, profile.epochs + 1):
-            sums, rows, begun = torch.zeros(3, device=device), 0, time.perf_counter()
+            sums, rows, begun = torch.zeros(len(names), device=device), 0, time.perf_counter()
             for batch in balanced_batches(split, profile, rng, device):
                 likely = mixup_probability(profile.mixup_schedule, done / steps)
                 if profile.mixup_alpha > 0 and rng.random() < likely:
@@ -272,14 +294,13 @@ def train(
                 best_loss = validation[0]
                 best = {name: value.clone() for name, value in encoder.state_dict().items()}
     encoder.load_state_dict(best)
-    names = ["loss", "machine_loss", "product_loss"]
     columns = ["epoch", *names, *[f"validation_{name}" for name in names]]
     columns += ["learning_rate", "clips_per_second"]
     return encoder.eval(), pd.DataFrame(history, columns=columns)
 
 
 def train_step(encoder: Encoder, batch: Batch, profile: Profile, optimiser) -> torch.Tensor:
-    """One optimiser step; the three losses of :func:`losses`, detached."""
+    """One optimiser step; the losses of :func:`losses`, detached."""
     optimiser.zero_grad(set_to_none=True)
     parts = losses(*outputs(encoder, batch.waves), batch, profile)
     parts[0].backward()
@@ -290,7 +311,11 @@ def train_step(encoder: Encoder, batch: Batch, profile: Profile, optimiser) -> t
 def embed_segments(
     encoder: Encoder, part: Part, profile: Profile, progress: bool = True, rows: int = 128
 ) -> tuple[np.ndarray, np.ndarray]:
-    """f and g_product of all S segments of every clip: ``(clips, S, 128)``, ``(clips, S, K)``."""
+    """f and g_product of all S segments of every clip: ``(clips, S, 128)``, ``(clips, S, K)``.
+
+    Of a softmax over the product IDs the log-odds ``log(p / (1 - p))`` of each ID are returned, so
+    that a logit means the same for every system: its logistic function is the probability.
+    """
     device, count = device_of(encoder), profile.segments
     clips_at_once = max(rows // count, 1)
     chunks = range(0, len(part), clips_at_once)
@@ -302,5 +327,15 @@ def embed_segments(
             with autocast(device):
                 embedding = encoder(torch.from_numpy(waves).flatten(0, 1).to(device)).float()
             embeddings.append(embedding.cpu().view(len(which), count, -1))
-            logits.append(encoder.heads(embedding)[0].cpu().view(len(which), count, -1))
+            logit = encoder.heads(embedding)[0]
+            if profile.product_entropy == "softmax":
+                logit = log_odds(logit)
+            logits.append(logit.cpu().view(len(which), count, -1))
     return torch.cat(embeddings).numpy(), torch.cat(logits).numpy()
+
+
+def log_odds(logits: torch.Tensor) -> torch.Tensor:
+    """``log(p / (1 - p))`` of each class of a softmax: ``(N, K)`` to ``(N, K)``, K at least 2."""
+    count = logits.shape[1]
+    rest = logits[:, None].expand(-1, count, -1)[:, ~torch.eye(count, dtype=bool)]  # without itself
+    return logits - rest.view(-1, count, count - 1).logsumexp(dim=2)

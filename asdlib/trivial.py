@@ -22,14 +22,10 @@ def trivial_scores(bank: WaveBank, profile: Profile) -> pd.DataFrame:
     clips. ``mean log-mel``: squared Mahalanobis distance of the time-averaged log-mel, covariance
     shrunk after Ledoit and Wolf, from the product ID's train clips.
     """
-    logmel = LogMel(profile)
-    levels, spectra = [], []
-    for first, frames in zip(bank.offsets, bank.frames, strict=True):
-        sound = normalise(bank.samples[first : first + frames], bank.mean, bank.std)
-        levels.append(10 * np.log10(np.square(sound).mean() + 1e-12))
-        with torch.inference_mode():
-            spectra.append(logmel(torch.from_numpy(sound)[None])[0].mean(dim=1).numpy())
-    levels, spectra = np.array(levels), np.stack(spectra)
+    everything = np.arange(len(bank.clips))
+    spectra = mean_spectra(bank, everything, profile)
+    powers = [np.square(sound).mean() for sound in _sounds(bank, everything)]
+    levels = 10 * np.log10(np.array(powers) + 1e-12)
     parts = []
     for product, clips in bank.clips.groupby("product"):
         train = clips.index[clips.split == "train"].to_numpy()
@@ -40,6 +36,19 @@ def trivial_scores(bank: WaveBank, profile: Profile) -> pd.DataFrame:
             scores = {"RMS level": level, "mean log-mel": spectrum}
             parts.append(pd.DataFrame({"product": product, "label": clips.label[test], **scores}))
     return pd.concat(parts, ignore_index=True)
+
+
+def mean_spectra(bank: WaveBank, rows: np.ndarray, profile: Profile) -> np.ndarray:
+    """The log-mel of whole clips, averaged over time: ``(clips, mel bins)``."""
+    logmel = LogMel(profile)
+    with torch.inference_mode():
+        mels = (logmel(torch.from_numpy(sound)[None])[0] for sound in _sounds(bank, rows))
+        return torch.stack([mel.mean(dim=1) for mel in mels]).numpy()
+
+
+def _sounds(bank: WaveBank, rows: np.ndarray):
+    for first, frames in zip(bank.offsets[rows], bank.frames[rows], strict=True):
+        yield normalise(bank.samples[first : first + frames], bank.mean, bank.std)
 
 
 def trivial_table(banks: dict[str, WaveBank], profile: Profile) -> pd.DataFrame:

@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from asdlib.losses import combined_loss, machine_loss, mixup, mixup_probability, product_loss
+from asdlib.losses import (
+    centroid_loss,
+    combined_loss,
+    machine_loss,
+    mixup,
+    mixup_probability,
+    product_loss,
+    softmax_product_loss,
+)
 
 F64 = torch.float64
 LOG3 = math.log(3)  # a logit of log 3 is a probability of 3/4
@@ -100,3 +108,36 @@ def test_mixup_schedules():
     assert [mixup_probability("always", t) for t in at] == [1, 1, 1, 1]
     falling = [mixup_probability("falling", t) for t in at]
     assert falling == pytest.approx([1, math.cos(math.pi / 8), math.sqrt(0.5), 0], abs=1e-12)
+
+
+def test_softmax_over_product_ids_by_hand():
+    logits = torch.tensor([[0.0, math.log(3.0)], [math.log(4.0), 0.0], [9.0, 9.0]], dtype=F64)
+    product = torch.tensor([[0.0, 1.0], [0.0, 1.0], [0.0, 0.0]], dtype=F64)  # the last: a negative
+    expected = -(math.log(3 / 4) + math.log(1 / 5)) / 2
+    assert softmax_product_loss(logits, product).item() == pytest.approx(expected, rel=1e-12)
+    assert softmax_product_loss(logits, torch.zeros_like(product)) == 0
+
+
+def test_centroid_loss_by_hand():
+    """Positives 0 and 2, negatives 5 and 9: variances 1 and 4, centroids 6 apart."""
+    embedding = torch.tensor([[0.0], [2.0], [5.0], [9.0]], dtype=F64)
+    machine = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=F64)
+    assert centroid_loss(embedding, machine).item() == pytest.approx(5 / (5 + 36), rel=1e-12)
+    # scaled or moved as a whole it is the same
+    assert centroid_loss(3 * embedding + 1, machine).item() == pytest.approx(5 / 41, rel=1e-9)
+
+
+def test_centroid_loss_at_its_ends_and_with_mixed_rows():
+    machine = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=F64)
+    points = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], dtype=F64)
+    assert centroid_loss(points, machine) == 0
+    crossed = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]], dtype=F64)
+    assert centroid_loss(crossed, machine) == 1
+    # a row that is half of each counts half in both: c are 0.5 / 1.5 and 2.5 / 1.5
+    embedding = torch.tensor([[0.0], [1.0], [2.0]], dtype=F64)
+    centroids = 0.5 / 1.5, 2.5 / 1.5
+    within = sum((1.0 * (end - c) ** 2 + 0.5 * (1 - c) ** 2) / 1.5
+                 for end, c in zip((0, 2), centroids, strict=True))  # fmt: skip
+    expected = within / (within + (centroids[1] - centroids[0]) ** 2)
+    mixed = centroid_loss(embedding, torch.tensor([1.0, 0.5, 0.0], dtype=F64)).item()
+    assert mixed == pytest.approx(expected, rel=1e-9)

@@ -1,0 +1,78 @@
+"""The challenge's autoencoder: shapes, hand-worked errors, and the official score."""
+
+import numpy as np
+import pytest
+import torch
+import torchaudio
+from conftest import write_clip
+
+from asdlib import autoencoder, corpora
+from asdlib.training import Part
+from asdlib.waves import open_bank
+
+
+def part_of(folder, count=3, seconds=10.0) -> Part:
+    for number in range(count):
+        name = f"section_00_source_train_normal_{number:04d}_.wav"
+        write_clip(folder / "fan" / "train" / name, seconds, seed=number)
+    bank = open_bank(corpora.index(folder), folder / "waves", progress=False)
+    return Part(bank, np.arange(count), np.zeros(count, int), bank.mean, bank.std)
+
+
+def test_layers_are_the_baselines():
+    model = autoencoder.Autoencoder()
+    linear = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    sizes = [linear[0].in_features, *[layer.out_features for layer in linear]]
+    assert sizes == [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
+
+
+def test_squared_error_by_hand():
+    """A decoder that answers (1, 3) whatever it sees: errors of (1, 3), (2, 5), (0, 0)."""
+    model = autoencoder.Autoencoder(size=2, hidden=2, code=1).eval()
+    last = model.decode[-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([1.0, 3.0]))
+        errors, code = autoencoder.squared_errors(
+            model, torch.tensor([[1.0, 3.0], [2.0, 5.0], [0.0, 0.0]])
+        )
+    assert errors.tolist() == [0.0, (1 + 4) / 2, (1 + 9) / 2]
+    assert code.shape == (3, 1)
+
+
+def test_five_neighbouring_frames_stand_side_by_side():
+    wave = torch.from_numpy(np.random.default_rng(0).normal(0, 1, 160_000).astype(np.float32))
+    rows = autoencoder.StackedFrames()(wave)
+    assert rows.shape == (313 - 4, 640)  # a clip of the official length, 10 s
+    mel = torchaudio.transforms.MelSpectrogram(16_000, 1024, hop_length=512, n_mels=128)(wave)
+    decibel = 10 * mel.clamp_min(1e-10).log10()
+    for frame in (0, 100, 308):
+        torch.testing.assert_close(rows[frame], decibel[:, frame : frame + 5].T.flatten())
+
+
+def test_score_of_a_clip_is_the_official_mean_over_its_frames(tmp_path):
+    part = part_of(tmp_path)
+    torch.manual_seed(0)
+    model = autoencoder.Autoencoder().eval()
+    scores, codes = autoencoder.score(model, part)
+    assert scores.shape == (3,) and codes.shape == (3, 8)
+    for number, frames in enumerate(autoencoder.clip_frames(part)):
+        told = model(frames).detach().numpy().astype(np.float64)
+        official = np.mean(np.square(frames.numpy() - told).mean(axis=1))
+        assert scores[number] == pytest.approx(official, rel=1e-5)
+
+
+def test_training_lowers_the_error_and_is_the_same_again(tmp_path):
+    part = part_of(tmp_path, seconds=2.0)
+    model, history = autoencoder.train_autoencoder(part, part, 40, seed=3, progress=False)
+    # 40 steps, one an epoch: most of the error is still the mean level in dB
+    assert (np.diff(history.loss) < 0).all()
+    assert history.validation_loss.iloc[-1] < 0.9 * history.validation_loss.iloc[0]
+    again, _ = autoencoder.train_autoencoder(part, part, 40, seed=3, progress=False)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_a_clip_shorter_than_five_frames_is_repeated(tmp_path):
+    part = part_of(tmp_path, count=2, seconds=0.05)
+    assert all(len(frames) >= 1 for frames in autoencoder.clip_frames(part))

@@ -1,0 +1,141 @@
+"""The rivals of Table II: complete run folders, and what sets each apart."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_corpus
+from scipy.special import softmax
+from test_training import SMALL
+
+from asdlib import InputError, runs, systems
+from asdlib.inliers import Centroid
+from asdlib.profiles import RIVALS, make_profile
+from asdlib.scoring import Embedded, segment_scores
+from asdlib.training import log_odds, split_clips
+from asdlib.trivial import trivial_scores
+
+pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
+FILES = {"params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",
+         "metrics.csv", "submission"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("c") / "corpus")
+
+
+def execute(root, variant, machine_type="pump", **options):
+    return runs.execute(
+        "noise", machine_type, variant, data_dir=root, progress=False, **SMALL | options
+    )
+
+
+@pytest.mark.parametrize("variant", RIVALS)
+def test_a_rival_leaves_a_complete_run_folder_and_is_the_same_again(noise, tmp_path, variant):
+    run = execute(noise, variant, out_dir=tmp_path)
+    assert {path.name for path in run.folder.iterdir()} == FILES
+    assert run.scores.score.notna().all() and len(run.scores) == 8
+    assert 0 <= run.result() <= 1
+    assert set(run.embedded) == {"fit", "test", "others"}
+    assert run.profile == make_profile("quick", "pump", variant, **SMALL)
+    networks = {"ddcsad": 2, "spectrum": 0, "parallel": 3}.get(variant, 1)
+    assert run.params["models"] == networks
+    assert (run.params["parameters"] == 0) == (variant == "spectrum")
+    again = execute(noise, variant, out_dir=tmp_path / "again")
+    np.testing.assert_array_equal(run.scores.score, again.scores.score)
+
+
+def split_of(noise, machine_type="pump", variant="ddcsad"):
+    _, banks = runs.open_corpus("noise", noise, progress=False)
+    others = [bank for name, bank in banks.items() if name != machine_type]
+    profile = make_profile("quick", machine_type, variant, **SMALL)
+    return split_clips(banks[machine_type], others, profile, 0)
+
+
+def test_ddcsad_sets_one_id_against_its_siblings_and_the_other_machines(noise):
+    split = split_of(noise)
+    binary = systems.one_against_rest(split, 1)
+    assert binary.products == ("01",)
+    clips = binary.train.bank.clips
+    assert set(clips["product"].iloc[binary.train.rows]) == {"01"}
+    assert (binary.train.products == 0).all()
+    siblings, fans = binary.others_train
+    assert set(siblings.bank.clips["product"].iloc[siblings.rows]) == {"00"}
+    assert set(fans.bank.clips.machine_type) == {"fan"}
+    assert all((part.products == -1).all() for part in binary.others_train)
+    heard = len(binary.train) + len(siblings)
+    assert heard == len(split.train)
+    unheard = {*binary.validation.rows, *binary.others_validation[0].rows}
+    assert not unheard & {*binary.train.rows, *siblings.rows}
+
+
+def test_ddcsad_without_any_negative_is_refused(tmp_path):
+    alone = write_corpus(tmp_path / "alone", machine_types=("pump",), products=1)
+    with pytest.raises(InputError, match="no negatives"):
+        execute(alone, "ddcsad", out_dir=tmp_path)
+
+
+@pytest.mark.parametrize("variant", ["serial", "classifier", "parallel"])
+def test_a_softmax_over_one_product_id_is_refused(tmp_path, variant):
+    alone = write_corpus(tmp_path / "alone", products=1)
+    with pytest.raises(InputError, match="needs two"):
+        execute(alone, variant, out_dir=tmp_path)
+
+
+def embedded(clips, vectors, logits) -> Embedded:
+    return Embedded(clips, np.asarray(vectors, float), np.asarray(logits, float))
+
+
+def test_ddcsads_score_by_hand(noise):
+    """Fitted at -1 and 1: centroid 0, unit 1. A clip at 3 with logit 0: distance 3, p = 0.5."""
+    bank = split_of(noise).train.bank
+    own = bank.clips[bank.clips["product"] == "00"]
+    fit = embedded(own[:2], [[[-1.0]], [[1.0]]], np.zeros((2, 1, 1)))
+    test = embedded(own[2:3], [[[3.0]]], [[[0.0]]])
+    profile = make_profile("quick", "pump", "ddcsad")
+    for percent, expected in ((0, 3.0), (100, 0.5), (25, 0.25 * 0.5 + 0.75 * 3.0)):
+        told = segment_scores("centroid", percent, fit, test, ["00"], profile)
+        assert told[0, 0] == pytest.approx(expected)
+
+
+def test_centroid_counts_in_its_own_mean_distance():
+    model = Centroid().fit(np.array([[0.0, 0.0], [4.0, 0.0], [2.0, 0.0]]))
+    assert model.score(np.array([[2.0, 0.0], [2.0, 4.0]])).tolist() == [0.0, 3.0]
+
+
+def test_log_odds_of_a_softmax():
+    logits = np.random.default_rng(0).normal(0, 2, (5, 4))
+    odds = log_odds(torch.from_numpy(logits)).numpy()
+    p = softmax(logits, axis=1)
+    np.testing.assert_allclose(odds, np.log(p / (1 - p)), rtol=1e-10)
+
+
+def test_classifier_scores_are_the_baselines_mean_log_odds(noise, tmp_path):
+    run = execute(noise, "classifier", out_dir=tmp_path)
+    test = run.embedded["test"]
+    k = np.array([run.params["products"].index(name) for name in test.clips["product"]])
+    p = 1 / (1 + np.exp(-test.logits.astype(float)))  # (clips, S, K)
+    np.testing.assert_allclose(p.sum(axis=2), 1, atol=1e-5)  # a softmax's, over the product IDs
+    own = np.take_along_axis(p, k[:, None, None], axis=2)[..., 0]
+    expected = np.log((1 - own) / own).mean(axis=1)
+    np.testing.assert_allclose(run.scores.score, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_spectrum_is_the_trivial_detector(noise, tmp_path):
+    run = execute(noise, "spectrum", out_dir=tmp_path)
+    _, banks = runs.open_corpus("noise", noise, progress=False)
+    trivial = trivial_scores(banks["pump"], run.profile)
+    np.testing.assert_allclose(run.scores.score, trivial["mean log-mel"], rtol=1e-5)
+
+
+def test_parallel_standardises_on_what_it_is_fitted_on(noise, tmp_path):
+    fit = execute(noise, "parallel", out_dir=tmp_path).embedded["fit"]
+    for product in ("00", "01"):
+        own = fit.of_product(product)
+        assert abs(fit.logits[own].mean()) < 1e-5
+        assert 0 < fit.logits[own][..., 0].std() <= 1  # the mean of three of variance 1
+
+
+def test_a_system_of_several_networks_has_no_single_encoder(noise, tmp_path):
+    with pytest.raises(InputError, match="variant ddcsad has no encoder"):
+        execute(noise, "ddcsad", out_dir=tmp_path).encoder()
