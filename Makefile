@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book corpus test bench lint clean seeds similarity switches uav
+.PHONY: help book corpus test bench lint clean seeds similarity switches rivals uav
 
 help:  ## this list
 	@grep -E "^[a-z -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,11 +28,12 @@ book: $(VENV)/installed  ## run the whole study and build the book: _build/html/
 
 # The long studies leave runs/<study>/table.csv, which the chapters then draw from; copied to
 # book/measured/<study>.csv it can be committed.
-seeds: $(VENV)/installed  ## the study with five seeds (two hours on two cores)
-	$(SNAKEMAKE) long_study --config study=$(STUDY) 'seeds=[0,1,2,3,4]'
+ALL_VARIANTS = proposed,no-mixup,product-only,ddcsad,serial,parallel,ae,classifier,spectrum
+seeds: $(VENV)/installed  ## the study with three seeds and all rivals (an hour on two cores)
+	$(SNAKEMAKE) long_study --config study=$(STUDY) 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
 	mkdir -p book/measured && cp runs/simulated/collected.csv book/measured/seeds.csv
 
-similarity switches uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
+similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
 	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \
 		--log _build/logs/long-$@.ipynb --parameters '{"fresh": true}'
 

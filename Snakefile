@@ -121,6 +121,7 @@ PAGES = [
         "embedding",
         "similarity",
         "switches",
+        "rivals",
         "uav",
     )
     if (ROOT / f"notebooks/{name}.ipynb").exists()
@@ -344,6 +345,23 @@ rule switches:
         notebook=page("switches"),
     log:
         "_build/logs/switches.ipynb",
+    params:
+        notebook=parameters(),
+    shell:
+        NOTEBOOK
+
+
+rule rivals:
+    """The other systems of Table II: from the committed tables."""
+    input:
+        notebook=ROOT / "notebooks/rivals.ipynb",
+        runner=RUNNER,
+        library=library("sweeps", "panels", "studies", "tables", "profiles"),
+        measured=measured("uav-rivals") + measured("seeds"),
+    output:
+        notebook=page("rivals"),
+    log:
+        "_build/logs/rivals.ipynb",
     params:
         notebook=parameters(),
     shell:

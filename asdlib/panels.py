@@ -106,7 +106,11 @@ def variant_strip(table: pd.DataFrame):
     """Values by variant, a panel an inlier model, a dot a seed, the mean as a line."""
     inliers = list(table.inlier.unique())
     figure, axes = plt.subplots(
-        1, len(inliers), figsize=(2 + 2.6 * len(inliers), 3.4), sharey=True, squeeze=False
+        1,
+        len(inliers),
+        sharey=True,
+        squeeze=False,
+        figsize=(2 + (0.8 + 0.6 * table.variant.nunique()) * len(inliers), 3.4),
     )
     for ax, inlier in zip(axes[0], inliers, strict=True):
         part = table[table.inlier == inlier]

@@ -182,6 +182,17 @@ def mean_and_sd(summary: pd.DataFrame, columns: str, rows: str) -> pd.DataFrame:
     return wide.reindex(summary[rows].unique()).fillna("-")
 
 
+def with_interval(summary: pd.DataFrame, rows: list[str], columns: list[str]) -> pd.DataFrame:
+    """A summary laid out as "mean [low, high]" in words, ``rows`` by ``columns``."""
+    words = [
+        f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+        for mean, low, high in summary[["mean", "low", "high"]].itertuples(index=False)
+    ]
+    wide = summary.assign(words=words).pivot(index=rows, columns=columns, values="words")
+    order = summary[rows].drop_duplicates().apply(tuple, axis=1)
+    return wide.reindex(pd.MultiIndex.from_tuples(order, names=rows)).fillna("-")
+
+
 def markdown(table: pd.DataFrame, inliers=("GMM", "LOF", "none")) -> str:
     """Mean and standard deviation over seeds by variant (rows) and h (columns), as Markdown."""
     summary = summarise(table[table.role == "all"], ["variant", "inlier"], "value")
