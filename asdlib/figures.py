@@ -167,9 +167,11 @@ def roc_curves(scores: pd.DataFrame, score: str = "score"):
 def segment_scores_over_time(scores: pd.DataFrame):
     """Segment scores along some clips: columns seconds (where it starts), score, clip, label."""
     figure, ax = plt.subplots(figsize=(7, 3))
-    for (clip, label), part in scores.groupby(["clip", "label"], sort=False):
-        colour = LABEL_COLOURS.get(label, "0.5")
-        ax.plot(part.seconds, part.score, marker="o", color=colour, label=f"{label}: {clip}")
+    clips = scores.groupby(["clip", "label"], sort=False)
+    for number, ((clip, label), part) in enumerate(clips):
+        style = {"color": LABEL_COLOURS.get(label, "0.5"), "marker": "o^sD"[number % 4]}
+        style["linestyle"] = "-" if number < 2 else "--"
+        ax.plot(part.seconds, part.score, label=f"{label}: {clip}", **style)
     ax.set(xlabel="start of the segment (s)", ylabel="anomaly score")
     ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.25))
     return figure
