@@ -153,7 +153,7 @@ def execute(
     With ``reuse`` a finished run of the same parameters and the same sound is returned as it is.
     The folder appears when it is whole; a failed run leaves none.
     """
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     settings = make_profile(profile, machine_type, variant, **overrides)
     _, banks = open_corpus(corpus, data_dir, machine_type, progress)
     asked = {
@@ -188,6 +188,7 @@ def execute(
         "fitted_on": f"{settings.inlier_part} part, {len(embedded['fit'].clips)} clips",
         "warnings": sorted({str(w.message) for w in caught if w.category is UserWarning}),
         "wall_seconds": round(time.perf_counter() - begun, 1),
+        "cpu_seconds": round(time.process_time() - worked, 1),  # of all threads
         **provenance(),
     }
     with whole_folder(folder) as part:
