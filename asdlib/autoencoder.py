@@ -6,6 +6,8 @@ error, Adam; the score of a clip is the mean over its frames of the squared erro
 all product IDs of a machine type. Its settings are the baseline's own in every profile.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import torch
@@ -13,6 +15,7 @@ import torchaudio
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from asdlib.checkpoints import Checkpoint, random_states, set_random_states
 from asdlib.profiles import SAMPLE_RATE
 from asdlib.training import Part
 from asdlib.waves import normalise
@@ -40,19 +43,29 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(frames))
 
 
-class StackedFrames(nn.Module):
-    """Log-mel in dB, five neighbouring frames side by side: ``(n,)`` to ``(frames - 4, 640)``."""
+@dataclass(frozen=True)
+class Frames:
+    """Log-mel in dB of some clips, and rows of five neighbouring frames of it.
 
-    def __init__(self):
-        super().__init__()
-        self.mel = torchaudio.transforms.MelSpectrogram(
-            SAMPLE_RATE, n_fft=WINDOW, hop_length=HOP, n_mels=MEL_BINS, power=2.0
-        )
+    ``mel`` ``(all frames, 128)``, clip after clip; ``first`` ``(N,)``: where each row begins, so
+    that none reaches into the next clip; ``clip`` ``(N,)``: whose it is. The rows themselves would
+    take five times the memory, so :meth:`rows` makes them when they are needed.
+    """
 
-    def forward(self, wave: Tensor) -> Tensor:
-        decibel = 10 * torch.log10(self.mel(wave).clamp_min(1e-10))  # (128, frames)
-        stacked = decibel.T.unfold(0, STACKED, 1)  # (frames - 4, 128, 5)
-        return stacked.transpose(1, 2).flatten(1)
+    mel: Tensor
+    first: Tensor
+    clip: Tensor
+
+    def rows(self, which: Tensor) -> Tensor:
+        """Five frames side by side: ``(n, 640)``."""
+        frames = self.first[which][:, None] + torch.arange(STACKED, device=which.device)
+        return self.mel[frames].flatten(1)
+
+    def to(self, device) -> "Frames":
+        return Frames(self.mel.to(device), self.first.to(device), self.clip.to(device))
+
+    def __len__(self) -> int:
+        return len(self.first)
 
 
 def squared_errors(model: Autoencoder, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,52 +74,88 @@ def squared_errors(model: Autoencoder, frames: Tensor) -> tuple[Tensor, Tensor]:
     return (model.decode(code) - frames).square().mean(dim=1), code
 
 
-def clip_frames(part: Part) -> list[Tensor]:
-    """The stacked frames of each clip of a part; a clip shorter than five frames is repeated."""
-    stack, shortest = StackedFrames(), HOP * STACKED
+def frames_of(part: Part) -> Frames:
+    """The frames of all clips of a part; a clip shorter than five of them is repeated."""
+    mel = torchaudio.transforms.MelSpectrogram(
+        SAMPLE_RATE, n_fft=WINDOW, hop_length=HOP, n_mels=MEL_BINS, power=2.0
+    )
     found = []
     for row in part.rows:
-        length = max(int(part.bank.frames[row]), shortest)
+        length = max(int(part.bank.frames[row]), HOP * STACKED)
         wave = part.bank.gather(np.array([row]), np.array([0]), length)
-        found.append(stack(torch.from_numpy(normalise(wave, part.mean, part.std))[0]))
-    return found
+        power = mel(torch.from_numpy(normalise(wave, part.mean, part.std))[0])
+        found.append(10 * torch.log10(power.clamp_min(1e-10)).T)  # (frames, 128)
+    lengths = [len(clip) for clip in found]
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    first = [start + np.arange(n - STACKED + 1) for start, n in zip(starts, lengths, strict=True)]
+    clip = np.repeat(np.arange(len(found)), [len(rows) for rows in first])
+    return Frames(torch.cat(found), torch.from_numpy(np.concatenate(first)), torch.from_numpy(clip))
 
 
 def train_autoencoder(
-    train: Part, validation: Part, epochs: int, seed: int, device="cpu", progress: bool = True
+    train: Part,
+    validation: Part,
+    epochs: int,
+    seed: int,
+    device="cpu",
+    progress: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Autoencoder, pd.DataFrame]:
     """The autoencoder after ``epochs`` passes over all frames of ``train``; a row an epoch.
 
     The last epoch is kept, as in the baseline. History columns: epoch, loss, validation_loss.
     """
     torch.manual_seed(seed)
-    shuffle = torch.Generator().manual_seed(seed)
-    frames, held_out = (torch.cat(clip_frames(part)).to(device) for part in (train, validation))
+    rng = np.random.default_rng([seed, 1])
+    frames, held_out = (frames_of(part).to(device) for part in (train, validation))
     model = Autoencoder().to(device)
     optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True)
-    history = []
-    for epoch in tqdm(range(1, epochs + 1), "autoencoder", mininterval=2, disable=not progress):
+    history, checkpoint = [], checkpoint or Checkpoint()
+    if state := checkpoint.load():
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        history = state["history"]
+        set_random_states(state["random"], rng)
+    epochs_left = range(len(history) + 1, epochs + 1)
+    for epoch in tqdm(epochs_left, "autoencoder", mininterval=2, disable=not progress):
         model.train()
         total = torch.zeros((), device=device)
+        batches = torch.from_numpy(rng.permutation(len(frames))).to(device).split(BATCH)
         # a last batch of one row has no variance to normalise by
-        batches = torch.randperm(len(frames), generator=shuffle).split(BATCH)
-        for rows in (batch for batch in batches if len(batch) > 1):
+        for which in (batch for batch in batches if len(batch) > 1):
             optimiser.zero_grad(set_to_none=True)
-            loss = squared_errors(model, frames[rows])[0].mean()
+            loss = squared_errors(model, frames.rows(which))[0].mean()
             loss.backward()
             optimiser.step()
-            total += loss.detach() * len(rows)
-        model.eval()
-        with torch.inference_mode():
-            unseen = [squared_errors(model, part)[0] for part in held_out.split(65536)]
-        history.append([epoch, float(total) / len(frames), float(torch.cat(unseen).mean())])
-    return model, pd.DataFrame(history, columns=["epoch", "loss", "validation_loss"])
+            total += loss.detach() * len(which)
+        unseen = float(told(model, held_out)[0].mean())
+        history.append([epoch, float(total) / len(frames), unseen])
+        checkpoint.save(
+            {
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "history": history,
+                "random": random_states(rng),
+            }
+        )
+    return model.eval(), pd.DataFrame(history, columns=["epoch", "loss", "validation_loss"])
+
+
+def told(model: Autoencoder, frames: Frames, at_once: int = 8192) -> tuple[Tensor, Tensor]:
+    """:func:`squared_errors` of all rows in evaluation mode, on the CPU."""
+    model.eval()
+    with torch.inference_mode():
+        everything = torch.arange(len(frames), device=frames.mel.device)
+        parts = [squared_errors(model, frames.rows(which)) for which in everything.split(at_once)]
+    return tuple(torch.cat(part).cpu() for part in zip(*parts, strict=True))
 
 
 def score(model: Autoencoder, part: Part) -> tuple[np.ndarray, np.ndarray]:
     """The baseline's score of each clip, ``(clips,)``, and the mean code ``(clips, 8)``."""
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        told = [squared_errors(model, frames.to(device)) for frames in clip_frames(part)]
-    scores = [float(errors.mean()) for errors, _ in told]
-    return np.array(scores), np.stack([code.mean(dim=0).cpu().numpy() for _, code in told])
+    frames = frames_of(part).to(next(model.parameters()).device)
+    errors, codes = told(model, frames)
+    clip = frames.clip.cpu()
+    counts = torch.bincount(clip, minlength=len(part)).double()
+    scores = torch.bincount(clip, errors.double(), minlength=len(part)) / counts
+    sums = torch.zeros(len(part), codes.shape[1]).index_add_(0, clip, codes)
+    return scores.numpy(), (sums / counts[:, None]).float().numpy()

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asdlib import corpora, metrics, paths
+from asdlib.checkpoints import Checkpoints
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import Profile, make_profile
@@ -151,7 +152,8 @@ def execute(
     """Train, score and write one run folder; ``overrides`` are fields of the profile by name.
 
     With ``reuse`` a finished run of the same parameters and the same sound is returned as it is.
-    The folder appears when it is whole; a failed run leaves none.
+    The folder appears when it is whole; a failed run leaves none. One that was interrupted is taken
+    up by the same call from its last epoch (:mod:`asdlib.checkpoints`).
     """
     begun, worked = time.perf_counter(), time.process_time()
     settings = make_profile(profile, machine_type, variant, **overrides)
@@ -171,37 +173,40 @@ def execute(
         run = Run(folder)
         if all(run.params.get(key) == value for key, value in asked.items()):
             return run
+    identity = asked | {"commit": git_commit(), "torch": torch.__version__}
+    checkpoints = Checkpoints(folder, identity)
     others = [bank for name, bank in banks.items() if name != machine_type]
-    split = split_clips(banks[machine_type], others, settings, seed)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        built = build(split, others, settings, seed, progress)
-        embedded = built.embedded
-        scores, table, choice = score_clips(
-            embedded["fit"], embedded["test"], split.products, settings, seed
-        )
-    record = asked | {
-        "products": list(split.products),
-        "choice": choice,
-        "models": built.models,
-        "parameters": built.parameters,
-        "fitted_on": f"{settings.inlier_part} part, {len(embedded['fit'].clips)} clips",
-        "warnings": sorted({str(w.message) for w in caught if w.category is UserWarning}),
-        "wall_seconds": round(time.perf_counter() - begun, 1),
-        "cpu_seconds": round(time.process_time() - worked, 1),  # of all threads
-        **provenance(),
-    }
-    with whole_folder(folder) as part:
-        built.history.to_csv(part / "history.csv", index=False)
-        scores.to_csv(part / "scores.csv", index=False)
-        table.to_csv(part / "metrics.csv", index=False)
-        save_file(
-            {name: value.cpu().contiguous() for name, value in built.weights.items()},
-            part / "encoder.safetensors",
-        )
-        _save_embeddings(embedded, part / "embeddings.npz")
-        metrics.write_submission(scores, machine_type, part / "submission")
-        (part / "params.json").write_text(json.dumps(record, indent=1))
+    with checkpoints.kept():
+        split = split_clips(banks[machine_type], others, settings, seed)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            built = build(split, others, settings, seed, progress, checkpoints)
+            embedded = built.embedded
+            scores, table, choice = score_clips(
+                embedded["fit"], embedded["test"], split.products, settings, seed
+            )
+        record = asked | {
+            "products": list(split.products),
+            "choice": choice,
+            "models": built.models,
+            "parameters": built.parameters,
+            "fitted_on": f"{settings.inlier_part} part, {len(embedded['fit'].clips)} clips",
+            "warnings": sorted({str(w.message) for w in caught if w.category is UserWarning}),
+            "wall_seconds": round(time.perf_counter() - begun, 1),
+            "cpu_seconds": round(time.process_time() - worked, 1),  # of all threads
+            **provenance(),
+        }
+        with whole_folder(folder) as part:
+            built.history.to_csv(part / "history.csv", index=False)
+            scores.to_csv(part / "scores.csv", index=False)
+            table.to_csv(part / "metrics.csv", index=False)
+            save_file(
+                {name: value.cpu().contiguous() for name, value in built.weights.items()},
+                part / "encoder.safetensors",
+            )
+            _save_embeddings(embedded, part / "embeddings.npz")
+            metrics.write_submission(scores, machine_type, part / "submission")
+            (part / "params.json").write_text(json.dumps(record, indent=1))
     return Run(folder)
 
 

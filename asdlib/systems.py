@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 
 from asdlib import autoencoder
+from asdlib.checkpoints import Checkpoints
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError
 from asdlib.inliers import Mahalanobis
@@ -47,18 +48,28 @@ class Built:
     parameters: int
 
 
-def build(split: Split, others: list[WaveBank], profile: Profile, seed: int, progress=True):
-    """Train the system of ``profile.approach`` and embed its clips: :class:`Built`."""
+def build(
+    split: Split,
+    others: list[WaveBank],
+    profile: Profile,
+    seed: int,
+    progress: bool = True,
+    checkpoints: Checkpoints | None = None,
+) -> Built:
+    """Train the system of ``profile.approach`` and embed its clips."""
     if profile.product_entropy == "softmax" and len(split.products) < 2:
         raise InputError(
             f"{_where(split)}: one product ID only; a softmax over product IDs needs two"
         )
-    return APPROACHES[profile.approach](split, others, profile, seed, progress)
+    checkpoints = checkpoints or Checkpoints()
+    return APPROACHES[profile.approach](split, others, profile, seed, progress, checkpoints)
 
 
-def serial(split, others, profile, seed, progress) -> Built:
+def serial(split, others, profile, seed, progress, checkpoints) -> Built:
     """One encoder for the machine type (sections III and IV-A)."""
-    encoder, history = train(split, profile, seed, progress=progress)
+    encoder, history = train(
+        split, profile, seed, progress=progress, checkpoint=checkpoints.of("encoder")
+    )
     rng = np.random.default_rng(seed)
     shown = []
     for bank in others:
@@ -74,15 +85,16 @@ def serial(split, others, profile, seed, progress) -> Built:
     return Built(dict(encoder.state_dict()), history, embedded, 1, _size(encoder))
 
 
-def ddcsad(split, others, profile, seed, progress) -> Built:
+def ddcsad(split, others, profile, seed, progress, checkpoints) -> Built:
     """One encoder a product ID (section II): a clip is embedded by the one of its own ID."""
     weights, histories, fits, tests = {}, [], [], []
     for k, product in enumerate(split.products):
-        encoder, history = train(one_against_rest(split, k), profile, seed, progress=progress)
+        own, checkpoint = one_against_rest(split, k), checkpoints.of(product)
+        encoder, history = train(own, profile, seed, progress=progress, checkpoint=checkpoint)
         for rows, parts in ((fit_rows(split, profile), fits), (test_rows(split), tests)):
-            own = rows[(split.train.bank.clips["product"].to_numpy()[rows]) == product]
-            if len(own):
-                part = _embed(encoder, _part(split, profile, own), profile, progress)
+            rows = rows[split.train.bank.clips["product"].to_numpy()[rows] == product]
+            if len(rows):
+                part = _embed(encoder, _part(split, profile, rows), profile, progress)
                 logits = np.full((*part.logits.shape[:2], len(split.products)), np.nan, np.float32)
                 logits[..., k] = part.logits[..., 0]
                 parts.append(replace(part, logits=logits))
@@ -112,12 +124,12 @@ def one_against_rest(split: Split, k: int) -> Split:
     return Split((split.products[k],), train_own, own, tuple(others), tuple(held_out))
 
 
-def autoencode(split, others, profile, seed, progress) -> Built:
+def autoencode(split, others, profile, seed, progress, checkpoints) -> Built:
     """The challenge's autoencoder, on all train clips of the machine type."""
     epochs = profile.epochs if profile.approach == "autoencoder" else autoencoder.EPOCHS
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, history = autoencoder.train_autoencoder(
-        split.train, split.validation, epochs, seed, device, progress
+        split.train, split.validation, epochs, seed, device, progress, checkpoints.of("autoencoder")
     )
     embedded = {}
     for name, rows in (("fit", fit_rows(split, profile)), ("test", test_rows(split))):
@@ -127,7 +139,7 @@ def autoencode(split, others, profile, seed, progress) -> Built:
     return Built(dict(model.state_dict()), history, embedded, 1, _size(model))
 
 
-def spectrum(split, others, profile, seed, progress) -> Built:
+def spectrum(split, others, profile, seed, progress, checkpoints) -> Built:
     """No network: the mean log-mel of a clip stands for its embedding."""
     embedded = {}
     for name, rows in (("fit", fit_rows(split, profile)), ("test", test_rows(split))):
@@ -136,7 +148,7 @@ def spectrum(split, others, profile, seed, progress) -> Built:
     return Built({}, pd.DataFrame(columns=["epoch", "loss", "validation_loss"]), embedded, 0, 0)
 
 
-def parallel(split, others, profile, seed, progress) -> Built:
+def parallel(split, others, profile, seed, progress, checkpoints) -> Built:
     """Three systems of different kinds, in the manner of the challenge's winner.
 
     The autoencoder's error, the classifier's negative log-odds, and the Mahalanobis distance of the
@@ -144,9 +156,9 @@ def parallel(split, others, profile, seed, progress) -> Built:
     that h is fitted on, are averaged. Which models the winner combined is not copied.
     """
     kinds = [
-        autoencode(split, others, profile, seed, progress),
-        serial(split, [], profile, seed, progress),
-        spectrum(split, others, profile, seed, progress),
+        autoencode(split, others, profile, seed, progress, checkpoints),
+        serial(split, [], profile, seed, progress, checkpoints),
+        spectrum(split, others, profile, seed, progress, checkpoints),
     ]
     fit, test = (kinds[1].embedded[name] for name in ("fit", "test"))
     sums = {"fit": np.zeros(len(fit.clips)), "test": np.zeros(len(test.clips))}

@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
+from asdlib.checkpoints import Checkpoint, random_states, set_random_states
 from asdlib.encoder import Encoder, autocast, device_of
 from asdlib.errors import InputError
 from asdlib.losses import (
@@ -251,10 +252,17 @@ def mix(batch: Batch, profile: Profile, rng: np.random.Generator) -> Batch:
 
 
 def train(
-    split: Split, profile: Profile, seed: int, device: str | None = None, progress: bool = True
+    split: Split,
+    profile: Profile,
+    seed: int,
+    device: str | None = None,
+    progress: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Encoder, pd.DataFrame]:
     """Train f on ``split``; the encoder of the smallest validation loss, and a row an epoch.
 
+    Where ``checkpoint`` holds an unfinished training of the same, it goes on from there: batches,
+    crops and Mixup hang on the seed and the step only, there are no workers whose number matters.
     History columns: epoch, those of :func:`loss_names`, the same with ``validation_``,
     learning_rate, clips_per_second.
     """
@@ -267,8 +275,17 @@ def train(
     held_out = validation_batch(split, profile, seed, device)
     names = loss_names(profile)
     best, best_loss, history, done = None, np.inf, [], 0
-    with tqdm(total=steps, desc="training", mininterval=2, disable=not progress) as bar:
-        for epoch in range(1, profile.epochs + 1):
+    checkpoint = checkpoint or Checkpoint()
+    if state := checkpoint.load():
+        encoder.load_state_dict(state["encoder"])
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        best, best_loss, history = state["best"], state["best_loss"], state["history"]
+        done = len(history) * steps_an_epoch(split, profile)
+        set_random_states(state["random"], rng)
+    look = {"desc": "training", "mininterval": 2, "disable": not progress}
+    with tqdm(total=steps, initial=done, **look) as bar:
+        for epoch in range(len(history) + 1, profile.epochs + 1):
             sums, rows, begun = torch.zeros(len(names), device=device), 0, time.perf_counter()
             for batch in balanced_batches(split, profile, rng, device):
                 likely = mixup_probability(profile.mixup_schedule, done / steps)
@@ -293,6 +310,17 @@ def train(
             if best is None or validation[0] < best_loss:
                 best_loss = validation[0]
                 best = {name: value.clone() for name, value in encoder.state_dict().items()}
+            checkpoint.save(
+                {
+                    "encoder": encoder.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "best": best,
+                    "best_loss": best_loss,
+                    "history": history,
+                    "random": random_states(rng),
+                }
+            )
     encoder.load_state_dict(best)
     columns = ["epoch", *names, *[f"validation_{name}" for name in names]]
     columns += ["learning_rate", "clips_per_second"]

@@ -40,12 +40,16 @@ def test_squared_error_by_hand():
     assert code.shape == (3, 1)
 
 
-def test_five_neighbouring_frames_stand_side_by_side():
-    wave = torch.from_numpy(np.random.default_rng(0).normal(0, 1, 160_000).astype(np.float32))
-    rows = autoencoder.StackedFrames()(wave)
-    assert rows.shape == (313 - 4, 640)  # a clip of the official length, 10 s
+def test_five_neighbouring_frames_stand_side_by_side(tmp_path):
+    part = part_of(tmp_path, count=2)
+    frames = autoencoder.frames_of(part)
+    assert len(frames) == 2 * (313 - 4)  # clips of the official length, 10 s
+    assert frames.clip.tolist() == [0] * 309 + [1] * 309
+    wave = torch.from_numpy(part.segments(np.array([1]), 1, 160_000)[0, 0])
     mel = torchaudio.transforms.MelSpectrogram(16_000, 1024, hop_length=512, n_mels=128)(wave)
     decibel = 10 * mel.clamp_min(1e-10).log10()
+    rows = frames.rows(torch.arange(309, 618))  # of the second clip
+    assert rows.shape == (309, 640)
     for frame in (0, 100, 308):
         torch.testing.assert_close(rows[frame], decibel[:, frame : frame + 5].T.flatten())
 
@@ -56,10 +60,13 @@ def test_score_of_a_clip_is_the_official_mean_over_its_frames(tmp_path):
     model = autoencoder.Autoencoder().eval()
     scores, codes = autoencoder.score(model, part)
     assert scores.shape == (3,) and codes.shape == (3, 8)
-    for number, frames in enumerate(autoencoder.clip_frames(part)):
-        told = model(frames).detach().numpy().astype(np.float64)
-        official = np.mean(np.square(frames.numpy() - told).mean(axis=1))
+    frames = autoencoder.frames_of(part)
+    for number in range(3):
+        rows = frames.rows(torch.arange(309) + 309 * number)
+        told = model(rows).detach().numpy().astype(np.float64)
+        official = np.mean(np.square(rows.numpy() - told).mean(axis=1))
         assert scores[number] == pytest.approx(official, rel=1e-5)
+        torch.testing.assert_close(torch.from_numpy(codes[number]), model.encode(rows).mean(dim=0))
 
 
 def test_training_lowers_the_error_and_is_the_same_again(tmp_path):
@@ -75,4 +82,4 @@ def test_training_lowers_the_error_and_is_the_same_again(tmp_path):
 
 def test_a_clip_shorter_than_five_frames_is_repeated(tmp_path):
     part = part_of(tmp_path, count=2, seconds=0.05)
-    assert all(len(frames) >= 1 for frames in autoencoder.clip_frames(part))
+    assert set(autoencoder.frames_of(part).clip.tolist()) == {0, 1}

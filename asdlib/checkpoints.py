@@ -1,0 +1,137 @@
+"""Checkpoints: an interrupted run goes on from its last epoch, to the same bits on the CPU.
+
+A checkpoint is one file for each network in training, beside the run folder and hidden; it is
+replaced whole after every epoch and removed when the run folder is whole. It is read without
+executing anything in it (``weights_only``).
+"""
+
+import json
+import os
+import signal
+import threading
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asdlib.errors import InputError
+
+
+class Stopped(Exception):
+    """The run was asked to end, by SIGTERM; the same command takes it up again."""
+
+
+class Checkpoint:
+    """The state of one network in training: at ``path``, or nowhere where that is None.
+
+    ``identity`` says what is being trained. A file of anything else is not taken up.
+    """
+
+    def __init__(self, path: Path | None = None, identity: dict | None = None):
+        self.path, self.identity = path, json.dumps(identity, sort_keys=True)
+
+    def load(self) -> dict | None:
+        """The saved state, or None where there is none for this identity; says why in a warning."""
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            same = state["identity"] == self.identity
+        except Exception as error:  # torch, pickle and zipfile each have their own
+            warnings.warn(
+                f"{self.path}: not a checkpoint that can be read ({type(error).__name__}); "
+                "training begins anew",
+                stacklevel=2,
+            )
+            return None
+        if not same:
+            warnings.warn(
+                f"{self.path}: is of another run (parameters, sound or code have changed); "
+                "training begins anew",
+                stacklevel=2,
+            )
+            return None
+        return state
+
+    def save(self, state: dict) -> None:
+        """Replace the file by ``state``: tensors, numbers, strings, and lists and dicts of them."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        torch.save({"identity": self.identity, **state}, part)
+        part.replace(self.path)
+
+
+class Checkpoints:
+    """The checkpoints of a run: ``.<run folder>.<network>.checkpoint`` beside its folder."""
+
+    def __init__(self, folder: Path | None = None, identity: dict | None = None):
+        self.folder, self.identity = folder, identity
+
+    def of(self, network: str = "encoder") -> Checkpoint:
+        """That of one network of the run."""
+        if self.folder is None:
+            return Checkpoint()
+        path = self.folder.with_name(f".{self.folder.name}.{network}.checkpoint")
+        return Checkpoint(path, (self.identity or {}) | {"network": network})
+
+    def remove(self) -> None:
+        """Remove all of them, and what a killed process left of one half written."""
+        if self.folder is not None:
+            for path in self.folder.parent.glob(f".{self.folder.name}.*.checkpoint*"):
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def kept(self):
+        """``with checkpoints.kept():`` SIGTERM stops the run inside and keeps them.
+
+        They are removed when all has been done, and where the input was wrong.
+        """
+        with sigterm_raises():
+            try:
+                yield
+            except InputError:
+                self.remove()
+                raise
+        self.remove()
+
+
+@contextmanager
+def sigterm_raises():
+    """SIGTERM, such as a cluster's time limit, becomes :class:`Stopped` at the next line of Python.
+
+    In the main thread only: elsewhere Python sets no handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number, frame):
+        raise Stopped(
+            "stopped by SIGTERM; the last epoch is kept, run the same command again to go on"
+        )
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def random_states(rng: np.random.Generator) -> dict:
+    """All random states of a training, as :meth:`Checkpoint.save` takes them."""
+    states = {"numpy": json.dumps(rng.bit_generator.state), "torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def set_random_states(states: dict, rng: np.random.Generator) -> None:
+    """Put back what :func:`random_states` told."""
+    rng.bit_generator.state = json.loads(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

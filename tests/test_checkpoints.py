@@ -1,0 +1,219 @@
+"""A run that is killed goes on where it was, to the same bits; nothing foreign is taken up."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_corpus
+from safetensors.torch import load_file
+from test_training import SMALL
+
+from asdlib import InputError, runs
+from asdlib.checkpoints import (
+    Checkpoint,
+    Checkpoints,
+    Stopped,
+    random_states,
+    set_random_states,
+    sigterm_raises,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
+
+# Runs in a process of its own, which halts for good at a chosen moment and says so.
+CHILD = """
+import sys, time
+import torch
+torch.set_num_threads(1)
+from asdlib import autoencoder, checkpoints, training
+from asdlib.runs import execute
+
+data_dir, out_dir, variant, moment, options = sys.argv[1:]
+counts = {}
+
+def halt_at(module, name, number, before=lambda *a: None):
+    original = getattr(module, name)
+    def counted(*arguments, **more):
+        counts[module, name] = counts.get((module, name), 0) + 1
+        if counts[module, name] == number:
+            before(*arguments)
+            print("halted", flush=True)
+            while True:
+                time.sleep(60)
+        return original(*arguments, **more)
+    setattr(module, name, counted)
+
+def half_a_file(state, path):
+    path.write_bytes(b"PK half of a checkpoint")
+
+if moment == "between epochs":
+    halt_at(training, "validate", 4)
+elif moment == "inside an epoch":
+    halt_at(training, "train_step", 8)
+    halt_at(autoencoder, "squared_errors", 8)
+elif moment == "while writing":
+    halt_at(checkpoints.torch, "save", 3, half_a_file)
+execute("noise", "pump", variant, data_dir=data_dir, out_dir=out_dir, progress=False,
+        **eval(options))
+print("whole", flush=True)
+"""
+OPTIONS = repr(SMALL | {"epochs": 5})
+
+
+def child(root: Path, corpus: Path, out: Path, variant: str, moment: str) -> subprocess.Popen:
+    """Start a run, with its decoded waves below ``root``."""
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, corpus, out, variant, moment, OPTIONS],
+        env=os.environ | {"ASDLIB_ROOT": str(root), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def interrupt(process: subprocess.Popen, how: signal.Signals) -> str:
+    """Wait for the halt, send the signal, and return what the process said on its way out."""
+    said = process.stdout.readline()
+    assert said == "halted\n", said + process.stderr.read()
+    process.send_signal(how)
+    return process.communicate(timeout=120)[1]
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("c") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(noise, tmp_path_factory):
+    """The run folder of a variant, from a process that nobody disturbed."""
+    root, made = tmp_path_factory.mktemp("undisturbed"), {}
+
+    def run_of(variant: str) -> Path:
+        if variant not in made:
+            said, error = child(root, noise, root / "runs", variant, "never").communicate()
+            assert said == "whole\n", error
+            made[variant] = root / "runs/noise/pump" / f"{variant}-s0"
+        return made[variant]
+
+    return run_of
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    weights, others = (load_file(folder / "encoder.safetensors") for folder in (one, other))
+    assert weights.keys() == others.keys()
+    for name, value in weights.items():
+        assert torch.equal(value, others[name]), name
+    for name in ("scores.csv", "metrics.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def left_behind(out: Path) -> list[str]:
+    return sorted(path.name for path in out.rglob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("variant", "moment"),
+    [
+        ("proposed", "inside an epoch"),
+        ("proposed", "between epochs"),
+        ("proposed", "while writing"),
+        ("ddcsad", "inside an epoch"),
+        ("ae", "inside an epoch"),
+    ],
+)
+def test_a_killed_run_ends_with_the_same_bits(noise, uninterrupted, tmp_path, variant, moment):
+    out = tmp_path / "runs"
+    killed = child(tmp_path, noise, out, variant, moment)
+    interrupt(killed, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    folder = out / "noise/pump" / f"{variant}-s0"
+    assert not folder.exists() and left_behind(out)
+    said, error = child(tmp_path, noise, out, variant, "never").communicate()
+    assert said == "whole\n", error
+    assert_same_run(folder, uninterrupted(variant))
+    assert not left_behind(out)
+
+
+def test_what_was_trained_is_not_trained_again(noise, tmp_path):
+    """Three epochs are whole when the first process halts at the fourth validation."""
+    out = tmp_path / "runs"
+    interrupt(child(tmp_path, noise, out, "proposed", "between epochs"), signal.SIGKILL)
+    (path,) = out.rglob(".*.checkpoint")
+    assert [row[0] for row in torch.load(path, weights_only=True)["history"]] == [1, 2, 3]
+    # the second has two more to do: never at a fourth validation, it comes to its end
+    said, error = child(tmp_path, noise, out, "proposed", "between epochs").communicate()
+    assert said == "whole\n", error
+
+
+def test_two_fresh_processes_agree_to_the_bit(noise, uninterrupted, tmp_path):
+    said, error = child(tmp_path, noise, tmp_path / "runs", "proposed", "never").communicate()
+    assert said == "whole\n", error
+    assert_same_run(tmp_path / "runs/noise/pump/proposed-s0", uninterrupted("proposed"))
+
+
+def test_sigterm_ends_a_run_with_a_word_and_keeps_the_last_epoch(noise, tmp_path):
+    out = tmp_path / "runs"
+    stopped = child(tmp_path, noise, out, "proposed", "inside an epoch")
+    said = interrupt(stopped, signal.SIGTERM)
+    assert stopped.returncode == 1
+    assert "stopped by SIGTERM; the last epoch is kept, run the same command again" in said
+    assert left_behind(out) == [".proposed-s0.encoder.checkpoint"]
+
+
+def test_sigterm_is_as_before_when_the_run_is_over():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped), sigterm_raises():
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_nothing_foreign_or_broken_is_taken_up(tmp_path):
+    saved = Checkpoints(tmp_path / "run", {"seed": 0}).of("encoder")
+    saved.save({"epoch": 3})
+    assert saved.load()["epoch"] == 3
+    with pytest.warns(UserWarning, match="is of another run"):
+        assert Checkpoint(saved.path, {"seed": 1}).load() is None
+    saved.path.write_bytes(saved.path.read_bytes()[:100])
+    with pytest.warns(UserWarning, match="not a checkpoint that can be read"):
+        assert saved.load() is None
+    assert Checkpoint().load() is None
+
+
+class Payload:
+    """What a pickle of unknown origin may hold: a command."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_a_checkpoint_executes_nothing(tmp_path):
+    checkpoint = Checkpoints(tmp_path / "run", {}).of("encoder")
+    torch.save({"identity": checkpoint.identity, "x": Payload(tmp_path / "run")}, checkpoint.path)
+    with pytest.warns(UserWarning, match="UnpicklingError"):
+        assert checkpoint.load() is None
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_input_leaves_no_checkpoint(noise, tmp_path):
+    with pytest.raises(InputError, match="too few for GMM"):
+        runs.execute("noise", "pump", data_dir=noise, out_dir=tmp_path, progress=False,
+                     **SMALL | {"inlier": "GMM", "inlier_size": 64})  # fmt: skip
+    assert not left_behind(tmp_path)
+
+
+def test_random_states_come_back():
+    rng = np.random.default_rng(5)
+    rng.random(3)
+    states = random_states(rng)
+    expected = rng.random(4), torch.rand(4)
+    set_random_states(states, rng)
+    np.testing.assert_array_equal(rng.random(4), expected[0])
+    assert torch.equal(torch.rand(4), expected[1])
