@@ -1,4 +1,7 @@
-"""The corpus index: a tree of clips in any DCASE Task 2 layout becomes one pandas frame."""
+"""The corpus index: a tree of clips in any DCASE Task 2 layout becomes one pandas frame.
+
+``python -m asdlib.corpora`` fetches, describes and adopts such trees (:mod:`asdlib.commands`).
+"""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -272,3 +275,9 @@ def summary(clips: pd.DataFrame) -> pd.DataFrame:
 def is_corpus(folder, machine_type: str) -> bool:
     """Whether a corpus with that machine type lies there."""
     return machine_type in machine_folders(folder)
+
+
+if __name__ == "__main__":
+    from asdlib.commands import main
+
+    main()
