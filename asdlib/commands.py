@@ -55,11 +55,47 @@ def _add_fetch(commands) -> None:
     )
     dcase.set_defaults(run=_fetch_dcase2021)
 
+    uav = corpus.add_parser(
+        "uav",
+        help="drones with broken propellers, from GitHub",
+        description="Fetch the UAV Propeller Anomaly Audio Dataset from GitHub, and cut it to "
+        "clips with noise, split by flight. GitHub publishes no checksums: source.json beside the "
+        "clips keeps the commit and the SHA-256 of what came.",
+    )
+    uav.add_argument("folder", nargs="?", type=Path, help="where to (default: data/uav)")
+    _add_beside(uav)
+    uav.add_argument("--seed", type=int, default=0, help="of split and noise (%(default)s)")
+    uav.add_argument("--snr-db", type=float, default=-3.0, help="flight over noise (%(default)s)")
+    uav.add_argument(
+        "--trim-seconds",
+        type=float,
+        default=10.0,
+        help="left out at both ends of a flight, take-off and landing (%(default)s)",
+    )
+    uav.add_argument(
+        "--broken",
+        type=lambda words: tuple(int(word) for word in words.split(",")),
+        default=(1,),
+        metavar="NUMBER,...",
+        help="how many broken propellers the anomalous flights have (1)",
+    )
+    uav.add_argument("--revision", help="commit or branch (default: a commit known to be whole)")
+    uav.add_argument("--keep-zip", action="store_true", help="do not delete the archive")
+    uav.add_argument("--server", default="https://github.com", help="or a mirror (%(default)s)")
+    uav.set_defaults(run=_fetch_uav)
+
 
 def _fetch_dcase2021(**given) -> None:
     from asdlib.fetch import fetch
 
     _show(fetch(**given))
+
+
+def _fetch_uav(seed, snr_db, trim_seconds, broken, revision, **given) -> None:
+    from asdlib.uav import REVISION, Recipe, fetch_uav
+
+    recipe = Recipe(seed=seed, snr_db=snr_db, trim_seconds=trim_seconds, broken=broken)
+    _show(fetch_uav(recipe=recipe, revision=revision or REVISION, **given))
 
 
 def _add_describe(commands) -> None:
@@ -79,5 +115,19 @@ def _describe(folder: Path) -> None:
     print(describe(folder))
 
 
+def _add_beside(parser) -> None:
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR/TYPE",
+        help="link another corpus's machine type into this one, for L_machine; may be repeated",
+    )
+
+
 def _show(folder: Path) -> None:
-    print(f"{folder}:\n{corpora.summary(corpora.index(folder)).to_string()}")
+    clips = corpora.index(folder)
+    print(f"{folder}:\n{corpora.summary(clips).to_string()}")
+    if clips.machine_type.nunique() == 1:
+        print("No other machine type is beside it: L_machine has no negatives; see --beside.")

@@ -52,6 +52,7 @@ def download(
 ) -> Path:
     """Fetch one file, unless it is there with that ``checksum``; a broken one never is at ``path``.
 
+    Without a checksum it must at least be a zip with an end.
     Raises :class:`InputError`, naming the address, when the last try has failed.
     """
 
@@ -60,6 +61,8 @@ def download(
         if share:
             share.reset()
         pooch.HTTPDownloader(bar, chunk_size=CHUNK, timeout=TIMEOUT_SECONDS)(url, output, shelf)
+        if checksum is None and not zipfile.is_zipfile(output):
+            raise ValueError("what came is no whole zip")
 
     shelf = pooch.create(
         path.parent,
