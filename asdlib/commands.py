@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_fetch(commands)
     _add_describe(commands)
+    _add_adopt(commands)
     given = vars(parser.parse_args(arguments))
     run = given.pop("run")
     try:
@@ -113,6 +114,43 @@ def _describe(folder: Path) -> None:
     from asdlib.describe import describe
 
     print(describe(folder))
+
+
+def _add_adopt(commands) -> None:
+    adopt = commands.add_parser(
+        "adopt",
+        help="make a corpus of your own recordings",
+        description="Make the machine type NAME of the corpus OUT from recordings sorted into "
+        "FOLDER/<product>/normal/ and, where there are any, FOLDER/<product>/anomaly/. Files in a "
+        "folder below normal/ are parts of one recording. It is written whole or not at all, and "
+        "nothing is converted unless an option asks for it.",
+    )
+    adopt.add_argument("folder", type=Path, metavar="FOLDER", help="your recordings")
+    adopt.add_argument("out", type=Path, metavar="OUT", help="the corpus, new or to be added to")
+    adopt.add_argument("--machine-type", required=True, metavar="NAME", help="what they are of")
+    adopt.add_argument("--resample", action="store_true", help="to 16 kHz, whatever the rate")
+    adopt.add_argument("--channel", help="which one to take, 0 being the first, or their mean")
+    adopt.add_argument(
+        "--cut",
+        type=float,
+        metavar="SECONDS",
+        help="cut recordings to clips of this length; a shorter rest at the end is left out",
+    )
+    adopt.add_argument(
+        "--test-share",
+        type=float,
+        default=0.2,
+        help="of the normal recordings of each product (%(default)s)",
+    )
+    adopt.add_argument("--seed", type=int, default=0, help="of the split (%(default)s)")
+    _add_beside(adopt)
+    adopt.set_defaults(run=_adopt)
+
+
+def _adopt(resample, channel, cut, **given) -> None:
+    from asdlib.adopt import Conversion, adopt
+
+    _show(adopt(conversion=Conversion(resample, channel, cut), **given))
 
 
 def _add_beside(parser) -> None:

@@ -273,5 +273,5 @@ def test_help_lists_the_commands():
         [sys.executable, "-m", "asdlib.corpora", "--help"], capture_output=True, text=True
     )
     assert said.returncode == 0
-    for command in ("fetch", "describe"):
+    for command in ("fetch", "describe", "adopt"):
         assert f"\n    {command} " in said.stdout
