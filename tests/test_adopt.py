@@ -1,10 +1,13 @@
 """Adopting a folder of recordings: what becomes of it, and one clear error for what cannot be."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import write_clip, write_corpus
+from conftest import ROOT, write_clip, write_corpus
 
 from asdlib import InputError, commands, corpora, runs, waves
 from asdlib.adopt import Conversion, adopt
@@ -187,3 +190,26 @@ def test_from_folder_to_scores(folder, capsys):
     assert len(run.scores) == 4 + 6 + 4 and run.scores.score.notna().all()
     with pytest.raises(SystemExit, match="error: .*: is there already"):
         commands.main(words)
+
+
+def test_the_chapter_works_word_by_word(tmp_path, monkeypatch, capsys):
+    """Its practice recordings, every adopt and describe it shows, and the message it promises."""
+    chapter = (ROOT / "book" / "own-data.md").read_text().split("## Your own recordings")[1]
+    python = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
+    commanded = re.findall(r"^\$ python -m asdlib.corpora (.*)$", chapter, re.MULTILINE)
+    promised = re.search(r"^error: .*$", chapter, re.MULTILINE)[0]
+    assert len(python) == 1 and len(commanded) == 4
+    monkeypatch.chdir(tmp_path)
+    exec(python[0].replace("clip_seconds=20", "clip_seconds=10"), {})
+    with pytest.raises(SystemExit) as stopped:
+        commands.main(commanded[0].split())
+    assert str(stopped.value) == promised
+    for command in commanded[1:]:
+        commands.main(command.split())
+    said = capsys.readouterr().out
+    assert "120 clips\n0 files that could not be placed" in said
+    clips = corpora.index(Path("data/mine"))
+    assert (clips.frames == 5 * 16_000).all()
+    assert (
+        clips.groupby("machine_type")["product"].unique().map(list).tolist() == [["00", "01"]] * 2
+    )
