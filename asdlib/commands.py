@@ -49,7 +49,9 @@ def _add_fetch(commands) -> None:
         metavar="TYPE,...",
         help=f"all of {','.join(MACHINE_TYPES)} unless named",
     )
-    dcase.add_argument("--workers", type=int, default=4, help="zips side by side (%(default)s)")
+    dcase.add_argument(
+        "--workers", type=_whole(1), default=4, help="zips side by side (%(default)s)"
+    )
     dcase.add_argument("--keep-zips", action="store_true", help="do not delete unpacked zips")
     dcase.add_argument(
         "--server", default="https://zenodo.org", help="Zenodo, or a mirror of it (%(default)s)"
@@ -65,7 +67,7 @@ def _add_fetch(commands) -> None:
     )
     uav.add_argument("folder", nargs="?", type=Path, help="where to (default: data/uav)")
     _add_beside(uav)
-    uav.add_argument("--seed", type=int, default=0, help="of split and noise (%(default)s)")
+    uav.add_argument("--seed", type=_whole(0), default=0, help="of split and noise (%(default)s)")
     uav.add_argument("--snr-db", type=float, default=-3.0, help="flight over noise (%(default)s)")
     uav.add_argument(
         "--trim-seconds",
@@ -75,7 +77,7 @@ def _add_fetch(commands) -> None:
     )
     uav.add_argument(
         "--broken",
-        type=lambda words: tuple(int(word) for word in words.split(",")),
+        type=lambda words: tuple(map(_whole(1), words.split(","))),
         default=(1,),
         metavar="NUMBER,...",
         help="how many broken propellers the anomalous flights have (1)",
@@ -142,7 +144,7 @@ def _add_adopt(commands) -> None:
         default=0.2,
         help="of the normal recordings of each product (%(default)s)",
     )
-    adopt.add_argument("--seed", type=int, default=0, help="of the split (%(default)s)")
+    adopt.add_argument("--seed", type=_whole(0), default=0, help="of the split (%(default)s)")
     _add_beside(adopt)
     adopt.set_defaults(run=_adopt)
 
@@ -162,6 +164,17 @@ def _add_beside(parser) -> None:
         metavar="DIR/TYPE",
         help="link another corpus's machine type into this one, for L_machine; may be repeated",
     )
+
+
+def _whole(least: int):
+    """A reader of whole numbers from ``least`` on."""
+
+    def read(word: str) -> int:
+        if not word.isdecimal() or int(word) < least:
+            raise argparse.ArgumentTypeError(f"{word!r}; expected a whole number from {least} on")
+        return int(word)
+
+    return read
 
 
 def _show(folder: Path) -> None:

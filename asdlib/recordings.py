@@ -27,6 +27,10 @@ def hold_out(recordings: Sequence[str], share: float, rng: np.random.Generator) 
 
 def cuts(samples: int, seconds: float, trim_seconds: float = 0.0) -> list[tuple[int, int]]:
     """Start and end of the whole pieces of ``seconds`` in a recording, without its two ends."""
+    if not (seconds > 0 and trim_seconds >= 0):
+        raise InputError(
+            f"cuts of {seconds:g} s without {trim_seconds:g} s; expected more than 0, and 0 or more"
+        )
     length, trim = round(seconds * SAMPLE_RATE), round(trim_seconds * SAMPLE_RATE)
     starts = range(trim, samples - trim - length + 1, length)
     return [(start, start + length) for start in starts]

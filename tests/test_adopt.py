@@ -169,6 +169,8 @@ def test_folders_that_cannot_be_adopted(folder, tmp_path):
         make(folder, test_share=1)
     with pytest.raises(InputError, match="no train/ in it"):
         make(folder, beside=[tmp_path])
+    with pytest.raises(InputError, match="cuts of 0 s without 0 s; expected more than 0"):
+        make(folder, Conversion(cut_seconds=0.0))
     make(folder)
     before = sorted((tmp_path / "corpus").rglob("*"))
     with pytest.raises(InputError, match="corpus/fan: is there already; expected a new"):
@@ -198,18 +200,20 @@ def test_the_chapter_works_word_by_word(tmp_path, monkeypatch, capsys):
     python = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
     commanded = re.findall(r"^\$ python -m asdlib.corpora (.*)$", chapter, re.MULTILINE)
     promised = re.search(r"^error: .*$", chapter, re.MULTILINE)[0]
-    assert len(python) == 1 and len(commanded) == 4
+    assert len(python) == 1 and len(commanded) == 5
     monkeypatch.chdir(tmp_path)
-    exec(python[0].replace("clip_seconds=20", "clip_seconds=10"), {})
+    few = python[0].replace('("normal", 30), ("anomaly", 10)', '("normal", 6), ("anomaly", 2)')
+    assert few != python[0]
+    exec(few, {})
     with pytest.raises(SystemExit) as stopped:
         commands.main(commanded[0].split())
     assert str(stopped.value) == promised
     for command in commanded[1:]:
         commands.main(command.split())
     said = capsys.readouterr().out
-    assert "120 clips\n0 files that could not be placed" in said
+    assert "96 clips\n0 files that could not be placed" in said
     clips = corpora.index(Path("data/mine"))
     assert (clips.frames == 5 * 16_000).all()
     assert (
-        clips.groupby("machine_type")["product"].unique().map(list).tolist() == [["00", "01"]] * 2
+        clips.groupby("machine_type")["product"].unique().map(list).tolist() == [["00", "01"]] * 3
     )

@@ -266,6 +266,9 @@ def test_commands(zenodo, tmp_path, capsys):
     assert said.startswith(str(tmp_path / "data")) and "pump" in said and "test, anomaly" in said
     with pytest.raises(SystemExit, match="error: unknown machine type of DCASE 2021 'drone'"):
         commands.main(["fetch", "dcase2021", "--machine-types", "drone"])
+    with pytest.raises(SystemExit):
+        commands.main(["fetch", "dcase2021", "--workers", "0"])
+    assert "--workers: '0'; expected a whole number from 1 on" in capsys.readouterr().err
 
 
 def test_help_lists_the_commands():
