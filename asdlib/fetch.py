@@ -1,87 +1,182 @@
-"""Fetch the paper's data, DCASE 2021 Task 2, from Zenodo (``python -m asdlib.fetch``).
+"""Fetch the paper's data, DCASE 2021 Task 2, from Zenodo: checked, unpacked, in one tree.
 
-About 18 GB unzipped. Checksums come from Zenodo's own records; a zip that is already there and
-whole is not fetched again, and each is the unit of a restart.
+``python -m asdlib.corpora fetch dcase2021``, or :func:`fetch` in a notebook. A zip is the unit of a
+restart: one that was unpacked whole is noted in ``<folder>/.fetch/`` and never fetched again.
 """
 
-import argparse
+import json
 import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from urllib.parse import urljoin
 
-import pooch
+import requests
+from filelock import FileLock
 
 from asdlib import paths
+from asdlib.downloads import (
+    TIMEOUT_SECONDS,
+    Share,
+    check_room,
+    download,
+    extract,
+    gigabytes,
+    open_zip,
+    side_by_side,
+)
 from asdlib.errors import InputError, one_of
 from asdlib.paper import MACHINE_TYPES
 
-# Zenodo records: sections 00-02, then train and test of sections 03-05, then their labels
-RECORDS = {
-    "development": ("4562016", ("dev_data_{}.zip",)),
-    "additional training": ("4660992", ("eval_data_{}_train.zip",)),
-    "evaluation": ("4884786", ("eval_data_{}_test.zip",)),
+ZENODO = "https://zenodo.org"
+RECORDS = {  # Zenodo record: its zip of a machine type
+    "4562016": "dev_data_{}.zip",  # sections 00-02, train and test
+    "4660992": "eval_data_{}_train.zip",  # sections 03-05, train
+    "4884786": "eval_data_{}_test.zip",  # sections 03-05, test, without labels
 }
-GROUND_TRUTH = "5257674"
+GROUND_TRUTH = "5257674"  # their labels
+CLIPS = (".wav", ".flac", ".csv")
+UNPACKED = 1.5  # bytes of clips in a byte of zip, for the first estimate: noise hardly shrinks
 
 
-def fetch(folder=None, machine_types=MACHINE_TYPES) -> Path:
+@dataclass(frozen=True)
+class Archive:
+    """A zip of a record: ``size`` in bytes, ``checksum`` as in "md5:...", and what it is to be."""
+
+    key: str  # its note is .fetch/<key>.json
+    url: str
+    checksum: str
+    size: int
+    machine_type: str | None  # None: the ground truth
+
+
+def fetch(
+    folder=None,
+    machine_types: Sequence[str] = MACHINE_TYPES,
+    server: str = ZENODO,
+    workers: int = 4,
+    retries: int = 3,
+    keep_zips: bool = False,
+    progress: bool = True,
+) -> Path:
     """Download, check and unpack the corpus into ``folder`` (``data/dcase2021``); returns it.
 
-    Raises :class:`InputError` where Zenodo cannot be reached or lacks a file.
+    ``workers`` zips are fetched side by side, each tried ``retries`` times more. ``server``
+    answers ``/api/records/<record>`` as Zenodo does, which tells addresses, sizes and checksums.
+    Raises :class:`InputError` where a record cannot be read, lacks a file or the disk has no room
+    for it, and, when all others are done, for zips that could not be had.
     """
     folder = Path(folder or paths.data_dir("dcase2021"))
     for machine_type in machine_types:
         one_of("machine type of DCASE 2021", machine_type, MACHINE_TYPES)
-    for record, names in RECORDS.values():
-        shelf = _shelf(record, folder / "zip")
-        for name in (name.format(kind) for kind in machine_types for name in names):
-            _unpack(_get(shelf, name), folder)
-    shelf = _shelf(GROUND_TRUTH, folder / "zip")
-    for name in shelf.registry:
-        if name.endswith(".zip"):
-            _unpack(_get(shelf, name), folder / "ground_truth", flat=True)
+    wanted = {
+        template.format(machine_type).removesuffix(".zip"): (record, machine_type)
+        for record, template in RECORDS.items()
+        for machine_type in machine_types
+    }
+    wanted["ground_truth"] = (GROUND_TRUTH, None)
+    (folder / ".fetch").mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".fetch" / "lock"):  # who fetches the same at the same time waits
+        missing = {key: value for key, value in wanted.items() if not _is_done(folder, key)}
+        if missing:
+            _fetch_missing(missing, folder, server, workers, retries, keep_zips, progress)
     return folder
 
 
-def _shelf(record: str, cache: Path) -> pooch.Pooch:
-    """The files of a Zenodo record with their checksums."""
-    shelf = pooch.create(path=cache, base_url=f"doi:10.5281/zenodo.{record}", registry=None)
+def _fetch_missing(missing: dict, folder, server, workers, retries, keep_zips, progress) -> None:
+    records = {record: read_record(server, record) for record, _ in missing.values()}
+    archives = [_archive(key, kind, *records[record]) for key, (record, kind) in missing.items()]
+    sizes = sorted(archive.size for archive in archives)
+    clips, zips = UNPACKED * sum(sizes), sum(sizes if keep_zips else sizes[-workers:])
+    what = f"fetching {len(sizes)} zips of together {gigabytes(sum(sizes))}, and unpacking them,"
+    check_room(folder, clips + zips, what)
+    jobs = {archive.key: partial(_get, archive, folder, retries, keep_zips) for archive in archives}
+    side_by_side(jobs, sum(sizes), workers, progress)
+
+
+def read_record(server: str, record: str) -> tuple[str, dict[str, dict]]:
+    """The address of a record of Zenodo's API, and its files by name: url, checksum, size."""
+    address = f"{server.rstrip('/')}/api/records/{record}"
     try:
-        shelf.load_registry_from_doi()
-    except Exception as error:  # requests and pooch each have their own
+        answer = requests.get(address, timeout=TIMEOUT_SECONDS)
+        answer.raise_for_status()
+        files = {
+            file["key"]: {"url": urljoin(address, file["links"]["self"])}
+            | {"checksum": file["checksum"], "size": int(file["size"])}
+            for file in answer.json()["files"]
+        }
+    except requests.exceptions.JSONDecodeError as error:
+        raise InputError(f"{address}: no JSON; expected a record of Zenodo") from error
+    except requests.RequestException as error:
         raise InputError(
-            f"Zenodo record {record} cannot be reached ({type(error).__name__}: {error}); "
-            "expected an internet connection, or zips fetched by hand and unpacked"
+            f"{address}: the record cannot be reached ({type(error).__name__}: {error}); expected "
+            "an internet connection, or a mirror of Zenodo as the server"
         ) from error
-    return shelf
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{address}: not understood ({type(error).__name__}: {error}); expected a record of "
+            "Zenodo with files, each with key, checksum, size and links.self"
+        ) from error
+    return address, files
 
 
-def _get(shelf: pooch.Pooch, name: str) -> Path:
-    if name not in shelf.registry:
-        raise InputError(f"{shelf.base_url}: no file {name}; it holds {sorted(shelf.registry)}")
-    return Path(shelf.fetch(name, progressbar=True))
+def _archive(key: str, machine_type: str | None, address: str, files: dict) -> Archive:
+    name = f"{key}.zip"
+    if machine_type is None:  # the only zip of its record has the name of a release
+        name = next((file for file in files if file.endswith(".zip")), name)
+    if name not in files:
+        raise InputError(f"{address}: no file {name}; it holds {sorted(files)}")
+    return Archive(key, machine_type=machine_type, **files[name])
 
 
-def _unpack(archive: Path, folder: Path, flat: bool = False) -> None:
-    """Unpack what is missing or of another size; ``flat`` drops folders and keeps CSV only."""
-    with zipfile.ZipFile(archive) as content:
-        for member in content.infolist():
-            wanted = not member.is_dir() and (not flat or member.filename.endswith(".csv"))
-            target = folder / (Path(member.filename).name if flat else member.filename)
-            if not wanted or (target.exists() and target.stat().st_size == member.file_size):
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(target.name + ".part")
-            part.write_bytes(content.read(member))
-            part.rename(target)
+def _get(archive: Archive, folder: Path, retries: int, keep: bool, share: Share) -> None:
+    """Fetch and unpack one zip, and note what came out of it."""
+    path = download(
+        archive.url, folder / ".fetch" / f"{archive.key}.zip", archive.checksum, retries, share
+    )
+    with open_zip(path) as content:
+        chosen = dict(_chosen(content, archive.machine_type))
+        if not chosen:
+            what = f"{archive.machine_type}/" if archive.machine_type else "ground_truth_data/"
+            raise InputError(f"{archive.url}: nothing below a folder {what} in it")
+        clips = sum(member.file_size for member in chosen.values())
+        check_room(folder, clips, f"unpacking {archive.url}")
+        for place, member in chosen.items():
+            share.go_on()
+            extract(content, member, folder / place)
+    files = {str(place): member.file_size for place, member in chosen.items()}
+    note = {"url": archive.url, "checksum": archive.checksum, "files": files}
+    part = path.with_suffix(".json.part")
+    part.write_text(json.dumps(note))
+    part.replace(_note(folder, archive.key))
+    if not keep:
+        path.unlink()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m asdlib.fetch", description=__doc__)
-    parser.add_argument("folder", nargs="?", help="where to (default: data/dcase2021)")
-    parser.add_argument("--machine-types", nargs="+", default=MACHINE_TYPES, metavar="TYPE")
-    arguments = parser.parse_args()
-    print(fetch(arguments.folder, arguments.machine_types))
+def _note(folder: Path, key: str) -> Path:
+    return folder / ".fetch" / f"{key}.json"
 
 
-if __name__ == "__main__":
-    main()
+def _is_done(folder: Path, key: str) -> bool:
+    """Whether everything that was unpacked from a zip is still there."""
+    if not _note(folder, key).exists():
+        return False
+    files = json.loads(_note(folder, key).read_text())["files"]
+    return all(
+        (folder / place).is_file() and (folder / place).stat().st_size == size
+        for place, size in files.items()
+    )
+
+
+def _chosen(content: zipfile.ZipFile, machine_type: str | None) -> Iterator[tuple]:
+    """What of a zip is wanted, and where: ``<machine type>/...``, or ``ground_truth/*.csv``."""
+    for member in content.infolist():
+        path = Path(member.filename)
+        if member.is_dir() or path.name.startswith(".") or path.suffix.lower() not in CLIPS:
+            continue
+        if machine_type is None:
+            if path.parent.name == "ground_truth_data":
+                yield Path("ground_truth") / path.name, member
+        elif machine_type in path.parts[:-1]:
+            yield Path(*path.parts[path.parts.index(machine_type) :]), member

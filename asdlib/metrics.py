@@ -64,12 +64,14 @@ def read_submission(path: Path) -> pd.DataFrame:
 def write_submission(scores: pd.DataFrame, machine_type: str, folder) -> list[Path]:
     """``anomaly_score_<machine type>_section_<II>_<domain>_test.csv``, a file a product ID.
 
+    Without the domain where it is unknown, as the challenges from 2022 on want it.
     ``scores`` has a row a test clip: file, product, domain, score. Returns what was written.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     written = []
     for (product, domain), part in scores.groupby(["product", "domain"]):
-        name = f"anomaly_score_{machine_type}_section_{product}_{domain}_test.csv"
+        told = "" if domain == "unknown" else f"{domain}_"
+        name = f"anomaly_score_{machine_type}_section_{product}_{told}test.csv"
         part[["file", "score"]].to_csv(Path(folder) / name, header=False, index=False)
         written.append(Path(folder) / name)
     return written

@@ -53,6 +53,94 @@ def test_ground_truth_of_an_evaluation_set(tmp_path):
     assert clips[clips.split == "test"].label.tolist() == ["anomaly", "normal", "unknown"]
 
 
+def test_layout_of_2022_and_later(tmp_path):
+    """Attributes in a table, mixed domains, evaluation sets that tell neither domain nor label."""
+    folder = tmp_path / "fan"
+    write_clip(folder / "train" / "section_00_source_train_normal_0000_m-n_W.wav")
+    write_clip(folder / "train" / "section_00_target_train_normal_0001_noAttribute.wav")  # 2024
+    write_clip(folder / "train" / "section_00_target_train_normal_0002.wav")
+    write_clip(folder / "test" / "section_00_0000.wav")  # 2023
+    write_clip(folder / "test" / "section_00_0001.wav")
+    write_clip(folder / "test" / "section_03_test_0000.wav")  # 2022
+    write_clip(folder / "supplemental" / "section_00_noise_0000.wav")  # 2025
+    (folder / "attributes_00.csv").write_text(
+        "file_name,d1p,d1v,d2p,d2v\n"
+        "fan/train/section_00_source_train_normal_0000_m-n_W.wav,m-n,X,,\n"
+        "fan/train/section_00_target_train_normal_0002.wav,m-n,Y,spd,6\n"
+    )
+    clips = corpora.index(tmp_path)
+    assert clips.split.tolist() == ["train"] * 3 + ["test"] * 3
+    assert clips["product"].tolist() == ["00"] * 5 + ["03"]
+    assert clips.domain.tolist() == ["source", "target", "target"] + ["unknown"] * 3
+    assert clips.label.tolist() == ["normal"] * 3 + ["unknown"] * 3
+    assert clips.attributes.tolist() == ["m-n_W", "", "m-n_Y_spd_6", "", "", ""]
+    assert len(corpora.index(tmp_path, domain="source")) == 1 + 3  # the unknown may be of it
+
+    for folder, value in (("ground_truth", 1), ("ground_truth_domain", 0)):
+        table = tmp_path / folder / "ground_truth_fan_section_00_test.csv"
+        table.parent.mkdir()
+        table.write_text(f"section_00_0000.wav,{value}\nsection_00_0001.wav,{1 - value}\n")
+    clips = corpora.index(tmp_path)
+    assert clips.label.tolist()[3:] == ["anomaly", "normal", "unknown"]
+    assert clips.domain.tolist()[3:] == ["source", "target", "unknown"]
+
+
+def test_an_attribute_table_that_is_none(tmp_path):
+    write_clip(tmp_path / "fan" / "train" / NAME)
+    table = tmp_path / "fan" / "attributes_00.csv"
+    table.write_text("")
+    with pytest.raises(InputError, match="attributes_00.csv: .*expected a table of file names"):
+        corpora.index(tmp_path)
+    table.write_text("clip,speed\n")
+    with pytest.raises(InputError, match="expected file_name,d1p,d1v") as error:
+        corpora.index(tmp_path)
+    assert str(table) in str(error.value)
+
+
+@pytest.mark.parametrize("top", ["fan", "-6_dB_fan/fan"])
+def test_trees_of_mimii(tmp_path, top):
+    for product in ("id_00", "id_02"):
+        for number in range(6):
+            write_clip(tmp_path / top / product / "normal" / f"{number:08d}.wav")
+        for number in range(2 if product == "id_00" else 5):
+            write_clip(tmp_path / top / product / "abnormal" / f"{number:08d}.wav")
+    clips = corpora.index(tmp_path)
+    assert set(clips.machine_type) == {"fan"} and set(clips.domain) == {"source"}
+    counts = clips.groupby(["product", "split", "label"]).size().to_dict()
+    assert counts == {
+        ("00", "train", "normal"): 4, ("00", "test", "normal"): 2, ("00", "test", "anomaly"): 2,
+        ("02", "train", "normal"): 3, ("02", "test", "normal"): 3, ("02", "test", "anomaly"): 5,
+    }  # fmt: skip
+    held_out = clips[
+        (clips["product"] == "00") & (clips.split == "test") & (clips.label == "normal")
+    ]
+    assert [path.stem for path in held_out.path] == ["00000004", "00000005"]
+    assert corpora.is_corpus(tmp_path, "fan") and not corpora.is_corpus(tmp_path, "pump")
+
+
+def test_mimii_as_it_is_published_has_eight_channels(tmp_path):
+    path = tmp_path / "fan" / "id_00" / "normal" / "00000000.wav"
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, np.zeros((100, 8)), 16_000)
+    with pytest.raises(InputError, match="8 channels; expected one .*adopt. converts") as error:
+        corpora.index(tmp_path)
+    assert str(path) in str(error.value)
+
+
+def test_mimii_at_two_snrs_is_ambiguous(tmp_path):
+    for top in ("-6_dB_fan", "0_dB_fan"):
+        write_clip(tmp_path / top / "fan" / "id_00" / "normal" / "00000000.wav")
+    with pytest.raises(InputError, match="0_dB_fan/fan: fan is also in .*-6_dB_fan/fan"):
+        corpora.index(tmp_path)
+
+
+def test_hidden_and_unfinished_things_are_passed_over(corpus):
+    clips = len(corpora.index(corpus))
+    write_clip(corpus / ".uav.17.part" / "train" / NAME)
+    write_clip(corpus / "fan" / "train" / "._section_00.wav")
+    assert len(corpora.index(corpus)) == clips
+
+
 def test_real_recordings():
     clips = corpora.index(shared("real-mini"))
     assert len(clips) == 578
@@ -138,6 +226,10 @@ def test_folders_that_cannot_be_used(tmp_path):
     with pytest.raises(InputError, match="no machine types; expected folders"):
         corpora.index(tmp_path)
     write_corpus(tmp_path / "c")
+    with pytest.raises(InputError, match=f"no machine types.*there are some in {tmp_path / 'c'}$"):
+        corpora.index(tmp_path)
+    with pytest.raises(InputError, match=f"looks like a machine type: give {tmp_path / 'c'}$"):
+        corpora.index(tmp_path / "c" / "fan")
     with pytest.raises(InputError, match="unknown machine type.*'drone'; known: fan, pump"):
         corpora.index(tmp_path / "c", ["drone"])
 

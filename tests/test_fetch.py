@@ -1,65 +1,280 @@
-"""Fetching DCASE 2021, with Zenodo replaced by a folder: what is unpacked, and what fails."""
+"""Fetching DCASE 2021 from a server on this computer: what is unpacked, resumed and refused."""
 
+import io
+import json
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
 import zipfile
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from conftest import write_clip
+import soundfile
+from serving import Archives, served, zipped
 
-from asdlib import InputError, corpora, fetch
+from asdlib import InputError, commands, corpora, downloads, fetch
+
+DEV, TRAIN, TEST, TRUTH = "4562016", "4660992", "4884786", "5257674"
+TRUTH_ZIP = "someone/dcase2021_task2_evaluator-v1.zip"  # as of a release on GitHub
 
 
-class Shelf:
-    """Stands in for a Zenodo record: the files of a local folder."""
+def sound(seed: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(seed).normal(0, 0.1, 4000)
+    soundfile.write(buffer, noise, 16_000, subtype="PCM_16", format="WAV")
+    return buffer.getvalue()
 
-    base_url = "doi:record"
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.registry = {path.name: None for path in folder.glob("*.zip")}
-
-    def fetch(self, name, progressbar):
-        return str(self.folder / name)
+def clip_zip(machine_type: str, sections, folders, labels=("normal", "anomaly")) -> bytes:
+    """A zip as on Zenodo: a clip for each section, folder, domain and label."""
+    files = {}
+    for section in sections:
+        for folder in folders:
+            split = folder.split("_")[-1]
+            domains = ("source", "target") if split == "train" else (folder.split("_")[0],)
+            for domain in domains:
+                for number, label in enumerate(("normal",) if split == "train" else labels):
+                    told = f"_{label}" if label else ""
+                    name = f"section_{section:02d}_{domain}_{split}{told}_{number:04d}.wav"
+                    files[f"{machine_type}/{folder}/{name}"] = sound(section)
+    return zipped(files)
 
 
 @pytest.fixture
-def zenodo(tmp_path, monkeypatch):
-    folder = tmp_path / "zenodo"
-    folder.mkdir()
+def zenodo():
+    archives = Archives()
+    tests = ("source_test", "target_test")
+    truth = {"evaluator-1/README.md": b"", "evaluator-1/ground_truth_data/": b""}
+    for machine_type in ("fan", "pump"):
+        dev = clip_zip(machine_type, (0, 1, 2), ("train", *tests))
+        archives.add_record(DEV, f"dev_data_{machine_type}.zip", dev)
+        train = clip_zip(machine_type, (3, 4, 5), ("train",))
+        archives.add_record(TRAIN, f"eval_data_{machine_type}_train.zip", train)
+        test = clip_zip(machine_type, (3, 4, 5), tests, labels=("", ""))
+        archives.add_record(TEST, f"eval_data_{machine_type}_test.zip", test)
+        for section in (3, 4, 5):
+            for folder in tests:
+                stem = f"section_{section:02d}_{folder}"
+                table = f"{stem}_0000.wav,0\n{stem}_0001.wav,1\n"
+                name = f"ground_truth_data/ground_truth_{machine_type}_{stem}.csv"
+                truth[f"evaluator-1/{name}"] = table.encode()
+    archives.add_record(TRUTH, TRUTH_ZIP, zipped(truth))
+    with served(archives):
+        yield archives
 
-    def add(archive, name):
-        clip = write_clip(tmp_path / "clips" / name)
-        with zipfile.ZipFile(folder / archive, "a") as content:
-            content.write(clip, name)
 
-    add("dev_data_fan.zip", "fan/train/section_00_source_train_normal_0000.wav")
-    add("eval_data_fan_train.zip", "fan/train/section_03_source_train_normal_0000.wav")
-    add("eval_data_fan_test.zip", "fan/source_test/section_03_source_test_0000.wav")
-    with zipfile.ZipFile(folder / "truth.zip", "w") as content:
-        name = "ground_truth_fan_section_03_source_test.csv"
-        content.writestr(f"ground_truth_data/{name}", "section_03_source_test_0000.wav,1\n")
-    monkeypatch.setattr(fetch, "_shelf", lambda record, cache: Shelf(folder))
-    return folder
+def get(zenodo, folder, machine_types=("fan",), **options):
+    options = {"server": zenodo.address, "retries": 0, "progress": False} | options
+    return fetch.fetch(folder, machine_types, **options)
 
 
-def test_fetched_corpus_is_indexed_with_its_labels(zenodo, tmp_path):
-    clips = corpora.index(fetch.fetch(tmp_path / "data", ["fan"]))
-    assert sorted(clips["product"]) == ["00", "03", "03"]
-    assert clips[clips.split == "test"].label.tolist() == ["anomaly"]
-    fetch.fetch(tmp_path / "data", ["fan"])  # again: nothing to do, nothing left over
-    assert not list((tmp_path / "data").rglob("*.part"))
+def leftovers(folder) -> list[str]:
+    """Zips and unfinished files."""
+    found = [p.name for p in folder.rglob("*") if p.is_file()]
+    return [n for n in found if not n.endswith((".wav", ".csv", ".json")) and n != "lock"]
+
+
+def test_three_sets_and_their_labels_become_one_tree(zenodo, tmp_path):
+    clips = corpora.index(get(zenodo, tmp_path / "data", ("fan", "pump")))
+    assert sorted(clips["product"].unique()) == ["00", "01", "02", "03", "04", "05"]
+    counts = clips.groupby(["machine_type", "domain", "split", "label"]).size()
+    assert (counts == 6).all() and len(counts) == 2 * 2 * 3
+    assert not (clips.label == "unknown").any()
+    evaluation = clips[(clips["product"] == "04") & (clips.split == "test")]
+    assert evaluation.label.tolist() == ["normal", "anomaly"] * 4
+    assert len(corpora.index(tmp_path / "data", domain="source")) == len(clips) / 2
+    assert leftovers(tmp_path) == []
+
+
+def test_a_second_call_asks_for_nothing(zenodo, tmp_path):
+    get(zenodo, tmp_path)
+    asked = len(zenodo.asked)
+    assert asked == 4
+    get(zenodo, tmp_path)
+    get(zenodo, tmp_path, server="http://127.0.0.1:9")  # where nothing answers
+    assert len(zenodo.asked) == asked
+    next((tmp_path / "fan" / "target_test").glob("section_03*")).unlink()
+    get(zenodo, tmp_path)
+    assert zenodo.asked[asked:] == [zenodo.path(TEST, "eval_data_fan_test.zip")]
+    get(zenodo, tmp_path, ("fan", "pump"))  # another type: the ground truth is there
+    assert len(zenodo.asked) == asked + 1 + 3
+
+
+def test_zips_are_kept_on_request(zenodo, tmp_path):
+    get(zenodo, tmp_path, keep_zips=True)
+    assert (tmp_path / ".fetch" / "dev_data_fan.zip").read_bytes() == zenodo.files[
+        zenodo.path(DEV, "dev_data_fan.zip")
+    ]
+
+
+def test_a_broken_connection_is_tried_again(zenodo, tmp_path):
+    path = zenodo.path(DEV, "dev_data_fan.zip")
+    zenodo.cut[path] = 1
+    get(zenodo, tmp_path, retries=1)
+    assert zenodo.asked.count(path) == 2
+    assert len(corpora.index(tmp_path, ["fan"])) == 3 * (2 + 4) + 3 * 2 + 3 * 4
+    assert leftovers(tmp_path) == []
+
+
+def test_what_is_finished_stays_when_another_fails(zenodo, tmp_path):
+    path = zenodo.path(TRAIN, "eval_data_fan_train.zip")
+    zenodo.cut[path] = 2
+    with pytest.raises(InputError, match="1 of 4 files not fetched") as error:
+        get(zenodo, tmp_path)
+    assert zenodo.address + path in str(error.value)
+    assert leftovers(tmp_path) == []
+    assert not list((tmp_path / "fan" / "train").glob("section_03*"))
+    asked = len(zenodo.asked)
+    with pytest.raises(InputError, match="1 of 1 files not fetched"):
+        get(zenodo, tmp_path)
+    get(zenodo, tmp_path)
+    assert zenodo.asked[asked:] == [path, path]
+    assert list((tmp_path / "fan" / "train").glob("section_03*"))
+
+
+def test_a_wrong_checksum_is_refused_and_named(zenodo, tmp_path):
+    path = zenodo.path(DEV, "dev_data_fan.zip")
+    zenodo.records[DEV]["dev_data_fan.zip"] = "md5:" + "0" * 32
+    with pytest.raises(InputError, match="hash of downloaded file .*does not match") as error:
+        get(zenodo, tmp_path)
+    assert zenodo.address + path in str(error.value)
+    assert leftovers(tmp_path) == []
+    assert not list(tmp_path.rglob("section_00*"))
+
+
+def _link() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as content:
+        link = zipfile.ZipInfo("fan/train")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        content.writestr(link, "../../outside")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content, named",
+    [
+        (zipped({"fan/train/a.wav": b"", "../outside.wav": b"x"}), "../outside.wav"),
+        (zipped({"fan/../../outside.wav": b"x"}), "fan/../../outside.wav"),
+        (zipped({"/tmp/outside.wav": b"x"}), "/tmp/outside.wav"),
+        (zipped({"fan\\..\\..\\outside.wav": b"x"}), "outside.wav"),
+        (zipped({"C:outside.wav": b"x"}), "C:outside.wav"),
+        (_link(), "fan/train"),
+    ],
+)
+def test_a_zip_that_leads_out_of_the_folder_is_refused(zenodo, tmp_path, content, named):
+    zenodo.add_record(DEV, "dev_data_fan.zip", content)
+    with pytest.raises(InputError, match="out of the folder; refused") as error:
+        get(zenodo, tmp_path / "data")
+    assert named in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    names = {path.name for path in tmp_path.rglob("*")}
+    assert "outside.wav" not in names and "a.wav" not in names
+
+
+def test_other_zips_that_cannot_be_used(zenodo, tmp_path):
+    zenodo.add_record(DEV, "dev_data_fan.zip", b"no zip")
+    zenodo.add_record(TEST, "eval_data_fan_test.zip", zipped({"valve/train/a.wav": b""}))
+    with pytest.raises(InputError, match="no zip that can be read") as error:
+        get(zenodo, tmp_path)
+    assert "eval_data_fan_test.zip/content: nothing below a folder fan/" in str(error.value)
 
 
 def test_a_missing_archive_is_named(zenodo, tmp_path):
-    with pytest.raises(InputError, match="no file dev_data_pump.zip"):
-        fetch.fetch(tmp_path / "data", ["pump"])
+    with pytest.raises(InputError, match=f"records/{DEV}: no file dev_data_valve.zip; it holds"):
+        get(zenodo, tmp_path, ["valve"])
     with pytest.raises(InputError, match="unknown machine type of DCASE 2021 'drone'"):
-        fetch.fetch(tmp_path / "data", ["drone"])
+        get(zenodo, tmp_path, ["drone"])
+    assert zenodo.asked == []
 
 
-def test_no_connection_is_one_clear_sentence(tmp_path, monkeypatch):
-    def refuse(self):
-        raise ConnectionError("no route")
+def test_no_connection_is_one_clear_sentence(tmp_path):
+    with pytest.raises(InputError, match=f"records/{DEV}: the record cannot be reached"):
+        fetch.fetch(tmp_path, ["fan"], server="http://127.0.0.1:9")
 
-    monkeypatch.setattr("pooch.Pooch.load_registry_from_doi", refuse)
-    with pytest.raises(InputError, match="Zenodo record 4562016 cannot be reached"):
-        fetch.fetch(tmp_path / "data", ["fan"])
+
+@pytest.mark.parametrize(
+    "answer, message",
+    [
+        (b"<html>", "no JSON"),
+        (json.dumps({"message": "gone"}).encode(), "not understood .*KeyError: 'files'"),
+        (json.dumps({"files": [{"key": "a"}]}).encode(), "not understood .*KeyError: 'links'"),
+    ],
+)
+def test_a_record_that_is_none(zenodo, tmp_path, answer, message):
+    del zenodo.records[DEV]
+    zenodo.files[f"/api/records/{DEV}"] = answer
+    with pytest.raises(InputError, match=message):
+        get(zenodo, tmp_path)
+
+
+def test_too_little_room_is_said_before_anything_is_fetched(zenodo, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match="fetching 4 zips of .* needs about .* 0.0 MB are free"):
+        get(zenodo, tmp_path / "new" / "data")
+    assert zenodo.asked == []
+
+
+def test_room_is_checked_again_when_the_clips_are_known(zenodo, tmp_path, monkeypatch):
+    free = [10**9]  # for the first look, and then little
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: SimpleNamespace(free=free.pop() if free else 10)
+    )
+    with pytest.raises(InputError, match="4 of 4 .*unpacking .*dev_data_fan.zip/content needs"):
+        get(zenodo, tmp_path)
+    assert not list(tmp_path.rglob("*.wav"))
+
+
+def test_ctrl_c_ends_what_is_under_way_and_keeps_what_is_finished(zenodo, tmp_path, monkeypatch):
+    """The interrupt comes when a zip is half sent; its rest is sent when all were told to stop."""
+    name = "eval_data_fan_test.zip"
+    long = {"fan/source_test/section_03_source_test_0000.wav": bytes(4 * downloads.CHUNK)}
+    zenodo.add_record(TEST, name, zipped(long))
+    told = threading.Event()
+
+    class Stop(threading.Event):
+        def set(self):
+            super().set()
+            told.set()
+
+    def interrupt():
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        assert told.wait(30)
+
+    zenodo.halfway[zenodo.path(TEST, name)] = interrupt
+    monkeypatch.setattr(downloads, "threading", SimpleNamespace(Event=Stop))
+    with pytest.raises(KeyboardInterrupt):
+        get(zenodo, tmp_path, workers=1)
+    assert leftovers(tmp_path) == []
+    assert not (tmp_path / ".fetch" / "eval_data_fan_test.json").exists()
+    assert (tmp_path / ".fetch" / "dev_data_fan.json").exists()
+    zenodo.halfway.clear()
+    asked = len(zenodo.asked)
+    get(zenodo, tmp_path)
+    assert zenodo.path(DEV, "dev_data_fan.zip") not in zenodo.asked[asked:]
+    assert (tmp_path / ".fetch" / "eval_data_fan_test.json").exists()
+
+
+def test_commands(zenodo, tmp_path, capsys):
+    words = ["fetch", "dcase2021", str(tmp_path / "data"), "--machine-types", "fan,pump"]
+    commands.main([*words, "--server", zenodo.address])
+    said = capsys.readouterr().out
+    assert said.startswith(str(tmp_path / "data")) and "pump" in said and "test, anomaly" in said
+    with pytest.raises(SystemExit, match="error: unknown machine type of DCASE 2021 'drone'"):
+        commands.main(["fetch", "dcase2021", "--machine-types", "drone"])
+    with pytest.raises(SystemExit):
+        commands.main(["fetch", "dcase2021", "--workers", "0"])
+    assert "--workers: '0'; expected a whole number from 1 on" in capsys.readouterr().err
+
+
+def test_help_lists_the_commands():
+    said = subprocess.run(
+        [sys.executable, "-m", "asdlib.corpora", "--help"], capture_output=True, text=True
+    )
+    assert said.returncode == 0
+    for command in ("fetch", "describe", "adopt"):
+        assert f"\n    {command} " in said.stdout

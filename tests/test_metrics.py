@@ -43,6 +43,9 @@ def test_submission_round_trip(tmp_path):
     read = pd.concat(metrics.read_submission(tmp_path / name) for name in names)
     assert read.score.tolist() == [1.5, -2.25]
     assert read.label.tolist() == ["normal", "unknown"]
+    mixed = scores.assign(domain="unknown")  # an evaluation set from 2022 on
+    names = [path.name for path in metrics.write_submission(mixed, "fan", tmp_path)]
+    assert names == [f"anomaly_score_fan_section_0{k}_test.csv" for k in (0, 1)]
 
 
 def test_reproduces_the_official_baseline_scores():

@@ -1,0 +1,156 @@
+"""Files from a server, whole or not at all: several side by side, and zips unpacked safely."""
+
+import shutil
+import stat
+import threading
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path, PureWindowsPath
+
+import pooch
+import requests
+from tqdm import tqdm
+
+from asdlib.errors import InputError
+
+TIMEOUT_SECONDS = 60  # without a byte
+CHUNK = 1 << 20
+
+
+class Stopped(Exception):
+    """Another thread asked the transfers to end."""
+
+
+class Share:
+    """The part of one file in the progress bar of all: what pooch takes for a bar of its own."""
+
+    def __init__(self, bar: tqdm, stop: threading.Event):
+        self.bar, self.stop, self.done, self.total = bar, stop, 0, 0
+
+    def go_on(self) -> None:
+        """Raise :class:`Stopped` where it was asked for."""
+        if self.stop.is_set():
+            raise Stopped
+
+    def update(self, size: int) -> None:
+        """``size`` more bytes are here."""
+        self.go_on()
+        self.done += size
+        self.bar.update(size)
+
+    def reset(self) -> None:
+        """Begin again from nothing."""
+        self.update(-self.done)
+
+    def close(self) -> None:
+        """The bar of all is closed by its owner."""
+
+
+def download(
+    url: str, path: Path, checksum: str | None, retries: int = 3, share: Share | None = None
+) -> Path:
+    """Fetch one file, unless it is there with that ``checksum``; a broken one never is at ``path``.
+
+    Without a checksum it must at least be a zip with an end.
+    Raises :class:`InputError`, naming the address, when the last try has failed.
+    """
+
+    def attempt(url, output, shelf):
+        bar = share or False
+        if share:
+            share.reset()
+        pooch.HTTPDownloader(bar, chunk_size=CHUNK, timeout=TIMEOUT_SECONDS)(url, output, shelf)
+        if checksum is None and not zipfile.is_zipfile(output):
+            raise ValueError("what came is no whole zip")
+
+    shelf = pooch.create(
+        path.parent,
+        base_url="",
+        registry={path.name: checksum},
+        urls={path.name: url},
+        retry_if_failed=retries,
+    )
+    try:
+        return Path(shelf.fetch(path.name, downloader=attempt))
+    except (requests.RequestException, ValueError, OSError) as error:
+        raise InputError(f"{url}: not fetched ({type(error).__name__}: {error})") from error
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """A zip of which no member would leave the folder it is unpacked to.
+
+    Raises :class:`InputError`, before anything is unpacked, for absolute names, ``..`` and links.
+    """
+    try:
+        content = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{path}: no zip that can be read ({error})") from error
+    for member in content.infolist():
+        name = PureWindowsPath(member.filename)  # knows / and \ and drives
+        if name.anchor or ".." in name.parts or stat.S_ISLNK(member.external_attr >> 16):
+            content.close()
+            raise InputError(
+                f"{path}: holds {member.filename!r}, which may lead out of the folder; refused"
+            )
+    return content
+
+
+def extract(content: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    """Unpack one member to ``target``; after an error nothing of it is left."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    try:
+        with content.open(member) as source, part.open("wb") as sink:
+            shutil.copyfileobj(source, sink, CHUNK)
+        part.replace(target)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{content.filename}: {member.filename} not unpacked ({error})") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_room(folder: Path, needed: float, what: str) -> None:
+    """Raise :class:`InputError` unless ``needed`` bytes are free where ``folder`` is or will be."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise InputError(
+            f"{folder}: not enough room; {what} needs about {gigabytes(needed)}, "
+            f"and {gigabytes(free)} are free"
+        )
+
+
+def gigabytes(size: float) -> str:
+    """A number of bytes in words, as in "1.5 GB"."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def side_by_side(
+    jobs: dict[str, Callable[[Share], None]], size: int, workers: int, progress: bool = True
+) -> None:
+    """Run the jobs in ``workers`` threads under one progress bar of ``size`` bytes.
+
+    All are waited for; the :class:`InputError` of those that failed are raised as one. Anything
+    else, as Ctrl-C, ends the others at their next chunk.
+    """
+    stop, failed = threading.Event(), {}
+    with (
+        tqdm(total=size, unit="B", unit_scale=True, mininterval=1, disable=not progress) as bar,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        names = {pool.submit(job, Share(bar, stop)): name for name, job in jobs.items()}
+        try:
+            for future in as_completed(names):
+                try:
+                    future.result()
+                    bar.set_postfix_str(f"{names[future]} is whole")
+                except InputError as error:
+                    failed[names[future]] = error
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if failed:
+        reasons = "; ".join(str(failed[name]) for name in sorted(failed))
+        raise InputError(f"{len(failed)} of {len(jobs)} files not fetched: {reasons}")
