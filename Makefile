@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book corpus test bench lint clean seeds similarity switches rivals uav
+.PHONY: help book corpus test bench memory lint clean seeds similarity switches rivals uav
 
 help:  ## this list
 	@grep -E "^[a-z -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, r
 
 test: $(VENV)/installed  ## run all tests
 	$(BIN)/python -m pytest
+
+memory: $(VENV)/installed  ## measure the memory of a full-size machine type (ten minutes, 5 GB of disk)
+	$(BIN)/python -m benchmarks.memory
 
 bench: $(VENV)/installed  ## measure training and scoring speed, as ratios within one run
 	$(BIN)/python -m benchmarks.speed

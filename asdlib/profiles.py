@@ -53,6 +53,7 @@ class Profile:
     batch_size: int = 128  # target and other machines together, half and half
     epochs: int = 300
     weight_decay: float = 0.0
+    compile: bool = False  # torch.compile the encoder: minutes to begin with, then faster on CUDA
     validation_share: float = 0.1
     validation_segments: int = 1  # from the start of a clip, for the validation loss
     # inlier model h and aggregator A (Eq. 4)

@@ -175,6 +175,8 @@ def execute(
             return run
     identity = asked | {"commit": git_commit(), "torch": torch.__version__}
     checkpoints = Checkpoints(folder, identity)
+    if torch.cuda.is_available():
+        banks = {name: bank.on("cuda") for name, bank in banks.items()}
     others = [bank for name, bank in banks.items() if name != machine_type]
     with checkpoints.kept():
         split = split_clips(banks[machine_type], others, settings, seed)

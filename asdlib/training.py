@@ -143,8 +143,9 @@ class Batch:
         number = torch.from_numpy(np.ascontiguousarray(products))
         machine = (number >= 0).float()
         labels = one_hot(number.clamp_min(0), count).float() * machine[:, None]
-        sound = torch.from_numpy(np.concatenate(waves))
-        return cls(*(part.to(device, non_blocking=True) for part in (sound, labels, machine)))
+        sound = torch.cat([torch.as_tensor(part).to(device, non_blocking=True) for part in waves])
+        labels, machine = (part.to(device, non_blocking=True) for part in (labels, machine))
+        return cls(sound, labels, machine)
 
 
 def steps_an_epoch(split: Split, profile: Profile) -> int:
@@ -270,6 +271,8 @@ def train(
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
     encoder = Encoder(profile, len(split.products)).to(device)
+    if profile.compile:
+        encoder.compile()
     steps = profile.epochs * steps_an_epoch(split, profile)
     optimiser, schedule = make_optimiser(encoder, profile, steps)
     held_out = validation_batch(split, profile, seed, device)
@@ -353,7 +356,7 @@ def embed_segments(
             which = np.arange(first, min(first + clips_at_once, len(part)))
             waves = part.segments(which, count, profile.segment_frames)
             with autocast(device):
-                embedding = encoder(torch.from_numpy(waves).flatten(0, 1).to(device)).float()
+                embedding = encoder(torch.as_tensor(waves).flatten(0, 1).to(device)).float()
             embeddings.append(embedding.cpu().view(len(which), count, -1))
             logit = encoder.heads(embedding)[0]
             if profile.product_entropy == "softmax":

@@ -1,11 +1,15 @@
 """The wave bank: decoded once, cropped and segmented as worked out by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import soundfile
+import torch
 from conftest import write_corpus
 
-from asdlib import corpora, paths, waves
+from asdlib import corpora, paths, training, waves
+from asdlib.profiles import make_profile
 
 
 @pytest.fixture
@@ -86,3 +90,48 @@ def test_every_format_becomes_int16(tmp_path, subtype, exact):
     found = waves.read_clip(tmp_path / "a.wav")
     assert found.dtype == np.int16
     assert np.abs(found - sound * 32768).max() <= 1
+
+
+def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
+    """Decoding, an epoch of batches and segments of 20 and of 80 clips a product ID."""
+    profile = make_profile("quick", "pump", "product-only", batch_size=8)
+    peaks, sizes = [], []
+    for number, count in enumerate((20, 80)):
+        root = write_corpus(tmp_path / str(number), ("pump",), train=count, test=1, seconds=10)
+        clips = corpora.index(root)
+        tracemalloc.start()
+        bank = waves.open_bank(clips, tmp_path / f"waves-{number}", progress=False)
+        split = training.split_clips(bank, [], profile, 0)
+        for batch in training.balanced_batches(split, profile, np.random.default_rng(0)):
+            assert len(batch.machine) <= 4
+        for which in np.arange(len(split.train)).reshape(-1, 1):
+            split.train.segments(which, profile.segments, profile.segment_frames)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        sizes.append(bank.samples.nbytes)
+    grown = sizes[1] - sizes[0]
+    assert grown > 30e6
+    assert peaks[1] - peaks[0] < 0.25 * grown  # threads that decode side by side vary a little
+
+
+def test_a_bank_on_a_device_gives_the_same_samples(corpus, tmp_path):
+    """On the CPU as the device, bit for bit; clips shorter than a crop are repeated alike."""
+    bank = waves.open_bank(corpora.index(corpus, ["pump"]), tmp_path / "waves", progress=False)
+    there = bank.on("cpu")
+    rng = np.random.default_rng(0)
+    which = rng.integers(0, len(bank.clips), 20)
+    for length in (100, 24_000, 30_000):
+        starts = rng.integers(0, max(24_000 - length, 0) + 1, 20)
+        gathered = there.gather(which, starts, length)
+        assert gathered.dtype == torch.int16
+        np.testing.assert_array_equal(gathered.numpy(), bank.gather(which, starts, length))
+    whole = [
+        training.Part(each, which, which, bank.mean, bank.std).crops(
+            np.arange(20), 8000, np.random.default_rng(1)
+        )
+        for each in (bank, there)
+    ]
+    assert isinstance(whole[1], torch.Tensor)
+    np.testing.assert_array_equal(whole[0], whole[1].numpy())
+    parts = [each.segments(which, 3, 8000) for each in (bank, there)]
+    np.testing.assert_array_equal(parts[0], parts[1].numpy())

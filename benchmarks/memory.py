@@ -1,0 +1,60 @@
+"""Memory of a full-size machine type, as the challenge has it (``make memory``).
+
+Simulates one machine type of 6 product IDs with 1000 train and 200 test clips of 10 s each, and a
+small second one, then runs bank, training and scoring in a process of its own, and prints the
+largest resident memory that the system saw of it beside the limit. Needs 5 GB of disk for a while.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from asdlib.simulate import Simulation, make_corpus
+
+LIMIT_GIB = 4.0
+RUN = """
+import sys
+from asdlib.runs import execute
+root, variant, epochs = sys.argv[1:]
+run = execute("big", "fan", variant, "quick", data_dir=root + "/corpus", out_dir=root + "/runs",
+              epochs=int(epochs))
+print(f"harmonic mean {100 * run.result():.1f} %, {run.params['wall_seconds']:.0f} s")
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make memory", description=__doc__.split("\n")[0])
+    parser.add_argument("--train", type=int, default=1000, help="train clips of a product ID")
+    parser.add_argument("--test", type=int, default=100, help="test clips of each label")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--variant", default="proposed")
+    parser.add_argument("--folder", help="where to put the clips for a while (default: temporary)")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        root, begun = Path(folder), time.perf_counter()
+        full = Simulation(
+            train_clips=given.train, test_clips=given.test, clip_seconds=given.seconds
+        )
+        make_corpus(root / "full", full, ("fan",))
+        make_corpus(root / "small", Simulation(train_clips=20, test_clips=2), ("pump",))
+        (root / "corpus").mkdir()
+        for kind, machine_type in (("full", "fan"), ("small", "pump")):
+            (root / "corpus" / machine_type).symlink_to(root / kind / machine_type)
+        print(f"simulated in {time.perf_counter() - begun:.0f} s", flush=True)
+        # the simulator's processes are children, too, but none comes near a run's memory
+        words = [sys.executable, "-c", RUN, root, given.variant, str(given.epochs)]
+        environment = {"ASDLIB_ROOT": folder, "PATH": "/usr/bin:/bin"}
+        subprocess.run(list(map(str, words)), check=True, cwd=Path.cwd(), env=environment)
+        # Linux counts in KiB; pages of the memory-mapped bank are among them
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        print(f"peak resident memory {peak:.2f} GiB; the limit is {LIMIT_GIB:.0f} GiB")
+        sys.exit(peak > LIMIT_GIB)
+
+
+if __name__ == "__main__":
+    main()
