@@ -61,6 +61,8 @@ METHOD = library(
         "waves",
         "encoder",
         "losses",
+        "batches",
+        "checkpoints",
         "training",
         "autoencoder",
         "trivial",

@@ -15,9 +15,9 @@ import torchaudio
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from asdlib.batches import Part
 from asdlib.checkpoints import Checkpoint, random_states, set_random_states
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.training import Part
 from asdlib.waves import normalise
 
 MEL_BINS, STACKED, BOTTLENECK = 128, 5, 8

@@ -20,13 +20,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asdlib import corpora, metrics, paths
+from asdlib.batches import split_clips
 from asdlib.checkpoints import Checkpoints
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import Profile, make_profile
 from asdlib.scoring import Embedded, score_clips
 from asdlib.systems import build
-from asdlib.training import split_clips
 from asdlib.waves import WaveBank, open_bank
 
 EMBEDDED_COLUMNS = ("machine_type", "product", "label", "file")

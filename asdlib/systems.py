@@ -20,13 +20,14 @@ import pandas as pd
 import torch
 
 from asdlib import autoencoder
+from asdlib.batches import Part, Split
 from asdlib.checkpoints import Checkpoints
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError
 from asdlib.inliers import Mahalanobis
 from asdlib.profiles import Profile
 from asdlib.scoring import Embedded
-from asdlib.training import Part, Split, embed_segments, train
+from asdlib.training import embed_segments, train
 from asdlib.trivial import mean_spectra
 from asdlib.waves import WaveBank
 

@@ -11,12 +11,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from asdlib.batches import Batch
 from asdlib.encoder import Encoder, start_slope
 from asdlib.errors import one_of
 from asdlib.losses import mixup_probability
 from asdlib.metrics import auc_pauc
 from asdlib.profiles import Profile
-from asdlib.training import Batch, make_optimiser, mix, train_step
+from asdlib.training import make_optimiser, mix, train_step
 
 PRODUCTS = 3
 SPREAD = 0.22  # standard deviation of a cluster

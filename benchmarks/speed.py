@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asdlib import training
+from asdlib import batches, training
 from asdlib.encoder import Encoder
 from asdlib.inliers import make_inlier
 from asdlib.profiles import Profile, make_profile
@@ -26,13 +26,13 @@ from asdlib.waves import read_clip
 def study_step(encoder, split, profile: Profile, optimiser, rng):
     """Batches as the study makes and trains on them, for ever."""
     while True:
-        for batch in training.balanced_batches(split, profile, rng):
+        for batch in batches.balanced_batches(split, profile, rng):
             mixed = training.mix(batch, profile, rng)
             training.train_step(encoder, mixed, profile, optimiser)
             yield len(batch.machine)
 
 
-def bare_step(encoder, batch: training.Batch, optimiser, waves_in: bool):
+def bare_step(encoder, batch: batches.Batch, optimiser, waves_in: bool):
     """Forward, backward and optimiser step on tensors in memory, for ever."""
     inputs = batch.waves if waves_in else encoder.logmel(batch.waves).detach()
     while True:
@@ -60,9 +60,9 @@ def interleaved(steppers: dict, rounds: int) -> dict:
 def bench_training(name: str, banks: dict, rounds: int, **overrides) -> None:
     profile = make_profile(name, "fan", pretrained=False, **overrides)
     others = [bank for kind, bank in banks.items() if kind != "fan"]
-    split = training.split_clips(banks["fan"], others, profile, 0)
+    split = batches.split_clips(banks["fan"], others, profile, 0)
     rng = np.random.default_rng(0)
-    batch = next(training.balanced_batches(split, profile, rng))
+    batch = next(batches.balanced_batches(split, profile, rng))
     steppers = {}
     for kind in ("study", "bare, from waves", "bare, from log-mels"):
         torch.manual_seed(0)
@@ -93,7 +93,7 @@ def bench_scoring(banks: dict) -> None:
         return result
 
     timed("decoding", lambda: [read_clip(path) for path in bank.clips.path[rows]])
-    part = training.Part(bank, rows, np.full(len(rows), -1), bank.mean, bank.std)
+    part = batches.Part(bank, rows, np.full(len(rows), -1), bank.mean, bank.std)
     chunks = np.array_split(np.arange(len(rows)), max(len(rows) // 12, 1))
     with torch.inference_mode():
 

@@ -7,7 +7,7 @@ import torchaudio
 from conftest import write_clip
 
 from asdlib import autoencoder, corpora
-from asdlib.training import Part
+from asdlib.batches import Part
 from asdlib.waves import open_bank
 
 

@@ -8,10 +8,11 @@ from scipy.special import softmax
 from test_training import SMALL
 
 from asdlib import InputError, runs, systems
+from asdlib.batches import split_clips
 from asdlib.inliers import Centroid
 from asdlib.profiles import RIVALS, make_profile
 from asdlib.scoring import Embedded, segment_scores
-from asdlib.training import log_odds, split_clips
+from asdlib.training import log_odds
 from asdlib.trivial import trivial_scores
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")

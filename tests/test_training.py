@@ -7,7 +7,7 @@ import timm
 import torch
 from conftest import write_corpus
 
-from asdlib import InputError, encoder, training
+from asdlib import InputError, batches, encoder, training
 from asdlib.profiles import Profile, make_profile
 from asdlib.runs import open_corpus
 
@@ -21,7 +21,7 @@ def split_of(root, target="pump", seed=0, **overrides):
     profile = make_profile("quick", target, **SMALL | overrides)
     _, banks = open_corpus("noise", root, target, progress=False)
     others = [bank for name, bank in banks.items() if name != target]
-    return training.split_clips(banks[target], others, profile, seed), profile
+    return batches.split_clips(banks[target], others, profile, seed), profile
 
 
 def test_split_is_stratified_and_seeded(corpus):
@@ -38,10 +38,10 @@ def test_split_is_stratified_and_seeded(corpus):
 def test_batches_are_half_target_and_an_epoch_is_one_pass(corpus):
     split, profile = split_of(corpus)
     rng = np.random.default_rng(0)
-    batches = list(training.balanced_batches(split, profile, rng))
-    assert len(batches) == training.steps_an_epoch(split, profile) == 3  # 10 clips, 4 a batch
-    assert sum(int(b.machine.sum()) for b in batches) == len(split.train) == 10
-    for batch in batches:
+    found = list(batches.balanced_batches(split, profile, rng))
+    assert len(found) == batches.steps_an_epoch(split, profile) == 3  # 10 clips, 4 a batch
+    assert sum(int(b.machine.sum()) for b in found) == len(split.train) == 10
+    for batch in found:
         assert batch.machine.mean() == 0.5
         assert batch.waves.shape == (len(batch.machine), profile.segment_frames)
         target = batch.machine == 1
@@ -50,9 +50,9 @@ def test_batches_are_half_target_and_an_epoch_is_one_pass(corpus):
 
 def test_without_machine_loss_there_are_no_negatives(corpus):
     split, profile = split_of(corpus, machine_weight=0.0)
-    for batch in training.balanced_batches(split, profile, np.random.default_rng(0)):
+    for batch in batches.balanced_batches(split, profile, np.random.default_rng(0)):
         assert (batch.machine == 1).all()
-    assert training.steps_an_epoch(split, profile) == 3  # as many as with negatives
+    assert batches.steps_an_epoch(split, profile) == 3  # as many as with negatives
 
 
 def test_normalisation_switch(tmp_path):
@@ -141,7 +141,7 @@ def test_training_twice_gives_the_same(corpus):
 def test_the_kept_model_has_the_smallest_validation_loss(corpus):
     split, profile = split_of(corpus, epochs=4, learning_rate=0.01)
     net, history = training.train(split, profile, seed=0, device="cpu", progress=False)
-    batch = training.validation_batch(split, profile, seed=0)
+    batch = batches.validation_batch(split, profile, seed=0)
     loss = training.validate(net, batch, profile)[0].item()
     assert loss == pytest.approx(history.validation_loss.min(), rel=1e-5)
 
@@ -197,7 +197,7 @@ def test_paper_profile_builds_and_steps():
     optimiser, schedule = training.make_optimiser(net, profile, 4)
     rng = np.random.default_rng(0)
     waves = [rng.normal(size=(4, profile.segment_frames)).astype(np.float32)]
-    batch = training.Batch.of(waves, np.array([0, 5, -1, -1]), 6, "cpu")
+    batch = batches.Batch.of(waves, np.array([0, 5, -1, -1]), 6, "cpu")
     before = {name: value.clone() for name, value in net.named_parameters()}
     for _ in range(2):
         parts = training.train_step(net, training.mix(batch, profile, rng), profile, optimiser)

@@ -8,7 +8,7 @@ import soundfile
 import torch
 from conftest import write_corpus
 
-from asdlib import corpora, paths, training, waves
+from asdlib import batches, corpora, paths, waves
 from asdlib.profiles import make_profile
 
 
@@ -101,8 +101,8 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
         clips = corpora.index(root)
         tracemalloc.start()
         bank = waves.open_bank(clips, tmp_path / f"waves-{number}", progress=False)
-        split = training.split_clips(bank, [], profile, 0)
-        for batch in training.balanced_batches(split, profile, np.random.default_rng(0)):
+        split = batches.split_clips(bank, [], profile, 0)
+        for batch in batches.balanced_batches(split, profile, np.random.default_rng(0)):
             assert len(batch.machine) <= 4
         for which in np.arange(len(split.train)).reshape(-1, 1):
             split.train.segments(which, profile.segments, profile.segment_frames)
@@ -126,7 +126,7 @@ def test_a_bank_on_a_device_gives_the_same_samples(corpus, tmp_path):
         assert gathered.dtype == torch.int16
         np.testing.assert_array_equal(gathered.numpy(), bank.gather(which, starts, length))
     whole = [
-        training.Part(each, which, which, bank.mean, bank.std).crops(
+        batches.Part(each, which, which, bank.mean, bank.std).crops(
             np.arange(20), 8000, np.random.default_rng(1)
         )
         for each in (bank, there)

@@ -1,0 +1,181 @@
+"""Batches: the 90/10 split, crops and segments of its parts, and mini-batches (section IV-A)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.model_selection import StratifiedShuffleSplit
+from torch.nn.functional import one_hot
+
+from asdlib.errors import InputError
+from asdlib.profiles import Profile
+from asdlib.waves import WaveBank, normalise
+
+
+@dataclass(frozen=True)
+class Part:
+    """Clips of one bank: rows of ``bank.clips``, and their product ID's number among K, or -1.
+
+    ``mean`` and ``std`` scale their samples; where they come from is the switch ``normalisation``.
+    """
+
+    bank: WaveBank
+    rows: np.ndarray
+    products: np.ndarray
+    mean: float
+    std: float
+
+    def crops(self, which: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+        """A random crop of each: float32 ``(B, length)``."""
+        waves = self.bank.random_crops(self.rows[which], length, rng)
+        return normalise(waves, self.mean, self.std)
+
+    def segments(self, which: np.ndarray, count: int, length: int) -> np.ndarray:
+        """Evenly spread segments of each: float32 ``(B, count, length)``."""
+        return normalise(self.bank.segments(self.rows[which], count, length), self.mean, self.std)
+
+    def first(self, which: np.ndarray, count: int, length: int) -> np.ndarray:
+        """The ``count`` leading segments of each: float32 ``(B * count, length)``."""
+        clips = np.repeat(self.rows[which], count)
+        starts = np.tile(np.arange(count) * length, len(which))
+        room = np.maximum(self.bank.frames[clips] - length, 0)
+        return normalise(
+            self.bank.gather(clips, np.minimum(starts, room), length), self.mean, self.std
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a run trains and validates on: the target's 90 % and 10 %, the others' likewise."""
+
+    products: tuple[str, ...]
+    train: Part
+    validation: Part
+    others_train: tuple[Part, ...]
+    others_validation: tuple[Part, ...]
+
+
+def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed: int) -> Split:
+    """90/10 of every bank's train clips, stratified by product ID and drawn by ``seed``.
+
+    The other machine types are split too, so that the validation loss hears no clip that was
+    trained on. Raises :class:`InputError` where a product ID has too few clips, or where
+    L_machine is on and there is no other machine type.
+    """
+    if profile.machine_weight and profile.needs_others and not others:
+        raise InputError(
+            f"{target.clips.path[0].parent.parent}: no other machine type beside it; "
+            "L_machine needs negatives (variant product-only does not)"
+        )
+    products = tuple(sorted(target.clips["product"][target.clips.split == "train"].unique()))
+    number = {product: k for k, product in enumerate(products)}
+
+    def halves(bank: WaveBank, is_target: bool) -> tuple[Part, Part]:
+        rows = np.flatnonzero(bank.clips.split == "train")
+        names = bank.clips["product"].to_numpy()[rows]
+        smallest = pd.Series(names).value_counts()
+        if is_target and smallest.min() < 2:
+            folder = bank.clips.path[0].parent.parent
+            raise InputError(
+                f"{folder}: product ID {smallest.idxmin()} has {smallest.min()} train clip; "
+                "expected at least 2, one of them for validation"
+            )
+        validation = max(round(len(rows) * profile.validation_share), len(smallest))
+        strata = names if smallest.min() >= 2 else np.zeros(len(rows))
+        own = is_target or profile.normalisation == "own"
+        scale = (bank.mean, bank.std) if own else (target.mean, target.std)
+        if len(rows) < 2:  # a single clip of another machine: train on it, and validate on it
+            parts = (np.zeros(len(rows), int),) * 2
+        else:
+            splitter = StratifiedShuffleSplit(1, test_size=validation, random_state=seed)
+            parts = next(splitter.split(rows, strata))
+        return tuple(
+            Part(
+                bank,
+                rows[part],
+                np.array([number[n] if is_target else -1 for n in names[part]], int),
+                *scale,
+            )
+            for part in (np.sort(part) for part in parts)
+        )
+
+    train, validation = halves(target, True)
+    pairs = [halves(bank, False) for bank in others] if profile.needs_others else []
+    return Split(
+        products,
+        train,
+        validation,
+        tuple(pair[0] for pair in pairs),
+        tuple(pair[1] for pair in pairs),
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Waves ``(N, n)``, y ``(N, K)`` and t ``(N,)`` of one mini-batch, on the device."""
+
+    waves: torch.Tensor
+    product: torch.Tensor
+    machine: torch.Tensor
+
+    @classmethod
+    def of(cls, waves: list[np.ndarray], products: np.ndarray, count: int, device) -> "Batch":
+        """Targets first, then the others, whose product is -1 and whose y is all zero."""
+        number = torch.from_numpy(np.ascontiguousarray(products))
+        machine = (number >= 0).float()
+        labels = one_hot(number.clamp_min(0), count).float() * machine[:, None]
+        sound = torch.cat([torch.as_tensor(part).to(device, non_blocking=True) for part in waves])
+        labels, machine = (part.to(device, non_blocking=True) for part in (labels, machine))
+        return cls(sound, labels, machine)
+
+
+def steps_an_epoch(split: Split, profile: Profile) -> int:
+    """An epoch is one pass over the target's clips, the last batch smaller if need be."""
+    return -(-len(split.train) // profile.target_rows)
+
+
+def balanced_batches(
+    split: Split, profile: Profile, rng: np.random.Generator, device="cpu"
+) -> Iterator[Batch]:
+    """One epoch: half target, half other machines (t is 1:1, section III), a random crop of each.
+
+    The others are drawn evenly from all their clips. Without L_machine a batch holds its target
+    half alone, so that every variant sees the same target clips in the same number of steps.
+    """
+    order = rng.permutation(len(split.train))
+    sizes = np.array([len(part) for part in split.others_train])
+    for batch in np.array_split(order, steps_an_epoch(split, profile)):
+        waves = [split.train.crops(batch, profile.segment_frames, rng)]
+        products = [split.train.products[batch]]
+        if len(sizes):
+            owner = rng.choice(len(sizes), len(batch), p=sizes / sizes.sum())
+            counts = np.bincount(owner, minlength=len(sizes))
+            for part, count in zip(split.others_train, counts, strict=True):
+                which = rng.choice(len(part), count, replace=count > len(part))
+                waves.append(part.crops(which, profile.segment_frames, rng))
+                products.append(part.products[which])
+        yield Batch.of(waves, np.concatenate(products), len(split.products), device)
+
+
+def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") -> Batch:
+    """The validation part as one batch: leading segments, and as many of other machines."""
+    rng = np.random.default_rng(seed)
+    count, length = profile.validation_segments, profile.segment_frames
+    others, everything = split.others_validation, np.arange(len(split.validation))
+    waves = [split.validation.first(everything, count, length)]
+    products = [np.repeat(split.validation.products, count)]
+    if others:
+        owner = np.repeat(np.arange(len(others)), [len(part) for part in others])
+        row = np.concatenate([np.arange(len(part)) for part in others])
+        drawn = rng.permutation(len(owner))[: len(everything)]
+        for number, part in enumerate(others):
+            which = row[drawn[owner[drawn] == number]]
+            if len(which):
+                waves.append(part.first(which, count, length))
+                products.append(np.repeat(part.products[which], count))
+    return Batch.of(waves, np.concatenate(products), len(split.products), device)
