@@ -21,7 +21,9 @@ corpus: $(VENV)/installed  ## make the simulated corpus in data/simulated
 	$(BIN)/python -m asdlib.simulate data/simulated
 
 STUDY ?= study.yaml
-SNAKEMAKE = $(BIN)/snakemake --quiet rules host --cores $(CORES) --keep-going --rerun-incomplete
+GPUS ?= 1
+SNAKEMAKE = $(BIN)/snakemake --quiet rules host --cores $(CORES) --keep-going --rerun-incomplete \
+	--resources gpu=$(GPUS)
 
 book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
 	$(SNAKEMAKE) --config study=$(STUDY)

@@ -197,6 +197,8 @@ rule train:
     log:
         "_build/logs/train-{machine_type}-{variant}-s{seed}.ipynb",
     threads: 1
+    resources:
+        gpu=1 if STUDY.profile == "paper" else 0,  # runs of the paper profile take turns on it
     params:
         notebook=lambda run: parameters(
             corpus=STUDY.corpus,

@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 import threading
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
 import yaml
 from conftest import ROOT
+
+from asdlib.errors import InputError
 
 STUDY = "tests/small-study.yaml"
 TELEPHONE = {"width": 390, "height": 844}
@@ -119,16 +122,25 @@ def test_a_failed_notebook_is_named_and_stops_only_its_dependants(built, tmp_pat
     ],
 )
 def test_wrong_study_is_refused_with_the_known(tmp_path, changes, named):
-    from importlib.util import module_from_spec, spec_from_file_location
+    with pytest.raises(InputError, match=named):
+        read_study(STUDY, changes)
 
-    from asdlib.errors import InputError
 
+def read_study(name: str, changes=None):
+    """workflow/study.py is no package: Snakemake puts its folder on the path."""
     spec = spec_from_file_location("study", ROOT / "workflow/study.py")
     module = module_from_spec(spec)
     sys.modules["study"] = module
     spec.loader.exec_module(module)
-    with pytest.raises(InputError, match=named):
-        module.read_study(ROOT / STUDY, changes)
+    return module.read_study(ROOT / name, changes or {})
+
+
+@pytest.mark.parametrize("name", ["study.yaml", "dcase2021.yaml"])
+def test_the_studies_that_come_with_the_project_are_valid(name):
+    read = read_study(name)
+    assert len(read.machine_types) == 7 and {"proposed", "no-mixup", "product-only"} <= {
+        *read.variants
+    }
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
