@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from asdlib import batches, training
-from asdlib.encoder import Encoder
+from asdlib.encoder import Encoder, autocast, device_of
 from asdlib.inliers import make_inlier
 from asdlib.profiles import Profile, make_profile
 from asdlib.runs import open_corpus
@@ -25,8 +25,9 @@ from asdlib.waves import read_clip
 
 def study_step(encoder, split, profile: Profile, optimiser, rng):
     """Batches as the study makes and trains on them, for ever."""
+    device = device_of(encoder)
     while True:
-        for batch in batches.balanced_batches(split, profile, rng):
+        for batch in batches.balanced_batches(split, profile, rng, device):
             mixed = training.mix(batch, profile, rng)
             training.train_step(encoder, mixed, profile, optimiser)
             yield len(batch.machine)
@@ -37,8 +38,9 @@ def bare_step(encoder, batch: batches.Batch, optimiser, waves_in: bool):
     inputs = batch.waves if waves_in else encoder.logmel(batch.waves).detach()
     while True:
         optimiser.zero_grad(set_to_none=True)
-        embedding = encoder(inputs) if waves_in else encoder.embed(inputs)
-        product, machine = encoder.heads(embedding)
+        with autocast(inputs.device):
+            embedding = encoder(inputs) if waves_in else encoder.embed(inputs)
+        product, machine = encoder.heads(embedding.float())
         (product.mean() + machine.mean()).backward()
         optimiser.step()
         yield len(batch.machine)
@@ -51,22 +53,30 @@ def interleaved(steppers: dict, rounds: int) -> dict:
         next(stepper)  # warm up
     for _ in range(rounds):
         for name, stepper in steppers.items():
+            _wait()
             begun = time.perf_counter()
             clips = next(stepper)
+            _wait()
             rates[name].append(clips / (time.perf_counter() - begun))
     return {name: float(np.median(values)) for name, values in rates.items()}
 
 
-def bench_training(name: str, banks: dict, rounds: int, **overrides) -> None:
+def _wait() -> None:
+    """A GPU works on after a call has returned."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def bench_training(name: str, banks: dict, rounds: int, device: str, **overrides) -> None:
     profile = make_profile(name, "fan", pretrained=False, **overrides)
     others = [bank for kind, bank in banks.items() if kind != "fan"]
     split = batches.split_clips(banks["fan"], others, profile, 0)
     rng = np.random.default_rng(0)
-    batch = next(batches.balanced_batches(split, profile, rng))
+    batch = next(batches.balanced_batches(split, profile, rng, device))
     steppers = {}
     for kind in ("study", "bare, from waves", "bare, from log-mels"):
         torch.manual_seed(0)
-        encoder = Encoder(profile, len(split.products)).train()
+        encoder = Encoder(profile, len(split.products)).to(device).train()
         optimiser, _ = training.make_optimiser(encoder, profile, 10**6)
         if kind == "study":
             steppers[kind] = study_step(encoder, split, profile, optimiser, rng)
@@ -119,7 +129,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, CPU")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {name}")
     with tempfile.TemporaryDirectory() as folder:
         simulation = Simulation(train_clips=24, test_clips=10, clip_seconds=4.0)
         root = make_corpus(Path(folder) / "c", simulation, ("fan", "pump"), progress=False)
@@ -127,8 +139,9 @@ def main() -> None:
 
         paths.waves_dir = lambda corpus: Path(folder) / "waves"
         _, banks = open_corpus("bench", root, "fan", progress=False)
-        bench_training("quick", banks, arguments.rounds)
-        bench_training("paper", banks, max(arguments.rounds // 8, 3), batch_size=32)
+        there = {kind: bank.on(device) for kind, bank in banks.items()} if name != "CPU" else banks
+        bench_training("quick", there, arguments.rounds, device)
+        bench_training("paper", there, max(arguments.rounds // 8, 3), device, batch_size=32)
         bench_scoring(banks)
 
 
