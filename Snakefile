@@ -361,7 +361,7 @@ rule rivals:
         notebook=ROOT / "notebooks/rivals.ipynb",
         runner=RUNNER,
         library=library("sweeps", "panels", "studies", "tables", "profiles"),
-        measured=measured("uav-rivals") + measured("seeds"),
+        measured=measured("rivals") + measured("seeds"),
     output:
         notebook=page("rivals"),
     log:

@@ -112,7 +112,7 @@ def read_measured(path) -> pd.DataFrame | None:
         return None
     return pd.read_csv(
         path, dtype={"product": str, "overrides": str}, keep_default_na=False,
-        na_values={"AUC": "", "pAUC": ""},
+        na_values=dict.fromkeys(("AUC", "pAUC", *COSTS), ""),
     )  # fmt: skip
 
 

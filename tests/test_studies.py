@@ -9,7 +9,7 @@ from scipy.stats import hmean
 
 from asdlib import studies, tables
 from asdlib.errors import InputError
-from asdlib.paper import ALL, PAPER_TABLE_II, PAPER_TABLE_III
+from asdlib.paper import ALL, PAPER_SYSTEMS, PAPER_TABLE_II, PAPER_TABLE_III
 
 
 @pytest.fixture
@@ -41,7 +41,10 @@ def table() -> pd.DataFrame:
                                 "overrides": "{}",
                                 "commit": "c",
                                 "device": "cpu",
+                                "models": 1,
+                                "parameters": 10,
                                 "wall_seconds": 1.0,
+                                "cpu_seconds": 2.0 + seed,
                                 "finished": "2025-01-01",
                             }
                         )
@@ -140,3 +143,24 @@ def test_missing_run_says_how_to_make_it(tmp_path):
     assert len(studies.find_runs("simulated", out_dir=tmp_path)) == 1
     with pytest.raises(InputError, match="no-mixup-s0.*papermill"):
         studies.find_runs("simulated", ["fan"], ["proposed", "no-mixup"], [0], tmp_path)
+
+
+def test_only_some_systems_and_what_they_cost(table):
+    rivals = studies.only(
+        table, studies.TABLE_II
+    )  # the ablation and "without h" are not among them
+    assert studies.systems_in(rivals) == ["proposed"]
+    assert set(rivals.inlier) == {"GMM"}
+    assert studies.systems_in(studies.only(table, studies.TABLE_III)) == [
+        "proposed", "no-mixup", "without h", "product-only",
+    ]  # fmt: skip
+    costs = studies.costs(table).loc["no-mixup"]
+    assert (costs.networks, costs.parameters, costs.runs) == (1, 10, 4)  # 2 types, 2 seeds
+    assert costs["CPU seconds"] == 2.5 and costs.SD == pytest.approx((1 / 3) ** 0.5)
+
+
+def test_the_papers_two_tables_under_our_names():
+    assert set(PAPER_SYSTEMS.index) <= set(studies.SYSTEMS)
+    assert PAPER_SYSTEMS.index.is_unique and len(PAPER_SYSTEMS) == 4 + 3
+    ddcsad = PAPER_TABLE_II.loc["DDCSAD [18]"]
+    pd.testing.assert_series_equal(PAPER_SYSTEMS.loc["ddcsad"], ddcsad, check_names=False)

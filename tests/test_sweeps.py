@@ -52,7 +52,7 @@ def test_a_sweep_resumes_and_its_table_says_where_it_is_from(tmp_path, monkeypat
     )
     jobs = [sweeps.Job(arguments | {"seed": seed}, {"switch": "none"}) for seed in (0, 1)]
     first = sweeps.sweep(jobs, workers=1, progress=False)
-    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "build", lambda *_, **__: pytest.fail("trained again"))
     again = sweeps.sweep(jobs, workers=1, progress=False)
     pd.testing.assert_frame_equal(first, again)
     assert set(first.role) == {"validation", "test", "all"} and set(first.seed) == {0, 1}
