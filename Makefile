@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book corpus test bench memory lint clean seeds similarity switches rivals uav
+.PHONY: help book corpus dcase2021 test bench memory lint clean seeds similarity switches rivals uav
 
 help:  ## this list
-	@grep -E "^[a-z -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E "^[a-z0-9 -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 # The exact versions that were tested stand in constraints.txt.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -19,6 +19,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 corpus: $(VENV)/installed  ## make the simulated corpus in data/simulated
 	$(BIN)/python -m asdlib.simulate data/simulated
+
+dcase2021: $(VENV)/installed  ## fetch the paper's data into data/dcase2021 (18 GB from Zenodo)
+	$(BIN)/python -m asdlib.corpora fetch dcase2021
 
 STUDY ?= study.yaml
 GPUS ?= 1
