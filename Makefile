@@ -36,7 +36,7 @@ book: $(VENV)/installed  ## run the whole study and build the book: _build/html/
 ALL_VARIANTS = proposed,no-mixup,product-only,ddcsad,serial,parallel,ae,classifier,spectrum
 seeds: $(VENV)/installed  ## the study with three seeds and all rivals (an hour on two cores)
 	$(SNAKEMAKE) long_study --config study=$(STUDY) 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
-	mkdir -p book/measured && cp runs/simulated/collected.csv book/measured/seeds.csv
+	[ "$(STUDY)" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
 
 similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
 	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \

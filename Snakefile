@@ -68,7 +68,7 @@ METHOD = library(
         "trivial",
         "systems",
     ),
-    *("inliers", "scoring", "metrics", "runs", "figures"),
+    *("inliers", "scoring", "metrics", "provenance", "runs", "figures"),
 )
 
 
@@ -210,7 +210,8 @@ rule train:
             **STUDY.overrides.get(run.machine_type, {}),
         ),
     shell:
-        NOTEBOOK
+        # the quick profile is for CPUs: many runs side by side on one GPU would only crowd it
+        ("CUDA_VISIBLE_DEVICES= " if STUDY.profile == "quick" else "") + NOTEBOOK
 
 
 if ROOT != Path("."):

@@ -78,11 +78,16 @@ class Checkpoints:
         path = self.folder.with_name(f".{self.folder.name}.{network}.checkpoint")
         return Checkpoint(path, (self.identity or {}) | {"network": network})
 
+    def there(self) -> list[Path]:
+        """The files of all of them, and what a killed process left of one half written."""
+        if self.folder is None:
+            return []
+        return list(self.folder.parent.glob(f".{self.folder.name}.*.checkpoint*"))
+
     def remove(self) -> None:
-        """Remove all of them, and what a killed process left of one half written."""
-        if self.folder is not None:
-            for path in self.folder.parent.glob(f".{self.folder.name}.*.checkpoint*"):
-                path.unlink(missing_ok=True)
+        """Remove them all."""
+        for path in self.there():
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def kept(self):

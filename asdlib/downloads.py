@@ -4,6 +4,7 @@ import shutil
 import stat
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PureWindowsPath
@@ -16,6 +17,11 @@ from asdlib.errors import InputError
 
 TIMEOUT_SECONDS = 60  # without a byte
 CHUNK = 1 << 20
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError)  # what a damaged zip raises, here or there
+
+
+class WrongArchive(InputError):
+    """An archive that is damaged, or another one than was asked for: it must be fetched anew."""
 
 
 class Stopped(Exception):
@@ -85,7 +91,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     try:
         content = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: no zip that can be read ({error})") from error
+        raise WrongArchive(f"{path}: no zip that can be read ({error})") from error
     for member in content.infolist():
         name = PureWindowsPath(member.filename)  # knows / and \ and drives
         if name.anchor or ".." in name.parts or stat.S_ISLNK(member.external_attr >> 16):
@@ -104,26 +110,10 @@ def extract(content: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> 
         with content.open(member) as source, part.open("wb") as sink:
             shutil.copyfileobj(source, sink, CHUNK)
         part.replace(target)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*BROKEN, OSError) as error:
         raise InputError(f"{content.filename}: {member.filename} not unpacked ({error})") from error
     finally:
         part.unlink(missing_ok=True)
-
-
-def check_room(folder: Path, needed: float, what: str) -> None:
-    """Raise :class:`InputError` unless ``needed`` bytes are free where ``folder`` is or will be."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        raise InputError(
-            f"{folder}: not enough room; {what} needs about {gigabytes(needed)}, "
-            f"and {gigabytes(free)} are free"
-        )
-
-
-def gigabytes(size: float) -> str:
-    """A number of bytes in words, as in "1.5 GB"."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def side_by_side(

@@ -72,12 +72,12 @@ class Encoder(nn.Module):
     def embed(self, mel: Tensor) -> Tensor:
         """Embeddings ``(B, 128)`` of log-mels ``(B, mel bins, frames)``."""
         image = mel[:, None].contiguous(memory_format=torch.channels_last)
-        return self.head(_pooled(self.backbone, image))
+        with autocast(image.device):
+            pooled = _pooled(self.backbone, image)
+        return self.head(pooled)
 
     def heads(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """g_product(f(x)), ``(B, K)``, and g_affine of Eq. 2, ``(B,)``."""
-        # The norm of a bfloat16 embedding loses the digits that Eq. 2 lives on.
-        embedding = embedding.float() if embedding.dtype == torch.bfloat16 else embedding
         if self.machine_input == "norm":
             seen = embedding.norm(dim=1, keepdim=True)
         elif self.machine_input == "mean-square":
@@ -99,8 +99,8 @@ def start_slope(g_affine: nn.Linear, machine_slope: str) -> None:
 
 
 def _pooled(backbone: nn.Module, image: Tensor) -> Tensor:
-    """Globally averaged features of the last convolutional layer, ``(B, num_features)``."""
-    return backbone.forward_features(image).mean(dim=(2, 3))
+    """Globally averaged features of the last convolutional layer, float32 ``(B, num_features)``."""
+    return backbone.forward_features(image).mean(dim=(2, 3), dtype=torch.float32)
 
 
 def _backbone(name: str, pretrained: bool) -> nn.Module:
@@ -128,5 +128,10 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def autocast(device: torch.device):
-    """bfloat16 where the device gains from it: CUDA does, CPUs (measured) do not."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    """bfloat16 where the device gains from it: CUDA does, CPUs (measured) do not.
+
+    For the backbone only: the norm of a bfloat16 embedding would lose the digits that Eq. 2 and h
+    live on, and a bfloat16 mel the quiet bins.
+    """
+    gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=gains)

@@ -19,15 +19,14 @@ from asdlib import paths
 from asdlib.downloads import (
     TIMEOUT_SECONDS,
     Share,
-    check_room,
     download,
     extract,
-    gigabytes,
     open_zip,
     side_by_side,
 )
 from asdlib.errors import InputError, one_of
 from asdlib.paper import MACHINE_TYPES
+from asdlib.paths import check_room, gigabytes
 
 ZENODO = "https://zenodo.org"
 RECORDS = {  # Zenodo record: its zip of a machine type

@@ -30,6 +30,7 @@ MACHINE_COLOURS = dict(
     )
 )
 LABEL_COLOURS = {"normal": COLOURS[0], "anomaly": COLOURS[3], "others": COLOURS[7]}
+LABEL_COLOURS["unknown"] = LABEL_COLOURS["others"]  # never side by side
 VARIANT_COLOURS = {
     "proposed": COLOURS[2],
     "no-mixup": COLOURS[1],
@@ -134,15 +135,15 @@ def loss_curves(history: pd.DataFrame):
 
 def score_distributions(scores: pd.DataFrame, score: str = "score"):
     """Clip scores of normal and anomalous clips, a panel a product ID."""
-    known = scores[scores.label != "unknown"]
-    products = sorted(known["product"].unique())
+    labels = [label for label in ("normal", "anomaly", "unknown") if (scores.label == label).any()]
+    products = sorted(scores["product"].unique())
     figure, axes = plt.subplots(
         1, len(products), figsize=(1.2 + 2.1 * len(products), 3), squeeze=False
     )
     for ax, product in zip(axes[0], products, strict=True):
-        part = known[known["product"] == product]
+        part = scores[scores["product"] == product]
         sns.stripplot(
-            part, x="label", y=score, hue="label", order=["normal", "anomaly"], ax=ax,
+            part, x="label", y=score, hue="label", order=labels, ax=ax,
             palette=LABEL_COLOURS, size=3, alpha=0.7, legend=False,
         )  # fmt: skip
         ax.set(title=f"ID {product}", xlabel="", ylabel="anomaly score" if ax is axes[0][0] else "")
@@ -228,8 +229,13 @@ def spectrograms(sounds: dict[str, np.ndarray], profile: Profile):
     return figure
 
 
-def result_table(run) -> pd.DataFrame:
-    """AUC and pAUC in % by h (rows) and product ID (columns), and their harmonic mean."""
+def result_table(run) -> pd.DataFrame | Markdown:
+    """AUC and pAUC in % by h (rows) and product ID (columns), and their harmonic mean.
+
+    A sentence instead where no test clip has a label.
+    """
+    if not len(run.metrics):
+        return Markdown("**No labels, no AUC.** The test clips are scored; the scores are below.")
     percent = run.metrics.assign(AUC=run.metrics.AUC * 100, pAUC=run.metrics.pAUC * 100)
     names = percent["product"].radd("ID ") + " (" + percent.role + ")"
     table = percent.assign(ID=names).pivot(index=["inlier", "size"], columns="ID")[["AUC", "pAUC"]]

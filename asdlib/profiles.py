@@ -208,8 +208,11 @@ def make_profile(name: str, machine_type: str, variant: str = "proposed", **over
     one_of("profile", name, PROFILES)
     one_of("variant", variant, VARIANTS)
     profile = PROFILES[name]
-    if name == "paper" and variant in ABLATION:
-        profile = replace(profile, **TABLE_I.get(machine_type, {}))
+    if name == "paper":
+        given = TABLE_I.get(machine_type, {})
+        if variant not in ABLATION:  # a rival trains alike, but h and weights are the method's own
+            given = {key: given[key] for key in ("learning_rate", "batch_size") if key in given}
+        profile = replace(profile, **given)
     types = {field.name: field.type for field in fields(Profile)}
     for key, value in overrides.items():
         one_of("profile field", key, types)

@@ -1,16 +1,12 @@
 """A run: one machine type, variant and seed, from the corpus to its folder of results."""
 
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
-import subprocess
 import time
 import warnings
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -25,12 +21,12 @@ from asdlib.checkpoints import Checkpoints
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import Profile, make_profile
+from asdlib.provenance import code_hash, provenance
 from asdlib.scoring import Embedded, score_clips
 from asdlib.systems import build
-from asdlib.waves import WaveBank, open_bank
+from asdlib.waves import WaveBank, onto_device, open_bank
 
 EMBEDDED_COLUMNS = ("machine_type", "product", "label", "file")
-PACKAGES = ("asdlib", "torch", "torchaudio", "timm", "scikit-learn", "numpy", "pandas", "soundfile")
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,7 @@ class Run:
     folder: Path
 
     def __post_init__(self):
+        object.__setattr__(self, "folder", Path(self.folder))
         if not (self.folder / "params.json").exists():
             raise InputError(
                 f"{self.folder}: no params.json; expected the folder of a finished run"
@@ -70,10 +67,10 @@ class Run:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """A row a product ID and h: role, AUC, pAUC, inlier, size (p), chosen."""
+        """A row a product ID and h: role, AUC, pAUC, inlier, size (p), chosen; none unlabelled."""
         return pd.read_csv(
             self.folder / "metrics.csv",
-            dtype={"product": str, "inlier": str},
+            dtype={"product": str, "inlier": str, "chosen": bool},
             keep_default_na=False,  # "none" is an inlier model
             na_values={"AUC": "", "pAUC": ""},
         )
@@ -137,6 +134,14 @@ def fingerprint(banks: dict[str, WaveBank]) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
+def labels_of(clips: pd.DataFrame) -> str:
+    """A short hash of what the corpus says of its clips: labels may come later than the sound."""
+    told = clips[["machine_type", "split", "product", "domain", "label"]].assign(
+        file=[path.name for path in clips.path]
+    )
+    return hashlib.sha256(told.to_csv(index=False).encode()).hexdigest()[:16]
+
+
 def execute(
     corpus: str,
     machine_type: str,
@@ -157,7 +162,7 @@ def execute(
     """
     begun, worked = time.perf_counter(), time.process_time()
     settings = make_profile(profile, machine_type, variant, **overrides)
-    _, banks = open_corpus(corpus, data_dir, machine_type, progress)
+    clips, banks = open_corpus(corpus, data_dir, machine_type, progress)
     asked = {
         "corpus": corpus,
         "machine_type": machine_type,
@@ -167,16 +172,22 @@ def execute(
         "overrides": json.loads(json.dumps(overrides)),
         "profile": settings.to_dict(),
         "fingerprint": fingerprint(banks),
+        "labels": labels_of(clips),
     }
     folder = paths.run_dir(out_dir, corpus, machine_type, variant, seed)
     if reuse and (folder / "params.json").exists():
         run = Run(folder)
         if all(run.params.get(key) == value for key, value in asked.items()):
             return run
-    identity = asked | {"commit": git_commit(), "torch": torch.__version__}
+    cuda = torch.cuda.is_available()
+    identity = asked | {"code": code_hash(), "torch": torch.__version__, "cuda": cuda}
     checkpoints = Checkpoints(folder, identity)
-    if torch.cuda.is_available():
-        banks = {name: bank.on("cuda") for name, bank in banks.items()}
+    resumed = bool(checkpoints.there())
+    if profile == "paper" and not cuda:
+        warnings.warn("no CUDA device; the paper profile is very slow without one", stacklevel=2)
+    if cuda and settings.approach != "spectrum":
+        drawn = None if settings.needs_others else [machine_type]
+        banks = onto_device(banks, drawn)
     others = [bank for name, bank in banks.items() if name != machine_type]
     with checkpoints.kept():
         split = split_clips(banks[machine_type], others, settings, seed)
@@ -194,6 +205,7 @@ def execute(
             "parameters": built.parameters,
             "fitted_on": f"{settings.inlier_part} part, {len(embedded['fit'].clips)} clips",
             "warnings": sorted({str(w.message) for w in caught if w.category is UserWarning}),
+            "resumed": resumed,  # then the times are of the rest only
             "wall_seconds": round(time.perf_counter() - begun, 1),
             "cpu_seconds": round(time.process_time() - worked, 1),  # of all threads
             **provenance(),
@@ -247,38 +259,3 @@ class whole_folder:
             shutil.rmtree(old, ignore_errors=True)
         else:
             shutil.rmtree(self.part, ignore_errors=True)
-
-
-def provenance() -> dict:
-    """Versions, git commit, device, threads and time: what a figure's record must say."""
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    cuda = torch.cuda.is_available()
-    return {
-        "versions": versions,
-        "commit": git_commit(),
-        "device": torch.cuda.get_device_name() if cuda else "cpu",
-        "threads": torch.get_num_threads(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def git_commit() -> str:
-    """The commit of the study, with "+" where files differ from it; "unknown" outside git."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(paths.project_root()), *words],
-            capture_output=True, text=True, check=True,
-        ).stdout.strip()  # fmt: skip
-
-    try:
-        return git("rev-parse", "--short=10", "HEAD") + (
-            "+" if git("status", "--porcelain", "-uno") else ""
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

@@ -12,6 +12,10 @@ from asdlib.inliers import GMM, SIZED, aggregate, make_inlier, product_probabili
 from asdlib.profiles import Profile
 
 CENTROID_WEIGHTS = (0, 25, 50, 75, 100)  # %; of the probability in DDCSAD's score
+METRICS = (
+    *("product", "role", "AUC", "pAUC", "normal", "anomalous"),
+    *("inlier", "size", "chosen"),
+)
 PAPER_INLIERS = ("GMM", "LOF")  # what "auto" chooses from; the others stand beside as references
 
 
@@ -99,14 +103,9 @@ def score_clips(
 
     Returns ``scores`` (a row a clip: file, product, domain, role, label, attributes, ``score`` by
     the chosen h, and a column for each h), ``metrics`` (a row a product ID and h: role, p, AUC,
-    pAUC, chosen) and the choice: inlier, sizes by h, what chose them, and the harmonic mean on
-    the validation IDs that each candidate reached.
+    pAUC, chosen; none without labels) and the choice: inlier, sizes by h, what chose them, and the
+    harmonic mean on the validation IDs that each candidate reached.
     """
-    unknown = sorted(set(test.clips["product"]) - set(products))
-    if unknown:
-        raise InputError(
-            f"{_where(test)}: product IDs {unknown} are tested but have no train clips"
-        )
     clips = test.clips
     choosing = validation_products(products)
     may_choose = clips["product"].isin(choosing).to_numpy() & (clips.label != "unknown").to_numpy()
@@ -145,7 +144,7 @@ def score_clips(
         for inlier in columns
         if (scores.label != "unknown").any()
     ]
-    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=METRICS)
     choice = {"inlier": chosen, "sizes": sizes, "chosen_by": reason, "candidates": candidates}
     return scores, table, choice
 

@@ -50,6 +50,8 @@ def run_rows(run: Run) -> pd.DataFrame:
     origin = {name: params[name] for name in PROVENANCE if name in params}
     origin |= {"profile": params["profile_name"], "overrides": json.dumps(params["overrides"])}
     costs = {"models": params.get("models", 1)} | {k: params.get(k) for k in COSTS[1:]}
+    if params.get("resumed"):
+        costs["cpu_seconds"] = None  # they are of the rest only
     keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
     table = run.metrics[["product", "role", "inlier", "size", "chosen", "AUC", "pAUC"]]
     return table.assign(**keys, **costs, **origin)[[*keys, *table.columns, *COSTS, *PROVENANCE]]

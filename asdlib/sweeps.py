@@ -48,6 +48,8 @@ def sweep(jobs: Iterable[Job], workers: int | None = None, progress: bool = True
 
 def _run(arguments: dict) -> Path:
     torch.set_num_threads(1)
+    if arguments.get("profile", "quick") == "quick":  # as many processes would crowd a GPU
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     return execute(**arguments, reuse=True, progress=False).folder
 
 

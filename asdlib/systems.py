@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.model_selection import KFold
 
 from asdlib import autoencoder
 from asdlib.batches import Part, Split
@@ -57,7 +58,15 @@ def build(
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
 ) -> Built:
-    """Train the system of ``profile.approach`` and embed its clips."""
+    """Train the system of ``profile.approach`` and embed its clips.
+
+    Raises :class:`InputError`, before any training, where the test clips are not fit to be scored.
+    """
+    clips = split.train.bank.clips.iloc[test_rows(split)]
+    if unknown := sorted(set(clips["product"]) - set(split.products)):
+        raise InputError(
+            f"{_where(split)}: product IDs {unknown} are tested but have no train clips"
+        )
     if profile.product_entropy == "softmax" and len(split.products) < 2:
         raise InputError(
             f"{_where(split)}: one product ID only; a softmax over product IDs needs two"
@@ -153,32 +162,35 @@ def parallel(split, others, profile, seed, progress, checkpoints) -> Built:
     """Three systems of different kinds, in the manner of the challenge's winner.
 
     The autoencoder's error, the classifier's negative log-odds, and the Mahalanobis distance of the
-    mean log-mel, each standardised by its mean and standard deviation over the product ID's clips
-    that h is fitted on, are averaged. Which models the winner combined is not copied.
+    mean log-mel, each standardised by its mean and standard deviation over the product ID's train
+    clips, are averaged. Which models the winner combined is not copied.
     """
+    everything = replace(profile, inlier_part="train")  # for what is not trained
     kinds = [
         autoencode(split, others, profile, seed, progress, checkpoints),
         serial(split, [], profile, seed, progress, checkpoints),
-        spectrum(split, others, profile, seed, progress, checkpoints),
+        spectrum(split, others, everything, seed, progress, checkpoints),
     ]
-    fit, test = (kinds[1].embedded[name] for name in ("fit", "test"))
-    sums = {"fit": np.zeros(len(fit.clips)), "test": np.zeros(len(test.clips))}
+    encoded = kinds[1].embedded
+    scores = np.zeros(len(encoded["test"].clips))
     for built in kinds:
         for k, product in enumerate(split.products):
-            own = {name: built.embedded[name].of_product(product) for name in sums}
-            scores = _own_scores(built, k, own)
-            mean, spread = scores["fit"].mean(), scores["fit"].std()
-            for name, value in scores.items():
-                sums[name][own[name]] += (value - mean) / max(spread, 1e-9) / len(kinds)
+            own = built.embedded["test"].of_product(product)
+            if own.any():
+                known, new = own_scores(built, k, product, seed)
+                scores[own] += (new - known.mean()) / max(known.std(), 1e-9) / len(kinds)
+    codes = {name: encoded[name].embeddings.mean(axis=1) for name in ("fit", "test")}
     embedded = {
-        name: _of_clips(split, rows, kinds[1].embedded[name].embeddings.mean(axis=1), sums[name])
-        for name, rows in (("fit", fit_rows(split, profile)), ("test", test_rows(split)))
+        "fit": _of_clips(split, fit_rows(split, profile), codes["fit"]),
+        "test": _of_clips(split, test_rows(split), codes["test"], scores),
     }
     embedded["others"] = embedded["test"].none()
     weights = {f"ae.{name}": value for name, value in kinds[0].weights.items()}
     weights |= {f"classifier.{name}": value for name, value in kinds[1].weights.items()}
-    parameters = sum(built.parameters for built in kinds)
-    return Built(weights, kinds[1].history, embedded, len(kinds), parameters)
+    networks, parameters = (
+        sum(getattr(built, what) for built in kinds) for what in ("models", "parameters")
+    )
+    return Built(weights, kinds[1].history, embedded, networks, parameters)
 
 
 APPROACHES: dict[str, Callable[..., Built]] = {
@@ -190,18 +202,25 @@ APPROACHES: dict[str, Callable[..., Built]] = {
 }
 
 
-def _own_scores(built: Built, k: int, own: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Clip scores of product ID k's clips by one system of ``parallel``, the part "fit" included.
+def own_scores(built: Built, k: int, product: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Clip scores of the k-th product ID by one system of ``parallel``: train clips, test clips.
 
-    Without a network it is h, fitted on the very clips that it scores here: their distances are
-    a little too small, as any standardisation on train clips has it.
+    Without a network the score is h's. h on the very clips that it was fitted on says far too
+    little, so that each fifth of the train clips is scored by an h fitted on the others.
     """
-    parts = {name: built.embedded[name] for name in own}
+    parts = [built.embedded[name] for name in ("fit", "test")]
+    own = [part.of_product(product) for part in parts]
     if built.models:
-        return {name: -part.logits[own[name]][..., k].mean(axis=1) for name, part in parts.items()}
-    vectors = {name: part.embeddings[own[name]][:, 0] for name, part in parts.items()}
-    h = Mahalanobis().fit(vectors["fit"])
-    return {name: h.score(value) if len(value) else np.zeros(0) for name, value in vectors.items()}
+        return tuple(
+            -part.logits[rows][..., k].mean(axis=1) for part, rows in zip(parts, own, strict=True)
+        )
+    known, new = (part.embeddings[rows][:, 0] for part, rows in zip(parts, own, strict=True))
+    if len(known) < 3:  # too few to leave any out
+        return Mahalanobis().fit(known).score(known), Mahalanobis().fit(known).score(new)
+    unheard = np.empty(len(known))
+    for rest, left_out in KFold(min(5, len(known)), shuffle=True, random_state=seed).split(known):
+        unheard[left_out] = Mahalanobis().fit(known[rest]).score(known[left_out])
+    return unheard, Mahalanobis().fit(known).score(new)
 
 
 def _size(network: torch.nn.Module) -> int:

@@ -17,7 +17,7 @@ from asdlib.batches import (
     validation_batch,
 )
 from asdlib.checkpoints import Checkpoint, random_states, set_random_states
-from asdlib.encoder import Encoder, autocast, device_of
+from asdlib.encoder import Encoder, device_of
 from asdlib.errors import InputError
 from asdlib.losses import (
     centroid_loss,
@@ -33,9 +33,7 @@ from asdlib.profiles import Profile
 
 def outputs(encoder: Encoder, waves: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Embedding ``(N, 128)``, product logits ``(N, K)`` and machine logit ``(N,)`` of a batch."""
-    with autocast(waves.device):
-        embedding = encoder(waves)
-    embedding = embedding.float()
+    embedding = encoder(waves)
     return embedding, *encoder.heads(embedding)
 
 
@@ -191,8 +189,7 @@ def embed_segments(
         for first in tqdm(chunks, "embedding", unit="batch", mininterval=2, disable=not progress):
             which = np.arange(first, min(first + clips_at_once, len(part)))
             waves = part.segments(which, count, profile.segment_frames)
-            with autocast(device):
-                embedding = encoder(torch.as_tensor(waves).flatten(0, 1).to(device)).float()
+            embedding = encoder(torch.as_tensor(waves).flatten(0, 1).to(device))
             embeddings.append(embedding.cpu().view(len(which), count, -1))
             logit = encoder.heads(embedding)[0]
             if profile.product_entropy == "softmax":

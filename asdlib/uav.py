@@ -24,8 +24,9 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from asdlib import paths
-from asdlib.downloads import Share, check_room, download, open_zip
+from asdlib.downloads import BROKEN, Share, WrongArchive, download, open_zip
 from asdlib.errors import InputError
+from asdlib.paths import check_room
 from asdlib.profiles import SAMPLE_RATE
 from asdlib.recordings import ClipWriter, cuts, hold_out, link, links_beside
 from asdlib.runs import whole_folder
@@ -97,8 +98,11 @@ def fetch_uav(
                 download(url, path, None, retries, Share(bar, threading.Event()))
             try:
                 commit = _make(path, folder / MACHINE_TYPE, recipe, asked | {"url": url}, progress)
-            except zipfile.BadZipFile as error:
+            except WrongArchive:
                 path.unlink()  # or it would be taken for whole the next time
+                raise
+            except BROKEN as error:
+                path.unlink()
                 raise InputError(f"{url}: a broken zip came ({error}); fetch again") from error
             if not keep_zip:
                 path.unlink()
@@ -167,7 +171,7 @@ def _commit(content: zipfile.ZipFile, asked: dict) -> str | None:
         return None
     revision = asked["revision"]
     if re.fullmatch("[0-9a-f]{40}", revision) and commit != revision:
-        raise InputError(f"{asked['url']}: is of commit {commit}; expected {revision}")
+        raise WrongArchive(f"{asked['url']}: is of commit {commit}; expected {revision}")
     return commit
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,14 @@ import numpy as np
 import pandas as pd
 import soundfile
 import torch
+from filelock import FileLock
 from tqdm import tqdm
 
 from asdlib.errors import InputError
+from asdlib.paths import check_room, gigabytes
 
 FULL_SCALE = 32768.0  # an int16 sample of this size would be amplitude 1
+DEVICE_RESERVE = 8e9  # bytes of a device's memory for network, batch and optimiser
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ class WaveBank:
 class DeviceBank(WaveBank):
     """A bank whose crops are cut where its samples are: ``on_device`` ``(total frames,)`` int16.
 
-    All machine types of DCASE 2021 take 13 GB, and a batch then costs no copy to the device.
+    The train clips of DCASE 2021 take 13 GB and the test clips 3 more, and a batch then costs no
+    copy to the device.
     """
 
     on_device: torch.Tensor = None
@@ -86,6 +91,20 @@ class DeviceBank(WaveBank):
         firsts, room = (torch.from_numpy(part).to(device) for part in (firsts, room))
         steps = torch.arange(length, device=device)
         return self.on_device[firsts[:, None] + steps % room[:, None]]
+
+
+def onto_device(banks: dict[str, WaveBank], names: list[str] | None = None) -> dict[str, WaveBank]:
+    """``banks`` with those of ``names`` (all) on the CUDA device, if they fit beside a network."""
+    moved = {name: bank for name, bank in banks.items() if names is None or name in names}
+    size, (free, _) = sum(bank.samples.nbytes for bank in moved.values()), torch.cuda.mem_get_info()
+    if size + DEVICE_RESERVE > free:
+        warnings.warn(
+            f"the clips take {gigabytes(size)}, and {gigabytes(free)} are free on the device: "
+            "they stay in memory, which is slower",
+            stacklevel=3,
+        )
+        return banks
+    return banks | {name: bank.on("cuda") for name, bank in moved.items()}
 
 
 def segment_starts(frames: int, count: int, length: int) -> np.ndarray:
@@ -125,7 +144,10 @@ def open_bank(clips: pd.DataFrame, folder, progress: bool = True) -> WaveBank:
     stem = Path(folder) / f"{machine_type}-{_listing(clips)}"
     record = stem.with_suffix(".json")
     if not record.exists():
-        _decode(clips, offsets, int(frames.sum()), stem, progress)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(stem.with_suffix(".lock")):  # of two runs one decodes, the other waits
+            if not record.exists():
+                _decode(clips, offsets, int(frames.sum()), stem, progress)
     facts = json.loads(record.read_text())
     samples = np.load(stem.with_suffix(".npy"), mmap_mode="r")
     return WaveBank(clips, samples, offsets, frames, **facts)
@@ -141,11 +163,11 @@ def _listing(clips: pd.DataFrame) -> str:
 
 
 def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool) -> None:
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    # The process number keeps two runs that decode the same corpus out of each other's way.
-    part = stem.with_name(f"{stem.name}.{os.getpid()}.part")
-    bank = np.lib.format.open_memmap(part, "w+", np.int16, (total,))
     machine_type = clips.machine_type.iloc[0]
+    # a full disk would kill the process that writes to a memory map
+    check_room(stem.parent, 2 * total, f"decoding {machine_type}")
+    part = stem.with_suffix(".part")
+    bank = np.lib.format.open_memmap(part, "w+", np.int16, (total,))
 
     def decode(row: int):
         path, first, frames = clips.path[row], offsets[row], clips.frames[row]
@@ -184,7 +206,7 @@ def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool
             "fingerprint": hashlib.sha256(b"".join(digests)).hexdigest(),
         }
         os.replace(part, stem.with_suffix(".npy"))
-        record = part.with_suffix(".json.part")
+        record = stem.with_suffix(".json.part")
         record.write_text(json.dumps(facts))
         os.replace(record, stem.with_suffix(".json"))
     finally:

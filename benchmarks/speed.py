@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from asdlib import batches, training
-from asdlib.encoder import Encoder, autocast, device_of
+from asdlib.encoder import Encoder, device_of
 from asdlib.inliers import make_inlier
 from asdlib.profiles import Profile, make_profile
 from asdlib.runs import open_corpus
@@ -38,9 +38,8 @@ def bare_step(encoder, batch: batches.Batch, optimiser, waves_in: bool):
     inputs = batch.waves if waves_in else encoder.logmel(batch.waves).detach()
     while True:
         optimiser.zero_grad(set_to_none=True)
-        with autocast(inputs.device):
-            embedding = encoder(inputs) if waves_in else encoder.embed(inputs)
-        product, machine = encoder.heads(embedding.float())
+        embedding = encoder(inputs) if waves_in else encoder.embed(inputs)
+        product, machine = encoder.heads(embedding)
         (product.mean() + machine.mean()).backward()
         optimiser.step()
         yield len(batch.machine)

@@ -88,10 +88,10 @@ def served(archives: Archives):
         thread.join()
 
 
-def zipped(files: dict[str, bytes], comment: bytes = b"") -> bytes:
+def zipped(files: dict[str, bytes], comment: bytes = b"", **options) -> bytes:
     """A zip of files by name."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as content:
+    with zipfile.ZipFile(buffer, "w", **options) as content:
         content.comment = comment
         for name, data in files.items():
             content.writestr(name, data)

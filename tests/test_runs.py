@@ -9,7 +9,7 @@ import torch
 from conftest import shared, write_corpus
 from test_training import SMALL
 
-from asdlib import InputError, metrics, paths, runs
+from asdlib import InputError, figures, metrics, paths, runs
 from asdlib.profiles import PROFILES, VARIANTS, make_profile, overrides_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
@@ -144,6 +144,52 @@ def test_bad_parameters_leave_no_folder(noise, tmp_path):
     assert not list(tmp_path.rglob("*.*"))
     with pytest.raises(InputError, match="expected the folder of a finished run"):
         runs.Run(tmp_path)
+
+
+def unlabelled(root):
+    """The test clips of a corpus lose their labels, as in an evaluation set."""
+    for path in sorted(root.glob("*/source_test/*.wav")):
+        number = 2 * int(path.stem.split("_")[5]) + ("anomaly" in path.name)
+        path.rename(path.with_name(f"{path.name[:18]}test_{number:04d}.wav"))
+
+
+def test_clips_without_labels_are_scored(corpus, tmp_path):
+    unlabelled(corpus)
+    run = execute(corpus, out_dir=tmp_path)
+    assert len(run.scores) == 8 and np.isfinite(run.scores.score).all()
+    assert run.metrics.empty and np.isnan(run.result()) and np.isnan(run.result("GMM", "test"))
+    assert "No labels, no AUC" in figures.result_table(run).data
+    assert [ax.get_title() for ax in figures.score_distributions(run.scores).axes] == [
+        "ID 00",
+        "ID 01",
+    ]
+    assert len(figures.roc_curves(run.scores).axes[0].lines) == 1  # chance alone
+    assert len(figures.remarkable_clips(run.scores)) == 2
+
+
+def test_labels_that_come_later_make_it_another_run(corpus, tmp_path):
+    labelled = {path.name: path for path in corpus.glob("pump/source_test/*.wav")}
+    unlabelled(corpus)
+    first = execute(corpus, out_dir=tmp_path, reuse=True)
+    assert execute(corpus, out_dir=tmp_path, reuse=True).params == first.params
+    table = corpus / "ground_truth" / "ground_truth_pump_section_00_test.csv"
+    table.parent.mkdir()
+    names = sorted(path.name for path in corpus.glob("pump/source_test/section_00*.wav"))
+    table.write_text("".join(f"{name},{i % 2}\n" for i, name in enumerate(names)))
+    again = execute(corpus, out_dir=tmp_path, reuse=True)
+    assert again.params["labels"] != first.params["labels"]
+    assert again.params["fingerprint"] == first.params["fingerprint"]
+    assert len(labelled) == 8 and set(again.metrics["product"]) == {"00"}
+
+
+def test_clips_that_cannot_be_scored_are_told_before_training(corpus, tmp_path, monkeypatch):
+    for path in corpus.glob("pump/train/section_01*"):
+        path.unlink()
+    monkeypatch.setattr("asdlib.systems.train", None)
+    with pytest.raises(
+        InputError, match=r"pump: product IDs \['01'\] are tested but have no train"
+    ):
+        execute(corpus, out_dir=tmp_path)
 
 
 def test_a_machine_type_without_test_clips(tmp_path):

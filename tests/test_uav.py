@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -149,6 +150,22 @@ def test_an_archive_that_cannot_be_used_leaves_nothing(github, tmp_path, content
     with pytest.raises(InputError, match=message):
         get(github, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".fetch"]
+
+
+def test_a_damaged_archive_is_not_kept(github, tmp_path):
+    whole = zipped(recordings(), comment=uav.REVISION.encode(), compression=zipfile.ZIP_DEFLATED)
+    damaged = bytearray(whole)
+    for start in range(2000, len(whole) // 2, 500):  # in the streams, not in the list of members
+        damaged[start : start + 8] = b"\xff" * 8
+    end = bytearray(whole)
+    end[whole.rindex(b"PK\x01\x02") : whole.rindex(b"PK\x01\x02") + 4] = b"XXXX"
+    for content, message in ((damaged, "a broken zip came"), (end, "no zip that can be read")):
+        github.files[ARCHIVE] = bytes(content)
+        with pytest.raises(InputError, match=message):
+            get(github, tmp_path)
+        assert not list(tmp_path.rglob("*.zip"))
+    github.files[ARCHIVE] = whole
+    assert len(corpora.index(get(github, tmp_path)))
 
 
 def test_flights_that_are_too_short_or_silent(github, tmp_path):

@@ -1,6 +1,8 @@
 """The wave bank: decoded once, cropped and segmented as worked out by hand."""
 
+import shutil
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import soundfile
 import torch
 from conftest import write_corpus
 
-from asdlib import batches, corpora, paths, waves
+from asdlib import InputError, batches, corpora, paths, waves
 from asdlib.profiles import make_profile
 
 
@@ -112,6 +114,23 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
     grown = sizes[1] - sizes[0]
     assert grown > 30e6
     assert peaks[1] - peaks[0] < 0.25 * grown  # threads that decode side by side vary a little
+
+
+def test_banks_that_do_not_fit_on_the_device_stay_in_memory(corpus, tmp_path, monkeypatch):
+    clips = corpora.index(corpus, ["pump"])
+    banks = {"pump": waves.open_bank(clips, tmp_path / "waves", progress=False)}
+    free = int(waves.DEVICE_RESERVE)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, free))
+    with pytest.warns(UserWarning, match="8.0 GB are free on the device: they stay in memory"):
+        assert waves.onto_device(banks) is banks
+    assert waves.onto_device(banks, []) == banks
+
+
+def test_no_room_for_decoded_clips(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match="not enough room; decoding pump needs about"):
+        waves.open_bank(corpora.index(corpus, ["pump"]), tmp_path / "waves", progress=False)
+    assert not list((tmp_path / "waves").glob("*.*[!k]"))  # nothing but the lock
 
 
 def test_a_bank_on_a_device_gives_the_same_samples(corpus, tmp_path):

@@ -1,6 +1,7 @@
 """The study as validated data: what `study.yaml` may say, checked before anything runs."""
 
 import hashlib
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class Study:
         return " ".join(words)
 
     def listing(self) -> str:
-        """A hash of names and sizes in a corpus that was not made here: other sound, another run.
+        """A hash of names and sizes in a corpus that was not made here: other files, another run.
 
         The simulated corpus is known by its settings alone.
         """
@@ -71,9 +72,16 @@ class Study:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; expected the corpus {self.corpus}")
         digest = hashlib.sha256()
-        for path in sorted(folder.glob("*/*/*")):
+        for path in sorted(_files(folder)):
             digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
         return digest.hexdigest()[:16]
+
+
+def _files(folder: Path):
+    """All files below, those of linked machine types included and hidden ones left out."""
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent) / name for name in names if not name.startswith("."))
 
 
 def read_study(path, changes: dict) -> Study:
