@@ -34,7 +34,7 @@ book: $(VENV)/installed  ## run the whole study and build the book: _build/html/
 # The long studies leave runs/<study>/table.csv, which the chapters then draw from; copied to
 # book/measured/<study>.csv it can be committed.
 ALL_VARIANTS = proposed,no-mixup,product-only,ddcsad,serial,parallel,ae,classifier,spectrum
-seeds: $(VENV)/installed  ## the study with three seeds and all rivals (an hour on two cores)
+seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hours on two cores)
 	$(SNAKEMAKE) long_study --config study=$(STUDY) 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
 	[ "$(STUDY)" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
 

@@ -131,7 +131,7 @@ PAGES = [
 
 
 wildcard_constraints:
-    machine_type="[A-Za-z0-9]+",
+    machine_type=r"\w[\w.-]*",
     variant="[a-z-]+",
     seed=r"\d+",
 
@@ -316,6 +316,9 @@ rule embedding:
                 name for name in ("pump", "slider") if name in STUDY.machine_types
             ]
             or STUDY.machine_types[:2],
+            variants=[
+                name for name in ("proposed", "product-only") if name in STUDY.variants
+            ],
             seed=STUDY.seeds[0],
         ),
     shell:

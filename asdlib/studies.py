@@ -128,15 +128,20 @@ class Source(NamedTuple):
 def widest(fresh: pd.DataFrame, measured: pd.DataFrame | None) -> Source:
     """Of this build's runs and a committed table, the one with more seeds; fresh ones go first.
 
-    A committed table counts only if it is of the same corpus and profile and has all of the
-    machine types, which are then the ones it shows; of variants it shows all that it has.
+    A committed table counts only if it is of the same corpus, profile and overrides and has all of
+    the machine types and variants; it then shows those machine types, and all variants it has. The
+    source says so where the sound of this build is not the very same.
     """
     if measured is not None:
         types = list(fresh.machine_type.unique())
-        same = measured.merge(fresh[["corpus", "profile"]].drop_duplicates())
+        same = measured.merge(fresh[["corpus", "profile", "overrides"]].drop_duplicates())
         same = same[same.machine_type.isin(types)]
-        if set(types) <= set(same.machine_type) and same.seed.nunique() > fresh.seed.nunique():
-            return Source(same, "Measured beforehand, the table is committed with the book")
+        has_all = all(set(fresh[name]) <= set(same[name]) for name in ("machine_type", "variant"))
+        if has_all and same.seed.nunique() > fresh.seed.nunique():
+            source = "Measured beforehand, the table is committed with the book"
+            if set(same.fingerprint) != set(fresh.fingerprint):
+                source += " (its sound is not that of this build: another fingerprint)"
+            return Source(same, source)
     return Source(fresh, "Runs of this build")
 
 
@@ -193,10 +198,17 @@ def harmonic_means(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(table: pd.DataFrame, role: str | None = "test") -> pd.DataFrame:
-    """Tables II and III of ours, long: system, machine type (or all), mean, spread (SD), n."""
+    """Tables II and III of ours, long: system, machine type (or all), mean, spread (SD), n.
+
+    A system that lacks a machine type of the others has no mean over all.
+    """
     parts = []
+    types = sorted(table.machine_type.unique(), key=_in_paper_order)
     for system in systems_in(table):
         means = harmonic_means(of_system(table, system, role))
+        if len(means.columns) <= len(types):
+            means[ALL] = np.nan
+        means = means.reindex(columns=[*types, ALL])
         parts.append(
             pd.DataFrame({"mean": means.mean(), "spread": means.std(), "n": means.count()})
             .rename_axis("machine_type")
@@ -223,17 +235,29 @@ def paper_beside_ours(paper: pd.DataFrame, table: pd.DataFrame, role="test") -> 
     known = paper.stack().rename("paper: value").rename_axis(["system", "machine_type"])
     both = ours.join(known, on=["system", "machine_type"]).rename(columns={"n": "ours: n seeds"})
     columns = ["system", "machine_type", "paper: value", "ours: mean", "ours: SD", "ours: n seeds"]
-    return both[columns].assign(comparable=comparable(table))
+    both = both[columns].assign(comparable=comparable(table))
+    if set(table.machine_type) != set(MACHINE_TYPES):
+        both.loc[both.machine_type == ALL, "comparable"] = "no: not over the paper's machine types"
+    return both
 
 
 def comparable(table: pd.DataFrame) -> str:
-    """Whether results may be set against the paper's: DCASE 2021 and the paper's profile only."""
+    """Whether results may be set against the paper's: DCASE 2021 and the paper's own setting only.
+
+    An override of a field of the profile is another setting.
+    """
     corpora, profiles = set(table.corpus), set(table.profile)
     why = [
         *("simulated sound" if name == "simulated" else name for name in corpora - {"dcase2021"}),
         *(f"{name} profile" for name in profiles - {"paper"}),
+        *(["fields of the profile overridden"] if overridden(table) else []),
     ]
     return f"no: {', '.join(why)}" if why else "yes"
+
+
+def overridden(table: pd.DataFrame) -> bool:
+    """Whether any of the runs had a field of its profile changed."""
+    return "overrides" in table and bool((table.overrides != "{}").any())
 
 
 def paired_bootstrap(
@@ -243,39 +267,45 @@ def paired_bootstrap(
 
     ``ours`` and ``others`` ``(product IDs, 2)`` hold AUC and pAUC of the same product IDs, 0 to 1.
     The product IDs are drawn anew, with replacement and within ``groups`` ``(product IDs,)`` (the
-    machine types), and the same ones for both: what makes an ID easy or hard cancels out. A
-    machine type of a single ID has nothing to draw from, and makes the interval NaN.
+    machine types), and the same ones for both: what makes an ID easy or hard cancels out. Of n IDs
+    n - 1 are drawn, so that the variance is that of a mean of n (n of n would give (n - 1) / n of
+    it). A machine type of a single ID has nothing to draw from, and makes the interval NaN.
     """
     groups, rng = np.asarray(groups), np.random.default_rng(seed)
-    inverse = [1 / np.clip(values, 1e-9, None) for values in (ours, others)]
-    drawn = np.empty((draws, len(groups)), int)
-    for group in np.unique(groups):
-        members = np.flatnonzero(groups == group)
-        drawn[:, members] = rng.choice(members, (draws, len(members)))
-    sampled = [100 / part[drawn].mean(axis=(1, 2)) for part in inverse]
-    low, high = np.percentile(sampled[0] - sampled[1], [2.5, 97.5])
-    if min(np.unique(groups, return_counts=True)[1]) < 2:
-        low = high = np.nan
-    return float(100 / inverse[0].mean() - 100 / inverse[1].mean()), float(low), float(high)
+    # the harmonic mean of AUC and pAUC of some IDs is one over the mean of these
+    inverse = [(1 / np.clip(values, 1e-9, None)).mean(axis=1) for values in (ours, others)]
+    difference = float(100 / inverse[0].mean() - 100 / inverse[1].mean())
+    names, counts = np.unique(groups, return_counts=True)
+    if counts.min() < 2:
+        return difference, float("nan"), float("nan")
+    sampled = np.zeros((2, draws))
+    for name, count in zip(names, counts, strict=True):
+        drawn = rng.choice(np.flatnonzero(groups == name), (draws, count - 1))
+        sampled += [part[drawn].mean(axis=1) * count / len(groups) for part in inverse]
+    low, high = np.percentile(100 / sampled[0] - 100 / sampled[1], [2.5, 97.5])
+    return difference, float(low), float(high)
 
 
 def differences(table: pd.DataFrame, against: str, role="test", draws=10_000) -> pd.DataFrame:
     """What each other system loses to ``against``, by machine type and over all, with intervals.
 
-    AUC and pAUC are averaged over the seeds first, so that product IDs are what is resampled.
+    AUC and pAUC are averaged over the seeds first, those that both have, so that product IDs are
+    what is resampled: the spread over seeds is not in the interval.
     """
     keys = ["machine_type", "product"]
 
-    def averaged(system: str) -> pd.DataFrame:
-        return of_system(table, system, role).groupby(keys)[["AUC", "pAUC"]].mean().dropna()
+    def areas(system: str) -> pd.DataFrame:
+        rows = of_system(table, system, role).set_index([*keys, "seed"])
+        return rows[["AUC", "pAUC"]].dropna()
 
     rows = []
-    reference = averaged(against)
     for system in systems_in(table):
         if system == against:
             continue
-        other = averaged(system)
-        shared = reference.index.intersection(other.index)
+        both = areas(against).join(areas(system).add_suffix(" of the other"), how="inner")
+        both = both.groupby(keys).mean()
+        reference, other = both.iloc[:, :2], both.iloc[:, 2:]
+        shared = both.index
         types = shared.get_level_values("machine_type")
         for name in [*sorted(types.unique(), key=_in_paper_order), ALL]:
             part = shared if name == ALL else shared[types == name]
@@ -293,7 +323,8 @@ def kind(table: pd.DataFrame) -> str:
     corpora = ", ".join(kind_of_corpus(name) for name in table.corpus.unique())
     seeds = sorted(int(seed) for seed in table.seed.unique())
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    return f"{corpora}, {', '.join(table.profile.unique())} profile, {which}"
+    changed = " with overrides" if overridden(table) else ""
+    return f"{corpora}, {', '.join(table.profile.unique())} profile{changed}, {which}"
 
 
 def origin(table: pd.DataFrame, source: str) -> str:

@@ -1,5 +1,7 @@
 """Tables and charts of a study: systems by machine types, differences with intervals."""
 
+import json
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import plotly.graph_objects as go
@@ -18,6 +20,7 @@ from asdlib.studies import (
     harmonic_means,
     of_system,
     origin,
+    summary,
     systems_in,
     wide,
 )
@@ -83,13 +86,13 @@ def chosen_inliers(runs: list[Run]) -> pd.DataFrame:
 
 def result_dots(table: pd.DataFrame, title: str):
     """Our results by machine type: a dot a system and seed, test IDs filled, all IDs hollow."""
-    names = [*harmonic_means(of_system(table, systems_in(table)[0]))]
+    names = list(summary(table).machine_type.unique())
     figure, ax = plt.subplots(figsize=(1.8 + 1.1 * len(names), 3.8))
     systems = systems_in(table)
     for number, system in enumerate(systems):
         shift = (number - (len(systems) - 1) / 2) * min(0.16, 0.8 / len(systems))
         for role in ROLES:
-            means = harmonic_means(of_system(table, system, role))
+            means = harmonic_means(of_system(table, system, role)).reindex(columns=names)
             for x, name in enumerate(names):
                 ax.scatter(
                     [x + shift] * len(means), means[name], s=38, marker=MARKERS[system],
@@ -140,7 +143,7 @@ def forest(differences: pd.DataFrame, title: str):
     for ax in axes.flat[len(systems) :]:
         ax.set_axis_off()
     for ax, system in zip(axes.flat, systems, strict=False):
-        part = differences[differences.minus == system].set_index("machine_type").loc[names]
+        part = differences[differences.minus == system].set_index("machine_type").reindex(names)
         for y, (name, row) in enumerate(part.iterrows()):
             ax.plot(
                 [row.low, row.high], [y, y], color=VARIANT_COLOURS[system],
@@ -148,7 +151,8 @@ def forest(differences: pd.DataFrame, title: str):
             )  # fmt: skip
             ax.plot(row.difference, y, MARKERS[system], color=VARIANT_COLOURS[system])
         ax.axvline(0, color="0.4", linewidth=1)
-        ax.set(xlabel="difference (points)", title=f"{row.system} minus {system}")
+        against = differences.system.iloc[0]
+        ax.set(xlabel="difference (points)", title=f"{against} minus {system}")
     axes[0][0].set_yticks(range(len(names)), names)
     axes[0][0].invert_yaxis()
     figure.suptitle(title, fontsize="medium")
@@ -179,11 +183,18 @@ def provenance_of(runs: list[Run], notebook: str) -> Markdown:
     """The provenance line of a page over several runs, and the command that makes it again."""
     line = origin(collect(runs), "Provenance")
     first = runs[0].params
+    # as they stand in the runs, and not whatever else there is by the time somebody runs it
+    shown = {
+        f"{name}s": list(dict.fromkeys(run.params[name] for run in runs))
+        for name in ("machine_type", "variant", "seed")
+    }
+    if notebook == "embedding":
+        shown["seed"] = shown.pop("seeds")[0]
     versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
     return Markdown(
         f"**Provenance.** {line.removeprefix('Provenance: ')}; {len(runs)} runs; {versions}.\n\n"
         f"Made again, from the run folders, by:\n\n```\npapermill notebooks/{notebook}.ipynb "
-        f"out.ipynb -p corpus {first['corpus']}\n```"
+        f"out.ipynb -p corpus {first['corpus']} -y '{json.dumps(shown)}'\n```"
     )
 
 

@@ -119,6 +119,7 @@ def test_a_failed_notebook_is_named_and_stops_only_its_dependants(built, tmp_pat
         ({"seeds": ["one"]}, "whole number"),
         ({"seeds": "[0, one]"}, "whole number"),
         ({"variants": ["no-mix"]}, "no-mixup"),
+        ({"variants": ["no-mixup"]}, "expected proposed among them"),
     ],
 )
 def test_wrong_study_is_refused_with_the_known(tmp_path, changes, named):

@@ -135,6 +135,7 @@ def test_a_killed_run_ends_with_the_same_bits(noise, uninterrupted, tmp_path, va
     said, error = child(tmp_path, noise, out, variant, "never").communicate()
     assert said == "whole\n", error
     assert_same_run(folder, uninterrupted(variant))
+    assert runs.Run(folder).params["resumed"]  # so that its times count nowhere
     assert not left_behind(out)
 
 

@@ -26,6 +26,7 @@ def noise(tmp_path_factory):
 
 def test_run_folder(noise, tmp_path):
     run = execute(noise, out_dir=tmp_path)
+    assert runs.Run(str(run.folder)) == run and not run.params["resumed"]
     assert run.folder == tmp_path / "noise" / "pump" / "proposed-s0"
     assert {path.name for path in run.folder.iterdir()} == {
         "params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",

@@ -134,6 +134,61 @@ def test_committed_table_counts_only_where_it_has_more_seeds_of_the_same(table, 
     assert studies.read_measured(tmp_path / "other.csv") is None
 
 
+def test_a_committed_table_of_other_overrides_variants_or_sound(table):
+    fresh, changed = table[table.seed == 0], table.assign(overrides='{"epochs": 3}')
+    assert studies.widest(fresh, changed).table is fresh
+    assert studies.widest(fresh, table[table.variant != "no-mixup"]).table is fresh
+    assert "another fingerprint" in studies.widest(fresh, table.assign(fingerprint="x")).source
+    assert "another fingerprint" not in studies.widest(fresh, table).source
+
+
+def test_overrides_are_told(table):
+    assert "with overrides" not in studies.kind(table)
+    changed = table.assign(corpus="dcase2021", profile="paper", overrides='{"epochs": 3}')
+    assert "paper profile with overrides" in studies.kind(changed)
+    assert studies.comparable(changed) == "no: fields of the profile overridden"
+    same = changed.assign(overrides="{}")
+    beside = studies.paper_beside_ours(PAPER_TABLE_III, same).set_index("machine_type").comparable
+    assert set(beside["fan"]) == {"yes"}
+    assert set(beside[ALL]) == {"no: not over the paper's machine types"}
+
+
+def test_a_system_that_lacks_a_machine_type_has_no_mean_over_all(table):
+    part = table[(table.variant != "no-mixup") | (table.machine_type == "fan")]
+    ours = studies.wide(part)
+    assert np.isnan(ours.loc["no-mixup", [ALL, "slider"]].astype(float)).all()
+    assert ours.loc["no-mixup", "fan"] == studies.wide(table).loc["no-mixup", "fan"]
+    assert np.isfinite(ours.loc["proposed"].astype(float)).all()
+    tables.result_dots(part, "")  # draw what is there
+    tables.forest(studies.differences(part, "proposed", draws=50), "")
+
+
+def test_differences_are_of_the_seeds_that_both_have(table):
+    """A third seed of one system alone, far off, changes nothing."""
+    more = table[(table.variant == "proposed") & (table.seed == 0)].assign(
+        seed=2, AUC=0.1, pAUC=0.1
+    )
+    with_more = studies.differences(pd.concat([table, more]), "proposed", draws=50)
+    without = studies.differences(table, "proposed", draws=50)
+    of_others = without.minus != "without h"  # that one is scored on the same, extra run
+    pd.testing.assert_frame_equal(with_more[of_others], without[of_others])
+
+
+def test_the_bootstrap_of_few_product_ids_is_as_wide_as_their_mean_is_uncertain():
+    """Against the standard error of a mean of n = 3, of many draws of such threes."""
+    rng = np.random.default_rng(0)
+    widths, true = [], []
+    for _ in range(200):
+        inverse = 2 + 0.02 * rng.normal(size=(21, 1)).repeat(2, axis=1)
+        groups = np.repeat(np.arange(7), 3)
+        difference, low, high = studies.paired_bootstrap(
+            1 / inverse, np.full((21, 2), 0.5), groups, 300
+        )
+        widths.append(high - low)
+        true.append(difference)
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(true), rel=0.15)
+
+
 def test_missing_run_says_how_to_make_it(tmp_path):
     with pytest.raises(InputError, match="make book"):
         studies.find_runs("simulated", out_dir=tmp_path)

@@ -35,6 +35,11 @@ class Study:
         for name in ("machine_types", "variants", "seeds"):
             if not getattr(self, name):
                 raise InputError(f"study: {name} is empty; expected at least one")
+        if "proposed" not in self.variants:
+            raise InputError(
+                f"study: variants {self.variants}; expected proposed among them, which the pages "
+                "compare the others with"
+            )
         for seed in self.seeds:
             if type(seed) is not int:
                 raise InputError(f"study: seed {seed!r}; expected a whole number")
