@@ -104,8 +104,14 @@ def _in_paper_order(machine_type: str) -> tuple:
 
 
 def collect(runs: Sequence[Run]) -> pd.DataFrame:
-    """The tidy table of some runs: a row a run, product ID and h."""
-    return pd.concat([run_rows(run) for run in runs], ignore_index=True)
+    """The tidy table of some runs: a row a run, product ID and h.
+
+    Raises :class:`InputError` where none of them has a labelled test clip.
+    """
+    parts = [rows for rows in map(run_rows, runs) if len(rows)]
+    if not parts:
+        raise InputError(f"{runs[0].folder}: no labelled test clips, in no run: no AUC to show")
+    return pd.concat(parts, ignore_index=True)
 
 
 def read_measured(path) -> pd.DataFrame | None:

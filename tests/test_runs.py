@@ -9,7 +9,7 @@ import torch
 from conftest import shared, write_corpus
 from test_training import SMALL
 
-from asdlib import InputError, figures, metrics, paths, runs
+from asdlib import InputError, figures, metrics, paths, runs, studies
 from asdlib.profiles import PROFILES, VARIANTS, make_profile, overrides_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
@@ -160,6 +160,8 @@ def test_clips_without_labels_are_scored(corpus, tmp_path):
     assert len(run.scores) == 8 and np.isfinite(run.scores.score).all()
     assert run.metrics.empty and np.isnan(run.result()) and np.isnan(run.result("GMM", "test"))
     assert "No labels, no AUC" in figures.result_table(run).data
+    with pytest.raises(InputError, match="proposed-s0: no labelled test clips"):
+        studies.collect([run])
     assert [ax.get_title() for ax in figures.score_distributions(run.scores).axes] == [
         "ID 00",
         "ID 01",
