@@ -45,7 +45,7 @@ VARIANT_COLOURS = {
     "ae": COLOURS[4],
     "classifier": COLOURS[5],
     "spectrum": COLOURS[7],
-    "spectrum, kNN": COLOURS[8],
+    "spectrum, kNN": "#4d4d4d",  # the palette's yellow is too pale for thin lines
 }
 
 
@@ -147,7 +147,18 @@ def score_distributions(scores: pd.DataFrame, score: str = "score"):
             palette=LABEL_COLOURS, size=3, alpha=0.7, legend=False,
         )  # fmt: skip
         ax.set(title=f"ID {product}", xlabel="", ylabel="anomaly score" if ax is axes[0][0] else "")
+        spread_out(ax, part[score])
     return figure
+
+
+def spread_out(ax, values) -> None:
+    """A y axis that is logarithmic outwards where few scores dwarf the rest, as a GMM's may."""
+    low, high = np.quantile(np.abs(values), [0.25, 1])
+    if high > 100 * low > 0:
+        first, last = np.ceil(np.log10(low)), np.floor(np.log10(high))
+        ax.set_yscale("symlog", linthresh=10**first)
+        ax.set_yticks([0, *10 ** np.arange(first, last + 1, max((last - first) // 3, 1))])
+        ax.set_ylim(min(1.5 * np.min(values), 0), 2 * max(np.max(values), 0))
 
 
 def roc_curves(scores: pd.DataFrame, score: str = "score"):
@@ -173,6 +184,7 @@ def segment_scores_over_time(scores: pd.DataFrame):
         style = {"color": LABEL_COLOURS.get(label, "0.5"), "marker": "o^sD"[number % 4]}
         style["linestyle"] = "-" if number < 2 else "--"
         ax.plot(part.seconds, part.score, label=f"{label}: {clip}", **style)
+    spread_out(ax, scores.score)
     ax.set(xlabel="start of the segment (s)", ylabel="anomaly score")
     ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.25))
     return figure
