@@ -229,7 +229,17 @@ def test_room_is_checked_again_when_the_clips_are_known(zenodo, tmp_path, monkey
     assert not list(tmp_path.rglob("*.wav"))
 
 
-def test_ctrl_c_ends_what_is_under_way_and_keeps_what_is_finished(zenodo, tmp_path, monkeypatch):
+@pytest.fixture
+def hears_ctrl_c():
+    """A shell starts what it runs in the background deaf to ctrl-C, and pytest may be that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_what_is_under_way_and_keeps_what_is_finished(
+    zenodo, tmp_path, monkeypatch, hears_ctrl_c
+):
     """The interrupt comes when a zip is half sent; its rest is sent when all were told to stop."""
     name = "eval_data_fan_test.zip"
     long = {"fan/source_test/section_03_source_test_0000.wav": bytes(4 * downloads.CHUNK)}

@@ -35,16 +35,16 @@ class Study:
         for name in ("machine_types", "variants", "seeds"):
             if not getattr(self, name):
                 raise InputError(f"study: {name} is empty; expected at least one")
-        if "proposed" not in self.variants:
-            raise InputError(
-                f"study: variants {self.variants}; expected proposed among them, which the pages "
-                "compare the others with"
-            )
         for seed in self.seeds:
             if type(seed) is not int:
                 raise InputError(f"study: seed {seed!r}; expected a whole number")
         for variant in self.variants:
             one_of("variant in the study", variant, VARIANTS)
+        if "proposed" not in self.variants:
+            raise InputError(
+                f"study: variants {self.variants}; expected proposed among them, which the pages "
+                "compare the others with"
+            )
         for machine_type, given in self.overrides.items():
             one_of("machine type under overrides", machine_type, self.machine_types)
             make_profile(self.profile, machine_type, **given)  # raises where a field is wrong
