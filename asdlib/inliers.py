@@ -31,7 +31,7 @@ class GMM:
 
     def fit(self, embeddings: np.ndarray) -> "GMM":
         # float64: full covariances of float32 embeddings stop being positive definite
-        embeddings = _enough(embeddings, self.size, "GMM").astype(np.float64)
+        embeddings = _enough(embeddings, "GMM", self.size).astype(np.float64)
         with warnings.catch_warnings():  # the best of 100 iterations is what the paper's tools use
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.mixture.fit(embeddings)
@@ -49,7 +49,7 @@ class LOF:
         self.model = LocalOutlierFactor(n_neighbors=size, novelty=True)
 
     def fit(self, embeddings: np.ndarray) -> "LOF":
-        self.model.fit(_enough(embeddings, self.size + 1, "LOF"))
+        self.model.fit(_enough(embeddings, "LOF", self.size))
         return self
 
     def score(self, embeddings: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ class KNN:
         self.model = NearestNeighbors(n_neighbors=size)
 
     def fit(self, embeddings: np.ndarray) -> "KNN":
-        self.model.fit(_enough(embeddings, self.size, "kNN"))
+        self.model.fit(_enough(embeddings, "kNN", self.size))
         return self
 
     def score(self, embeddings: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ class Mahalanobis:
     """Squared Mahalanobis distance, covariance shrunk after Ledoit and Wolf: a cheap reference."""
 
     def fit(self, embeddings: np.ndarray) -> "Mahalanobis":
-        self.model = LedoitWolf().fit(_enough(embeddings, 2, "Mahalanobis").astype(np.float64))
+        self.model = LedoitWolf().fit(_enough(embeddings, "Mahalanobis").astype(np.float64))
         return self
 
     def score(self, embeddings: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ class Centroid:
     """
 
     def fit(self, embeddings: np.ndarray) -> "Centroid":
-        self.centre = _enough(embeddings, 2, "centroid").mean(axis=0)
+        self.centre = _enough(embeddings, "centroid").mean(axis=0)
         self.unit = max(self._distances(embeddings).mean(), 1e-12)
         return self
 
@@ -114,11 +114,15 @@ def make_inlier(name: str, size: int, profile, seed: int = 0):
     return {"LOF": LOF, "kNN": KNN}[name](size) if name in SIZED else UNSIZED[name]()
 
 
-def _enough(embeddings: np.ndarray, needed: int, name: str) -> np.ndarray:
-    if len(embeddings) < needed:
+def vectors_needed(name: str, size: int = 0) -> int:
+    """The least number of vectors that the h of that name and p = ``size`` can be fitted to."""
+    return {"GMM": size, "LOF": size + 1, "kNN": size, "Mahalanobis": 2, "centroid": 2}.get(name, 0)
+
+
+def _enough(embeddings: np.ndarray, name: str, size: int = 0) -> np.ndarray:
+    if len(embeddings) < (needed := vectors_needed(name, size)):
         raise InputError(
-            f"{len(embeddings)} embeddings are too few for {name}, which needs {needed}: "
-            "take a smaller p, more segments, or inlier_part='train'"
+            f"{len(embeddings)} embeddings are too few for {name}, which needs {needed}"
         )
     return embeddings
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from asdlib import metrics
 from asdlib.errors import InputError
-from asdlib.inliers import GMM, SIZED, aggregate, make_inlier, product_probability
+from asdlib.inliers import GMM, SIZED, aggregate, make_inlier, product_probability, vectors_needed
 from asdlib.profiles import Profile
 
 CENTROID_WEIGHTS = (0, 25, 50, 75, 100)  # %; of the probability in DDCSAD's score
@@ -59,11 +59,7 @@ def segment_scores(
             scores[tested] = product_probability(own) if inlier == "none" else -own
             continue
         vectors = np.concatenate(fit.embeddings[fit.of_product(product)])
-        model = make_inlier(inlier, size, profile, seed)
-        try:
-            model.fit(vectors)
-        except InputError as error:
-            raise InputError(f"{_where(fit)}: product ID {product}: {error}") from error
+        model = make_inlier(inlier, size, profile, seed).fit(vectors)
         segments = test.embeddings[tested]
         told = model.score(segments.reshape(-1, segments.shape[-1])).reshape(segments.shape[:2])
         if inlier == "centroid":  # DDCSAD's weighted average; p is the probability's weight in %
@@ -72,28 +68,45 @@ def segment_scores(
     return scores
 
 
-def _where(part: Embedded) -> str:
-    return str(part.clips.path.iloc[0].parent.parent)
-
-
-def candidate_sizes(inlier: str, fit: Embedded, profile: Profile) -> tuple[int, ...]:
-    """The p to try: the profile's one, or those that every product ID has enough vectors for."""
+def candidate_sizes(inlier: str, vectors: int, profile: Profile) -> tuple[int, ...]:
+    """The p to try: the profile's one, or those that ``vectors`` of a product ID are enough for."""
     if inlier not in SIZED and inlier != "centroid":
         return (0,)
     if profile.inlier_size:
         return (profile.inlier_size,)
     if inlier == "centroid":
         return CENTROID_WEIGHTS
-    vectors = fit.clips["product"].value_counts().min() * fit.embeddings.shape[1]
     # two vectors a component, and one neighbour more than counted, are the least that can be fitted
-    possible = [size for size in profile.inlier_sizes if 2 * size <= vectors]
-    if not possible:
-        product = fit.clips["product"].value_counts().idxmin()
-        raise InputError(
-            f"{_where(fit)}: product ID {product} has {vectors} embeddings; "
-            f"too few for any p of {profile.inlier_sizes}"
-        )
-    return tuple(possible)
+    return tuple(size for size in profile.inlier_sizes if 2 * size <= vectors)
+
+
+def fewest_vectors(clips: pd.DataFrame, segments: int) -> int:
+    """How many vectors the product ID with the fewest of ``clips`` has for h."""
+    return int(clips["product"].value_counts().min() * segments)
+
+
+def check_enough(clips: pd.DataFrame, segments: int, profile: Profile) -> None:
+    """Raise :class:`InputError` where ``clips`` of ``segments`` vectors each are too few for an h.
+
+    It needs no embedding, so that it can be asked before the hours of training.
+    """
+    vectors = fewest_vectors(clips, segments)
+    product = clips["product"].value_counts().idxmin()
+    remedy = "take a smaller p, more segments, or inlier_part='train'"
+    where = f"{clips.path.iloc[0].parent.parent}: product ID {product}"
+    for inlier in profile.inliers:
+        sizes = candidate_sizes(inlier, vectors, profile)
+        if not sizes:
+            raise InputError(
+                f"{where}: {vectors} embeddings are too few for any p of {profile.inlier_sizes}: "
+                + remedy
+            )
+        needed = max(vectors_needed(inlier, size) for size in sizes)
+        if vectors < needed:
+            raise InputError(
+                f"{where}: {vectors} embeddings are too few for {inlier}, which needs {needed}: "
+                + remedy
+            )
 
 
 def score_clips(
@@ -106,7 +119,9 @@ def score_clips(
     pAUC, chosen; none without labels) and the choice: inlier, sizes by h, what chose them, and the
     harmonic mean on the validation IDs that each candidate reached.
     """
+    check_enough(fit.clips, fit.embeddings.shape[1], profile)
     clips = test.clips
+    vectors = fewest_vectors(fit.clips, fit.embeddings.shape[1])
     choosing = validation_products(products)
     may_choose = clips["product"].isin(choosing).to_numpy() & (clips.label != "unknown").to_numpy()
     role = np.where(clips["product"].isin(choosing), "validation", "test")
@@ -125,8 +140,8 @@ def score_clips(
         if inlier == "none" and profile.product_weight == 0:
             continue  # an untrained g_product has no probability to offer
         tried = {}
-        for size in candidate_sizes(inlier, fit, profile):
-            _warn_if_overparametrised(inlier, size, fit, profile)
+        for size in candidate_sizes(inlier, vectors, profile):
+            _warn_if_overparametrised(inlier, size, vectors, fit.embeddings.shape[-1], profile)
             segments = segment_scores(inlier, size, fit, test, products, profile, seed)
             tried[size] = aggregate(segments, profile.aggregation, inlier)
             reached = _validation_mean(frame, tried[size], may_choose)
@@ -167,12 +182,10 @@ def _choose(profile: Profile, sizes: dict, candidates: list[dict]) -> tuple[str,
     return max(ranked, key=lambda c: c["validation"])["inlier"], "validation IDs"
 
 
-def _warn_if_overparametrised(inlier: str, size: int, fit: Embedded, profile: Profile) -> None:
+def _warn_if_overparametrised(inlier: str, size: int, vectors: int, width: int, profile: Profile):
     """scikit-learn fits p full covariances to a handful of vectors without a word; we say it."""
     if inlier != "GMM":
         return
-    width = fit.embeddings.shape[-1]
-    vectors = int(fit.clips["product"].value_counts().min() * fit.embeddings.shape[1])
     numbers = vectors * width
     parameters = GMM(size, profile.covariance).parameters(width)
     if parameters > numbers:

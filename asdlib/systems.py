@@ -27,7 +27,7 @@ from asdlib.encoder import Encoder
 from asdlib.errors import InputError
 from asdlib.inliers import Mahalanobis
 from asdlib.profiles import Profile
-from asdlib.scoring import Embedded
+from asdlib.scoring import Embedded, check_enough
 from asdlib.training import embed_segments, train
 from asdlib.trivial import mean_spectra
 from asdlib.waves import WaveBank
@@ -60,7 +60,8 @@ def build(
 ) -> Built:
     """Train the system of ``profile.approach`` and embed its clips.
 
-    Raises :class:`InputError`, before any training, where the test clips are not fit to be scored.
+    Raises :class:`InputError`, before any training, where the test clips are not fit to be scored,
+    or too few clips are left for h.
     """
     clips = split.train.bank.clips.iloc[test_rows(split)]
     if unknown := sorted(set(clips["product"]) - set(split.products)):
@@ -71,6 +72,8 @@ def build(
         raise InputError(
             f"{_where(split)}: one product ID only; a softmax over product IDs needs two"
         )
+    vectors = profile.segments if profile.approach in ("serial", "ddcsad") else 1  # of a clip
+    check_enough(split.train.bank.clips.iloc[fit_rows(split, profile)], vectors, profile)
     checkpoints = checkpoints or Checkpoints()
     return APPROACHES[profile.approach](split, others, profile, seed, progress, checkpoints)
 

@@ -203,10 +203,14 @@ def test_a_checkpoint_executes_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_wrong_input_leaves_no_checkpoint(noise, tmp_path):
-    with pytest.raises(InputError, match="too few for GMM"):
-        runs.execute("noise", "pump", data_dir=noise, out_dir=tmp_path, progress=False,
-                     **SMALL | {"inlier": "GMM", "inlier_size": 64})  # fmt: skip
+def test_wrong_input_leaves_no_checkpoint(noise, tmp_path, monkeypatch):
+    def refuse(*_):
+        assert left_behind(tmp_path)
+        raise InputError("not to be scored")
+
+    monkeypatch.setattr(runs, "score_clips", refuse)
+    with pytest.raises(InputError, match="not to be scored"):
+        runs.execute("noise", "pump", data_dir=noise, out_dir=tmp_path, progress=False, **SMALL)
     assert not left_behind(tmp_path)
 
 

@@ -9,7 +9,7 @@ import torch
 from conftest import shared, write_corpus
 from test_training import SMALL
 
-from asdlib import InputError, figures, metrics, paths, runs, studies
+from asdlib import InputError, figures, metrics, paths, runs, studies, systems
 from asdlib.profiles import PROFILES, VARIANTS, make_profile, overrides_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
@@ -145,6 +145,18 @@ def test_bad_parameters_leave_no_folder(noise, tmp_path):
     assert not list(tmp_path.rglob("*.*"))
     with pytest.raises(InputError, match="expected the folder of a finished run"):
         runs.Run(tmp_path)
+
+
+def test_too_few_clips_are_told_before_the_hours_of_training(noise, tmp_path, monkeypatch):
+    monkeypatch.setattr(systems, "train", lambda *_, **__: pytest.fail("it was trained"))
+    for options, message in (
+        ({"inlier": "LOF", "inlier_size": 18}, "18 embeddings are too few for LOF, .* needs 19"),
+        ({"inlier_sizes": [10, 20]}, r"18 embeddings are too few for any p of \(10, 20\)"),
+        ({"variant": "spectrum", "inlier": "kNN", "inlier_size": 7}, "too few for kNN"),
+    ):
+        with pytest.raises(InputError, match=f"pump: product ID 00: .*{message}"):
+            execute(noise, out_dir=tmp_path, **options)
+    assert not list(tmp_path.rglob("*.*"))
 
 
 def unlabelled(root):

@@ -15,7 +15,12 @@ import sys
 from pathlib import Path
 
 import papermill
+import zmq
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+# A kernel's ports are open to every user of the machine, and a cluster has many.
+ENCRYPTED = {"KernelManager": {"transport_encryption": "auto" if zmq.has("curve") else "disabled"}}
 
 
 def run(notebook: Path, output: Path, log: Path, parameters: dict) -> str | None:
@@ -28,7 +33,12 @@ def run(notebook: Path, output: Path, log: Path, parameters: dict) -> str | None
     logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
         papermill.execute_notebook(
-            str(notebook), str(log), parameters, progress_bar=False, kernel_name="python3"
+            str(notebook),
+            str(log),
+            parameters,
+            progress_bar=False,
+            kernel_name="python3",
+            config=Config(ENCRYPTED),
         )
     except PapermillExecutionError as error:
         cell = error.cell_index
