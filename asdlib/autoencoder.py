@@ -83,7 +83,7 @@ def frames_of(part: Part) -> Frames:
     for row in part.rows:
         length = max(int(part.bank.frames[row]), HOP * STACKED)
         wave = part.bank.gather(np.array([row]), np.array([0]), length)
-        power = mel(torch.as_tensor(normalise(wave, part.mean, part.std))[0].cpu())
+        power = mel(normalise(wave, part.mean, part.std)[0].cpu())
         found.append(10 * torch.log10(power.clamp_min(1e-10)).T)  # (frames, 128)
     lengths = [len(clip) for clip in found]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])

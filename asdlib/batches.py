@@ -27,23 +27,22 @@ class Part:
     mean: float
     std: float
 
-    def crops(self, which: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-        """A random crop of each: float32 ``(B, length)``."""
-        waves = self.bank.random_crops(self.rows[which], length, rng)
-        return normalise(waves, self.mean, self.std)
+    def crops(
+        self, which: np.ndarray, length: int, rng: np.random.Generator
+    ) -> np.ndarray | torch.Tensor:
+        """A random crop of each: int16 ``(B, length)``, not scaled yet."""
+        return self.bank.random_crops(self.rows[which], length, rng)
 
-    def segments(self, which: np.ndarray, count: int, length: int) -> np.ndarray:
+    def segments(self, which: np.ndarray, count: int, length: int) -> torch.Tensor:
         """Evenly spread segments of each: float32 ``(B, count, length)``."""
         return normalise(self.bank.segments(self.rows[which], count, length), self.mean, self.std)
 
-    def first(self, which: np.ndarray, count: int, length: int) -> np.ndarray:
-        """The ``count`` leading segments of each: float32 ``(B * count, length)``."""
+    def first(self, which: np.ndarray, count: int, length: int) -> np.ndarray | torch.Tensor:
+        """The ``count`` leading segments of each: int16 ``(B * count, length)``, not scaled yet."""
         clips = np.repeat(self.rows[which], count)
         starts = np.tile(np.arange(count) * length, len(which))
         room = np.maximum(self.bank.frames[clips] - length, 0)
-        return normalise(
-            self.bank.gather(clips, np.minimum(starts, room), length), self.mean, self.std
-        )
+        return self.bank.gather(clips, np.minimum(starts, room), length)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -124,12 +123,20 @@ class Batch:
     machine: torch.Tensor
 
     @classmethod
-    def of(cls, waves: list[np.ndarray], products: np.ndarray, count: int, device) -> "Batch":
-        """Targets first, then the others, whose product is -1 and whose y is all zero."""
-        number = torch.from_numpy(np.ascontiguousarray(products))
+    def of(cls, parts: list[Part], waves: list, products: list, count: int, device) -> "Batch":
+        """Crops of ``parts``, int16 ``waves`` of each, and the numbers of their products.
+
+        Targets come first, then the others, whose product is -1 and whose y is all zero.
+        """
+        number = torch.from_numpy(np.concatenate(products))
         machine = (number >= 0).float()
         labels = one_hot(number.clamp_min(0), count).float() * machine[:, None]
+        rows = [len(part) for part in waves]
+        mean = np.repeat([part.mean for part in parts], rows)[:, None]
+        std = np.repeat([part.std for part in parts], rows)[:, None]
+        # to the device as int16, half of what it becomes there
         sound = torch.cat([torch.as_tensor(part).to(device, non_blocking=True) for part in waves])
+        sound = normalise(sound, mean, std)
         labels, machine = (part.to(device, non_blocking=True) for part in (labels, machine))
         return cls(sound, labels, machine)
 
@@ -150,6 +157,7 @@ def balanced_batches(
     order = rng.permutation(len(split.train))
     sizes = np.array([len(part) for part in split.others_train])
     for batch in np.array_split(order, steps_an_epoch(split, profile)):
+        parts = [split.train]
         waves = [split.train.crops(batch, profile.segment_frames, rng)]
         products = [split.train.products[batch]]
         if len(sizes):
@@ -157,9 +165,10 @@ def balanced_batches(
             counts = np.bincount(owner, minlength=len(sizes))
             for part, count in zip(split.others_train, counts, strict=True):
                 which = rng.choice(len(part), count, replace=count > len(part))
+                parts.append(part)
                 waves.append(part.crops(which, profile.segment_frames, rng))
                 products.append(part.products[which])
-        yield Batch.of(waves, np.concatenate(products), len(split.products), device)
+        yield Batch.of(parts, waves, products, len(split.products), device)
 
 
 def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") -> Batch:
@@ -167,7 +176,7 @@ def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") ->
     rng = np.random.default_rng(seed)
     count, length = profile.validation_segments, profile.segment_frames
     others, everything = split.others_validation, np.arange(len(split.validation))
-    waves = [split.validation.first(everything, count, length)]
+    parts, waves = [split.validation], [split.validation.first(everything, count, length)]
     products = [np.repeat(split.validation.products, count)]
     if others:
         owner = np.repeat(np.arange(len(others)), [len(part) for part in others])
@@ -176,6 +185,7 @@ def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") ->
         for number, part in enumerate(others):
             which = row[drawn[owner[drawn] == number]]
             if len(which):
+                parts.append(part)
                 waves.append(part.first(which, count, length))
                 products.append(np.repeat(part.products[which], count))
-    return Batch.of(waves, np.concatenate(products), len(split.products), device)
+    return Batch.of(parts, waves, products, len(split.products), device)

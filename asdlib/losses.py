@@ -88,7 +88,6 @@ def mixup(waves: Tensor, product: Tensor, machine: Tensor, share: Tensor, partne
     """
 
     def mix(rows: Tensor) -> Tensor:
-        weight = share.view(-1, *[1] * (rows.dim() - 1))
-        return weight * rows + (1 - weight) * rows[partner]
+        return rows[partner].lerp_(rows, share.view(-1, *[1] * (rows.dim() - 1)))
 
     return mix(waves), mix(product), mix(machine)

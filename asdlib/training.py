@@ -189,7 +189,7 @@ def embed_segments(
         for first in tqdm(chunks, "embedding", unit="batch", mininterval=2, disable=not progress):
             which = np.arange(first, min(first + clips_at_once, len(part)))
             waves = part.segments(which, count, profile.segment_frames)
-            embedding = encoder(torch.as_tensor(waves).flatten(0, 1).to(device))
+            embedding = encoder(waves.flatten(0, 1).to(device))
             embeddings.append(embedding.cpu().view(len(which), count, -1))
             logit = encoder.heads(embedding)[0]
             if profile.product_entropy == "softmax":

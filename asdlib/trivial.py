@@ -24,7 +24,7 @@ def trivial_scores(bank: WaveBank, profile: Profile) -> pd.DataFrame:
     """
     everything = np.arange(len(bank.clips))
     spectra = mean_spectra(bank, everything, profile)
-    powers = [np.square(sound).mean() for sound in _sounds(bank, everything)]
+    powers = [np.square(sound.numpy()).mean() for sound in _sounds(bank, everything)]
     levels = 10 * np.log10(np.array(powers) + 1e-12)
     parts = []
     for product, clips in bank.clips.groupby("product"):
@@ -42,13 +42,13 @@ def mean_spectra(bank: WaveBank, rows: np.ndarray, profile: Profile) -> np.ndarr
     """The log-mel of whole clips, averaged over time: ``(clips, mel bins)``."""
     logmel = LogMel(profile)
     with torch.inference_mode():
-        mels = (logmel(torch.from_numpy(sound)[None])[0] for sound in _sounds(bank, rows))
+        mels = (logmel(sound[None])[0] for sound in _sounds(bank, rows))
         return torch.stack([mel.mean(dim=1) for mel in mels]).numpy()
 
 
 def _sounds(bank: WaveBank, rows: np.ndarray):
     for first, frames in zip(bank.offsets[rows], bank.frames[rows], strict=True):
-        yield normalise(bank.samples[first : first + frames], bank.mean, bank.std)
+        yield normalise(np.array(bank.samples[first : first + frames]), bank.mean, bank.std)
 
 
 def trivial_table(banks: dict[str, WaveBank], profile: Profile) -> pd.DataFrame:

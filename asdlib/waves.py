@@ -120,15 +120,17 @@ def segment_starts(frames: int, count: int, length: int) -> np.ndarray:
     return starts
 
 
-def normalise(waves, mean: float, std: float):
+def normalise(waves, mean, std) -> torch.Tensor:
     """int16 samples to float32 of mean 0 and variance 1, by a machine type's statistics.
 
-    An array, or a tensor, which stays on its device; the numbers are the same.
+    ``waves`` is an array or a tensor, which stays on its device; ``mean`` and ``std`` are numbers,
+    or arrays ``(B, 1)`` where the rows are of several machine types.
     """
-    scaled = waves.float() if isinstance(waves, torch.Tensor) else waves.astype(np.float32)
-    scaled -= np.float32(mean * FULL_SCALE)
-    scaled *= np.float32(1 / (std * FULL_SCALE))
-    return scaled
+    scaled = torch.as_tensor(waves).to(torch.float32, copy=True)  # then scaled in place
+    like = {"dtype": scaled.dtype, "device": scaled.device}
+    centre = torch.as_tensor(mean * FULL_SCALE, **like)
+    factor = torch.as_tensor(1 / (std * FULL_SCALE), **like)
+    return scaled.sub_(centre).mul_(factor)
 
 
 def open_bank(clips: pd.DataFrame, folder, progress: bool = True) -> WaveBank:

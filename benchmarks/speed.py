@@ -28,8 +28,8 @@ def study_step(encoder, split, profile: Profile, optimiser, rng):
     device = device_of(encoder)
     while True:
         for batch in batches.balanced_batches(split, profile, rng, device):
-            mixed = training.mix(batch, profile, rng)
-            training.train_step(encoder, mixed, profile, optimiser)
+            batch = training.mix(batch, profile, rng)  # as in training, the unmixed one is let go
+            training.train_step(encoder, batch, profile, optimiser)
             yield len(batch.machine)
 
 
@@ -45,18 +45,22 @@ def bare_step(encoder, batch: batches.Batch, optimiser, waves_in: bool):
         yield len(batch.machine)
 
 
-def interleaved(steppers: dict, rounds: int) -> dict:
-    """Clips/s of each stepper: taken in turns, the median over rounds, so that drift hits all."""
+def interleaved(steppers: dict, rounds: int, steps: int = 5) -> dict:
+    """Clips/s of each stepper: taken in turns, the median over all steps, so that drift hits all.
+
+    The first step of a turn is not measured: it finds the caches and the heap as another network
+    left them, which never happens in a training.
+    """
     rates = {name: [] for name in steppers}
-    for stepper in steppers.values():
-        next(stepper)  # warm up
     for _ in range(rounds):
         for name, stepper in steppers.items():
-            _wait()
-            begun = time.perf_counter()
-            clips = next(stepper)
-            _wait()
-            rates[name].append(clips / (time.perf_counter() - begun))
+            next(stepper)
+            for _ in range(steps):
+                _wait()
+                begun = time.perf_counter()
+                clips = next(stepper)
+                _wait()
+                rates[name].append(clips / (time.perf_counter() - begun))
     return {name: float(np.median(values)) for name, values in rates.items()}
 
 
@@ -82,7 +86,7 @@ def bench_training(name: str, banks: dict, rounds: int, device: str, **overrides
         else:
             steppers[kind] = bare_step(encoder, batch, optimiser, kind.endswith("waves"))
     rates = interleaved(steppers, rounds)
-    print(f"\n{name} profile: {profile.backbone}, batch {len(batch.machine)}, {rounds} rounds")
+    print(f"\n{name} profile: {profile.backbone}, batch {len(batch.machine)}, {rounds} turns")
     for kind, rate in rates.items():
         ratio = rates["study"] / rate
         print(f"  {kind:22s} {rate:8.1f} clips/s   study / this: {ratio:.2f}")
@@ -109,7 +113,7 @@ def bench_scoring(banks: dict) -> None:
         def mels():
             length = profile.segment_frames
             waves = [part.segments(c, profile.segments, length) for c in chunks]
-            return [encoder.logmel(torch.from_numpy(w).flatten(0, 1)) for w in waves]
+            return [encoder.logmel(w.flatten(0, 1)) for w in waves]
 
         images = timed("log-mel", mels)
         vectors = timed("network", lambda: torch.cat([encoder.embed(i) for i in images]).numpy())
@@ -123,7 +127,7 @@ def bench_scoring(banks: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=30, help="steps of each kind (default 30)")
+    parser.add_argument("--rounds", type=int, default=30, help="turns of each kind (default 30)")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (default: torch's)")
     arguments = parser.parse_args()
     if arguments.threads:

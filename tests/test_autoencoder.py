@@ -45,7 +45,7 @@ def test_five_neighbouring_frames_stand_side_by_side(tmp_path):
     frames = autoencoder.frames_of(part)
     assert len(frames) == 2 * (313 - 4)  # clips of the official length, 10 s
     assert frames.clip.tolist() == [0] * 309 + [1] * 309
-    wave = torch.from_numpy(part.segments(np.array([1]), 1, 160_000)[0, 0])
+    wave = part.segments(np.array([1]), 1, 160_000)[0, 0]
     mel = torchaudio.transforms.MelSpectrogram(16_000, 1024, hop_length=512, n_mels=128)(wave)
     decibel = 10 * mel.clamp_min(1e-10).log10()
     rows = frames.rows(torch.arange(309, 618))  # of the second clip

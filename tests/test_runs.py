@@ -59,7 +59,7 @@ def test_the_saved_encoder_gives_the_saved_embeddings(noise, tmp_path):
     profile = run.profile
     waves = bank.segments(row, profile.segments, profile.segment_frames)[0]
     with torch.inference_mode():
-        found = run.encoder()(torch.from_numpy(normalise(waves, bank.mean, bank.std)))
+        found = run.encoder()(normalise(waves, bank.mean, bank.std))
     saved = run.embedded["test"].embeddings[0]
     np.testing.assert_allclose(found.numpy(), saved, rtol=1e-4, atol=1e-5)
 
