@@ -123,22 +123,28 @@ class Batch:
     machine: torch.Tensor
 
     @classmethod
-    def of(cls, parts: list[Part], waves: list, products: list, count: int, device) -> "Batch":
-        """Crops of ``parts``, int16 ``waves`` of each, and the numbers of their products.
+    def of(cls, waves: torch.Tensor, products: np.ndarray, count: int) -> "Batch":
+        """``waves`` ``(N, n)`` with the labels of their products' numbers: of ``count``, or -1.
 
         Targets come first, then the others, whose product is -1 and whose y is all zero.
         """
-        number = torch.from_numpy(np.concatenate(products))
+        number = torch.from_numpy(products)
         machine = (number >= 0).float()
         labels = one_hot(number.clamp_min(0), count).float() * machine[:, None]
-        rows = [len(part) for part in waves]
-        mean = np.repeat([part.mean for part in parts], rows)[:, None]
-        std = np.repeat([part.std for part in parts], rows)[:, None]
-        # to the device as int16, half of what it becomes there
-        sound = torch.cat([torch.as_tensor(part).to(device, non_blocking=True) for part in waves])
-        sound = normalise(sound, mean, std)
-        labels, machine = (part.to(device, non_blocking=True) for part in (labels, machine))
-        return cls(sound, labels, machine)
+        device = waves.device
+        return cls(
+            waves, labels.to(device, non_blocking=True), machine.to(device, non_blocking=True)
+        )
+
+
+def scaled(parts: list[Part], crops: list, device="cpu") -> torch.Tensor:
+    """The int16 ``crops`` ``(B, n)`` of each of ``parts`` as one float32 tensor on the device."""
+    rows = [len(part) for part in crops]
+    mean = np.repeat([part.mean for part in parts], rows)[:, None]
+    std = np.repeat([part.std for part in parts], rows)[:, None]
+    # to the device as int16, half of what it becomes there
+    sound = torch.cat([torch.as_tensor(part).to(device, non_blocking=True) for part in crops])
+    return normalise(sound, mean, std)
 
 
 def steps_an_epoch(split: Split, profile: Profile) -> int:
@@ -168,7 +174,7 @@ def balanced_batches(
                 parts.append(part)
                 waves.append(part.crops(which, profile.segment_frames, rng))
                 products.append(part.products[which])
-        yield Batch.of(parts, waves, products, len(split.products), device)
+        yield Batch.of(scaled(parts, waves, device), np.concatenate(products), len(split.products))
 
 
 def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") -> Batch:
@@ -188,4 +194,4 @@ def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") ->
                 parts.append(part)
                 waves.append(part.first(which, count, length))
                 products.append(np.repeat(part.products[which], count))
-    return Batch.of(parts, waves, products, len(split.products), device)
+    return Batch.of(scaled(parts, waves, device), np.concatenate(products), len(split.products))

@@ -88,6 +88,7 @@ def mixup(waves: Tensor, product: Tensor, machine: Tensor, share: Tensor, partne
     """
 
     def mix(rows: Tensor) -> Tensor:
-        return rows[partner].lerp_(rows, share.view(-1, *[1] * (rows.dim() - 1)))
+        weight = share.view(-1, *[1] * (rows.dim() - 1))
+        return weight * rows + (1 - weight) * rows[partner]
 
     return mix(waves), mix(product), mix(machine)

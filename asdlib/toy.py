@@ -124,8 +124,8 @@ def train_toy(
     snapshots = {0: copy.deepcopy(encoder)}
     for step in range(steps):
         rows = np.concatenate([rng.choice(half, profile.target_rows) for half in halves])
-        points = [train.points[rows].astype(np.float32)]
-        batch = Batch.of(points, train.products[rows], PRODUCTS, "cpu")
+        points = torch.from_numpy(train.points[rows]).float()
+        batch = Batch.of(points, train.products[rows], PRODUCTS)
         likely = mixup_probability(profile.mixup_schedule, step / steps)
         if profile.mixup_alpha > 0 and rng.random() < likely:
             batch = mix(batch, profile, rng)

@@ -149,6 +149,6 @@ def test_a_bank_on_a_device_gives_the_same_samples(corpus, tmp_path):
     whole = []
     for part in parts:
         crops = part.crops(np.arange(20), 8000, np.random.default_rng(1))
-        whole.append(batches.Batch.of([part], [crops], [part.products], 2, "cpu").waves)
+        whole.append(batches.scaled([part], [crops]))
     assert torch.equal(*whole) and whole[0].dtype == torch.float32
     assert torch.equal(*(part.segments(np.arange(20), 3, 8000) for part in parts))
