@@ -1,9 +1,11 @@
 """The challenge's autoencoder baseline: dense layers on stacked log-mel frames.
 
-As the DCASE 2021 Task 2 baseline describes itself: five stacked frames of 128 log-mel bins, dense
-layers 128-128-128-128-8-128-128-128-128, batch normalisation and ReLU after each, mean squared
-error, Adam; the score of a clip is the mean over its frames of the squared error. One model serves
-all product IDs of a machine type. Its settings are the baseline's own in every profile.
+As the DCASE 2021 Task 2 baseline describes itself: five stacked frames of 128 log-mel bins in dB
+(Slaney's mel scale and norm, raw amplitude), dense layers 128-128-128-128-8-128-128-128-128, batch
+normalisation and ReLU after each, mean squared error, Adam; the score of a clip is the mean over
+its frames of the squared error. One model serves all product IDs of a machine type. These settings
+are the baseline's own in every profile. What differs: weights start as torch starts them, the 10 %
+for validation are clips and not rows of frames, a clip that is too short is repeated.
 """
 
 from dataclasses import dataclass
@@ -22,7 +24,9 @@ from asdlib.waves import normalise
 
 MEL_BINS, STACKED, BOTTLENECK = 128, 5, 8
 WINDOW, HOP = 1024, 512  # samples: 64 ms, 32 ms
-EPOCHS, BATCH, LEARNING_RATE = 100, 512, 1e-3
+BATCH, LEARNING_RATE = 512, 1e-3
+FLOOR = np.finfo(float).eps  # of the power, before the logarithm
+KERAS = {"eps": 1e-3, "momentum": 0.01}  # of batch normalisation there, momentum counted as here
 
 
 class Autoencoder(nn.Module):
@@ -33,7 +37,7 @@ class Autoencoder(nn.Module):
 
         def dense(*sizes: int) -> list[nn.Module]:
             pairs = zip(sizes, sizes[1:], strict=False)
-            layers = [(nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()) for a, b in pairs]
+            layers = [(nn.Linear(a, b), nn.BatchNorm1d(b, **KERAS), nn.ReLU()) for a, b in pairs]
             return [layer for group in layers for layer in group]
 
         self.encode = nn.Sequential(*dense(size, *[hidden] * 4, code))
@@ -74,17 +78,22 @@ def squared_errors(model: Autoencoder, frames: Tensor) -> tuple[Tensor, Tensor]:
     return (model.decode(code) - frames).square().mean(dim=1), code
 
 
+def mel_spectrogram() -> nn.Module:
+    """Power mel spectrogram as librosa makes it by default: ``(n,)`` to ``(128, frames)``."""
+    return torchaudio.transforms.MelSpectrogram(
+        SAMPLE_RATE, n_fft=WINDOW, hop_length=HOP, n_mels=MEL_BINS, power=2.0,
+        norm="slaney", mel_scale="slaney",
+    )  # fmt: skip
+
+
 def frames_of(part: Part) -> Frames:
     """The frames of all clips of a part; a clip shorter than five of them is repeated."""
-    mel = torchaudio.transforms.MelSpectrogram(
-        SAMPLE_RATE, n_fft=WINDOW, hop_length=HOP, n_mels=MEL_BINS, power=2.0
-    )
-    found = []
+    mel, found = mel_spectrogram(), []
     for row in part.rows:
         length = max(int(part.bank.frames[row]), HOP * STACKED)
         wave = part.bank.gather(np.array([row]), np.array([0]), length)
-        power = mel(normalise(wave, part.mean, part.std)[0].cpu())
-        found.append(10 * torch.log10(power.clamp_min(1e-10)).T)  # (frames, 128)
+        power = mel(normalise(wave, mean=0.0, std=1.0)[0].cpu())  # full scale is 1, as it is
+        found.append(10 * torch.log10(power.clamp_min(FLOOR)).T)  # (frames, 128)
     lengths = [len(clip) for clip in found]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     first = [start + np.arange(n - STACKED + 1) for start, n in zip(starts, lengths, strict=True)]

@@ -107,6 +107,7 @@ LOSSES = {
     "machine_loss": "L_machine (Eq. 2)",
     "product_loss": "L_product (Eq. 1)",
     "centroid_loss": "centroids (DDCSAD)",
+    "squared_error": "squared error (autoencoder)",
 }
 
 
@@ -124,7 +125,8 @@ def loss_curves(history: pd.DataFrame):
     for ax, name in zip(axes[0], parts, strict=True):
         ax.plot(mean.index, mean[name], label="training", color=COLOURS[7])
         ax.plot(mean.index, mean[f"validation_{name}"], label="validation", color=COLOURS[0])
-        if single and len(parts) > 1:  # the autoencoder keeps its last epoch
+        # the autoencoder keeps its last epoch
+        if single and len(parts) > 1 and name != "squared_error":
             kept = mean.validation_loss.idxmin()
             ax.axvline(kept, color=COLOURS[1], linestyle=":", label=f"kept: epoch {kept}")
         title = LOSSES[name] if len(parts) > 1 else "mean squared error"

@@ -26,7 +26,7 @@ from asdlib.checkpoints import Checkpoints
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError
 from asdlib.inliers import Mahalanobis
-from asdlib.profiles import Profile
+from asdlib.profiles import AUTOENCODER_EPOCHS, Profile
 from asdlib.scoring import Embedded, check_enough
 from asdlib.training import embed_segments, train
 from asdlib.trivial import mean_spectra
@@ -39,8 +39,9 @@ OTHERS_SHOWN = 200  # clips of other machine types that are embedded too, for th
 class Built:
     """A trained system: what a run folder keeps of it.
 
-    ``weights`` by name, ``history`` a row an epoch and model, ``embedded`` with the parts "fit",
-    "test" and "others", ``models`` and ``parameters`` how many it has for this machine type.
+    ``weights`` by name, ``history`` a row an epoch (of ``ddcsad`` one for each model), ``embedded``
+    with the parts "fit", "test" and "others", ``models`` and ``parameters`` how many networks there
+    are for this machine type, and how many weights they have together.
     """
 
     weights: dict[str, torch.Tensor]
@@ -139,7 +140,7 @@ def one_against_rest(split: Split, k: int) -> Split:
 
 def autoencode(split, others, profile, seed, progress, checkpoints) -> Built:
     """The challenge's autoencoder, on all train clips of the machine type."""
-    epochs = profile.epochs if profile.approach == "autoencoder" else autoencoder.EPOCHS
+    epochs = profile.epochs if profile.approach == "autoencoder" else AUTOENCODER_EPOCHS
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, history = autoencoder.train_autoencoder(
         split.train, split.validation, epochs, seed, device, progress, checkpoints.of("autoencoder")
@@ -180,8 +181,7 @@ def parallel(split, others, profile, seed, progress, checkpoints) -> Built:
         for k, product in enumerate(split.products):
             own = built.embedded["test"].of_product(product)
             if own.any():
-                known, new = own_scores(built, k, product, seed)
-                scores[own] += (new - known.mean()) / max(known.std(), 1e-9) / len(kinds)
+                scores[own] += standardised(*own_scores(built, k, product, seed)) / len(kinds)
     codes = {name: encoded[name].embeddings.mean(axis=1) for name in ("fit", "test")}
     embedded = {
         "fit": _of_clips(split, fit_rows(split, profile), codes["fit"]),
@@ -193,7 +193,9 @@ def parallel(split, others, profile, seed, progress, checkpoints) -> Built:
     networks, parameters = (
         sum(getattr(built, what) for built in kinds) for what in ("models", "parameters")
     )
-    return Built(weights, kinds[1].history, embedded, networks, parameters)
+    squared = kinds[0].history.rename(columns=lambda name: name.replace("loss", "squared_error"))
+    history = kinds[1].history.merge(squared, on="epoch", how="outer")  # the one may be longer
+    return Built(weights, history, embedded, networks, parameters)
 
 
 APPROACHES: dict[str, Callable[..., Built]] = {
@@ -203,6 +205,11 @@ APPROACHES: dict[str, Callable[..., Built]] = {
     "spectrum": spectrum,
     "parallel": parallel,
 }
+
+
+def standardised(known: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The scores ``new`` in standard deviations of the scores ``known`` from their mean."""
+    return (new - known.mean()) / max(known.std(), 1e-9)
 
 
 def own_scores(built: Built, k: int, product: str, seed: int) -> tuple[np.ndarray, np.ndarray]:

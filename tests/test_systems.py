@@ -9,11 +9,11 @@ from scipy.special import softmax
 from test_training import SMALL
 
 from asdlib import InputError, runs, systems
-from asdlib.batches import split_clips
+from asdlib.batches import Batch, split_clips
 from asdlib.inliers import Centroid, Mahalanobis
 from asdlib.profiles import RIVALS, make_profile
 from asdlib.scoring import Embedded, segment_scores
-from asdlib.training import log_odds
+from asdlib.training import log_odds, losses
 from asdlib.trivial import trivial_scores
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
@@ -149,11 +149,45 @@ def test_parallel_standardises_h_on_clips_that_it_was_not_fitted_on():
     assert ((new - inside.mean()) / inside.std()).mean() > 2  # what this guards against
 
 
-def test_parallel_averages_three_standardised_scores(noise, tmp_path):
+def test_own_scores_of_a_network_by_hand():
+    """The k-th logit is of the own ID; two segments of +-2 and 4 are a score of -1 and -3."""
+    clips = pd.DataFrame({"product": ["00", "01", "01"]})
+    logits = np.zeros((3, 2, 2))
+    logits[1:, :, 1] = [[-2, 4], [2, 4]]
+    part = Embedded(clips, np.zeros((3, 2, 1)), logits)
+    built = systems.Built({}, pd.DataFrame(), {"fit": part, "test": part}, 1, 1)
+    for scores in systems.own_scores(built, 1, "01", seed=0):
+        assert scores.tolist() == [-1, -3]
+
+
+def test_parallel_averages_three_standardised_scores(noise, tmp_path, monkeypatch):
+    """Known 0 and 2, 10 and 14, 1 and 3; new 3, 14, 2: (2 + 1 + 0) / 3 = 1."""
+    known, new = iter([[0, 2], [10, 14], [1, 3]] * 2), iter([3, 14, 2] * 2)
+
+    def by_hand(built, k, product, seed):  # all IDs of one system, then of the next
+        if k == 0:
+            by_hand.pair = np.array(next(known)), next(new)
+        count = built.embedded["test"].of_product(product).sum()
+        return by_hand.pair[0], np.full(count, by_hand.pair[1])
+
+    monkeypatch.setattr(systems, "own_scores", by_hand)
     run = execute(noise, "parallel", out_dir=tmp_path)
-    scores = run.scores[run.scores.label == "normal"].score
-    assert np.isfinite(run.scores.score).all()
-    assert scores.abs().max() < 100
+    np.testing.assert_allclose(run.scores.score, 1)
+    assert len(run.history) == 100 and run.history.squared_error.notna().all()
+    assert run.history.loss.notna().sum() == SMALL["epochs"]  # the classifier's
+
+
+def test_ddcsads_loss_by_hand():
+    """Classes (0, 2) and (5, 9): W = 1 + 4, B = 36. Logits of +-log 3: each entropy -log(3/4)."""
+    profile = make_profile("quick", "pump", "ddcsad")
+    machine = torch.tensor([1.0, 1, 0, 0])
+    batch = Batch(torch.zeros(4, 1), machine[:, None], machine)
+    logits = torch.tensor([[1.0], [1], [-1], [-1]]) * np.log(3)
+    embedding = torch.tensor([[0.0], [2], [5], [9]])
+    total, _, product, centroid = losses(embedding, logits, torch.zeros(4), batch, profile)
+    assert product == pytest.approx(-np.log(3 / 4))
+    assert centroid == pytest.approx(5 / 41)
+    assert total == pytest.approx(-np.log(3 / 4) + 5 / 41)
 
 
 def test_a_system_of_several_networks_has_no_single_encoder(noise, tmp_path):
