@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -30,6 +31,17 @@ def provenance() -> dict:
         "threads": torch.get_num_threads(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+STAMP = ("fingerprint", "overrides", "commit", "device", "threads", "versions", "finished")
+DECISIVE = ("python", "torch", "torchaudio", "timm", "scikit-learn", "numpy")  # for the numbers
+
+
+def stamp(params: dict) -> dict:
+    """What a row of a table keeps of a run's record: the columns of ``STAMP``, as words."""
+    versions = (f"{name} {params['versions'][name]}" for name in DECISIVE)
+    told = {name: params[name] for name in STAMP}
+    return told | {"overrides": json.dumps(params["overrides"]), "versions": " ".join(versions)}
 
 
 def code_hash() -> str:

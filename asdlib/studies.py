@@ -7,7 +7,6 @@ where it comes from.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from asdlib import paths
 from asdlib.errors import InputError, one_of
 from asdlib.figures import kind_of_corpus
 from asdlib.paper import ALL, MACHINE_TYPES
+from asdlib.provenance import stamp
 from asdlib.runs import Run
 
 # A system of Tables II and III is a variant, scored by the chosen h or by a named one.
@@ -41,20 +41,18 @@ TABLE_II = ("proposed", *list(SYSTEMS)[6:])  # the proposed method and its rival
 TABLE_III = tuple(SYSTEMS)[:6]  # the ablation, and more of its kind
 ROLES = {"test": "test IDs", None: "all IDs"}
 COSTS = ("models", "parameters", "wall_seconds", "cpu_seconds")
-PROVENANCE = ("fingerprint", "profile", "overrides", "commit", "device", "threads", "finished")
 
 
 def run_rows(run: Run) -> pd.DataFrame:
     """A run as rows of the tidy table: its metrics by product ID and h, and its provenance."""
     params = run.params
-    origin = {name: params[name] for name in PROVENANCE if name in params}
-    origin |= {"profile": params["profile_name"], "overrides": json.dumps(params["overrides"])}
+    origin = {"profile": params["profile_name"]} | stamp(params)
     costs = {"models": params.get("models", 1)} | {k: params.get(k) for k in COSTS[1:]}
     if params.get("resumed"):
-        costs["cpu_seconds"] = None  # they are of the rest only
+        costs |= {"wall_seconds": None, "cpu_seconds": None}  # they are of the rest only
     keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
     table = run.metrics[["product", "role", "inlier", "size", "chosen", "AUC", "pAUC"]]
-    return table.assign(**keys, **costs, **origin)[[*keys, *table.columns, *COSTS, *PROVENANCE]]
+    return table.assign(**keys, **costs, **origin)[[*keys, *table.columns, *COSTS, *origin]]
 
 
 def find_runs(

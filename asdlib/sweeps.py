@@ -1,5 +1,6 @@
 """Sweeps: many runs, in parallel, resumed where they stopped, told as one tidy table."""
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,9 +14,10 @@ from tqdm import tqdm
 
 from asdlib import paths
 from asdlib.errors import InputError
+from asdlib.provenance import STAMP, stamp
 from asdlib.runs import Run, execute
 
-PROVENANCE = ("fingerprint", "commit", "finished", "wall_seconds")
+PINNED = "versions as pinned by that commit's constraints.txt"  # where a table records none
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def tidy(run: Run, labels: dict | None = None) -> pd.DataFrame:
                         "role": role,
                         "products": len(found),
                         "value": round(value, 3),
-                        **{k: params[k] for k in PROVENANCE},
+                        **stamp(params),
+                        "wall_seconds": params["wall_seconds"],
                     }
                 )
     return pd.DataFrame(rows)
@@ -109,18 +112,35 @@ def load_table(study: str) -> tuple[pd.DataFrame, str]:
 
 def origin_line(table: pd.DataFrame, origin: str) -> str:
     """What a caption must say of a study: where its numbers are from, how many runs, by what."""
-    run = ["corpus", "machine_type", "variant", "profile", "seed", *PROVENANCE]
-    runs = table[run].drop_duplicates()  # a run can stand for several labels
+    told = [name for name in (*STAMP, "wall_seconds") if name in table]  # early tables lack some
+    runs = table[["corpus", "machine_type", "variant", "profile", "seed", *told]].drop_duplicates()
 
-    def listed(column: str) -> str:
-        return ", ".join(str(value) for value in sorted(runs[column].unique()))
+    def listed(column: str, untold: str = "") -> str:
+        values = runs[column].astype(str).unique() if column in runs else [""]
+        return ", ".join(value or untold for value in sorted(values))
 
+    marks = dict.fromkeys(zip(runs.corpus, runs.fingerprint, strict=True))
+    corpora = ", ".join(f"{corpus} (fingerprint `{mark}`)" for corpus, mark in marks)
     days = sorted(runs.finished.str[:10].unique())
     return (
-        f"Drawn from {origin}: {len(runs)} runs, seeds {listed('seed')}, {listed('profile')} "
-        f"profile, corpora {listed('corpus')}; commit {listed('commit')}; "
-        f"finished {' to '.join(dict.fromkeys((days[0], days[-1])))}."
+        f"Drawn from {origin}: {len(runs)} runs, seeds {listed('seed')}; {listed('profile')} "
+        f"profile{_shared_overrides(runs)}; {corpora}; commit {listed('commit')}; "
+        f"{listed('versions', PINNED)}; {runs.wall_seconds.sum():.0f} s of wall time, summed over "
+        f"the runs; finished {' to '.join(dict.fromkeys((days[0], days[-1])))}."
     )
+
+
+def _shared_overrides(runs: pd.DataFrame) -> str:
+    """The overrides that all runs have; what only some have is what their labels stand for."""
+    if "overrides" not in runs:
+        return ""
+    fields = [json.loads(told) for told in runs.overrides.unique() if told]
+    shared = {
+        name: value
+        for name, value in (fields[0] if fields else {}).items()
+        if all(name in other and other[name] == value for other in fields)
+    }
+    return "".join(f", {name} = {value}" for name, value in shared.items())
 
 
 def interval(values: pd.Series, level: float = 0.95) -> pd.Series:

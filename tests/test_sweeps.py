@@ -65,7 +65,11 @@ def test_a_sweep_resumes_and_its_table_says_where_it_is_from(tmp_path, monkeypat
     sweeps.save_table(first, "some")
     read, origin = sweeps.load_table("some")
     assert origin == "a fresh sweep" and len(read) == len(first)
-    assert "2 runs, seeds 0, 1, quick profile, corpora noise" in sweeps.origin_line(read, origin)
+    line = sweeps.origin_line(read, origin)
+    assert "2 runs, seeds 0, 1; quick profile" in line and "epochs = 1" in line
+    assert f"noise (fingerprint `{run.params['fingerprint']}`)" in line
+    assert f"torch {run.params['versions']['torch']}" in line and run.params["commit"] in line
+    assert "seed =" not in line
     assert not list((paths.runs_dir() / "some").glob("*.part"))
 
 
