@@ -139,9 +139,13 @@ class Batch:
 
 def scaled(parts: list[Part], crops: list, device="cpu") -> torch.Tensor:
     """The int16 ``crops`` ``(B, n)`` of each of ``parts`` as one float32 tensor on the device."""
-    rows = [len(part) for part in crops]
-    mean = np.repeat([part.mean for part in parts], rows)[:, None]
-    std = np.repeat([part.std for part in parts], rows)[:, None]
+    scales = {(part.mean, part.std) for part in parts}
+    if len(scales) == 1:
+        mean, std = scales.pop()
+    else:  # a number a row
+        rows = [len(part) for part in crops]
+        mean = np.repeat([part.mean for part in parts], rows)[:, None]
+        std = np.repeat([part.std for part in parts], rows)[:, None]
     # to the device as int16, half of what it becomes there
     sound = torch.cat([torch.as_tensor(part).to(device, non_blocking=True) for part in crops])
     return normalise(sound, mean, std)

@@ -19,8 +19,11 @@ import torch
 from asdlib.errors import InputError
 
 
-class Stopped(Exception):
-    """The run was asked to end, by SIGTERM; the same command takes it up again."""
+class Stopped(BaseException):
+    """The run was asked to end, by SIGTERM; the same command takes it up again.
+
+    It may come at any line, so it must be none of what ``except Exception`` takes for a failure.
+    """
 
 
 class Checkpoint:
@@ -93,13 +96,16 @@ class Checkpoints:
     def kept(self):
         """``with checkpoints.kept():`` SIGTERM stops the run inside and keeps them.
 
-        They are removed when all has been done, and where the input was wrong.
+        They are removed when all has been done, and where the input was wrong. Those of an earlier
+        process stay even then: what has just failed may pass, and they have cost their time.
         """
+        earlier = self.there()
         with sigterm_raises():
             try:
                 yield
             except InputError:
-                self.remove()
+                if not earlier:
+                    self.remove()
                 raise
         self.remove()
 

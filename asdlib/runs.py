@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import warnings
@@ -161,6 +162,9 @@ def execute(
     up by the same call from its last epoch (:mod:`asdlib.checkpoints`).
     """
     begun, worked = time.perf_counter(), time.process_time()
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()  # of this run alone
     settings = make_profile(profile, machine_type, variant, **overrides)
     clips, banks = open_corpus(corpus, data_dir, machine_type, progress)
     asked = {
@@ -179,7 +183,6 @@ def execute(
         run = Run(folder)
         if all(run.params.get(key) == value for key, value in asked.items()):
             return run
-    cuda = torch.cuda.is_available()
     identity = asked | {"code": code_hash(), "torch": torch.__version__, "cuda": cuda}
     checkpoints = Checkpoints(folder, identity)
     resumed = bool(checkpoints.there())
@@ -210,6 +213,8 @@ def execute(
             "cpu_seconds": round(time.process_time() - worked, 1),  # of all threads
             **provenance(),
         }
+        if cuda:
+            record["peak_cuda_bytes"] = torch.cuda.max_memory_allocated()
         with whole_folder(folder) as part:
             built.history.to_csv(part / "history.csv", index=False)
             scores.to_csv(part / "scores.csv", index=False)
@@ -239,23 +244,41 @@ class whole_folder:
     """``with whole_folder(path) as part:`` write into ``part``; it becomes ``path`` when whole.
 
     What was at ``path`` is replaced; after an error nothing is left but what was there before.
+    What a killed process left beside ``path`` is removed.
     """
 
     def __init__(self, path: Path):
         self.path = Path(path)
-        self.part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self.part, self.old = (
+            self.path.with_name(f".{self.path.name}.{os.getpid()}.{end}") for end in ("part", "old")
+        )
 
     def __enter__(self) -> Path:
-        shutil.rmtree(self.part, ignore_errors=True)
-        self.part.mkdir(parents=True)
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        name = re.compile(rf"\.{re.escape(self.path.name)}\.(\d+)\.(part|old)")
+        for beside in self.path.parent.iterdir():
+            found = name.fullmatch(beside.name)
+            if found and not _another_runs(int(found[1])):
+                shutil.rmtree(beside, ignore_errors=True)
+        self.part.mkdir()
         return self.part
 
     def __exit__(self, error, *_):
         if error is None:
-            old = self.path.with_name(f".{self.path.name}.{os.getpid()}.old")
             if self.path.exists():
-                os.replace(self.path, old)
+                os.replace(self.path, self.old)
             os.replace(self.part, self.path)
-            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(self.old, ignore_errors=True)
         else:
             shutil.rmtree(self.part, ignore_errors=True)
+
+
+def _another_runs(process: int) -> bool:
+    """Whether a process of that number runs, other than this one."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return process != os.getpid()

@@ -1,6 +1,7 @@
 """Training the encoder by outlier exposure (sections III and IV-A)."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -104,7 +105,11 @@ def train(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
-    encoder = Encoder(profile, len(split.products)).to(device)
+    checkpoint = checkpoint or Checkpoint()
+    state = checkpoint.load()
+    # who goes on brings its own weights, and may be where no others can be fetched
+    fresh = replace(profile, pretrained=profile.pretrained and not state)
+    encoder = Encoder(fresh, len(split.products)).to(device)
     if profile.compile:
         encoder.compile()
     steps = profile.epochs * steps_an_epoch(split, profile)
@@ -112,8 +117,7 @@ def train(
     held_out = validation_batch(split, profile, seed, device)
     names = loss_names(profile)
     best, best_loss, history, done = None, np.inf, [], 0
-    checkpoint = checkpoint or Checkpoint()
-    if state := checkpoint.load():
+    if state:
         encoder.load_state_dict(state["encoder"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
@@ -133,8 +137,8 @@ def train(
                 schedule.step()
                 rows, done = rows + len(batch.machine), done + 1
                 bar.update()
+            means = (sums / rows).tolist()  # waits for the device, which the time must include
             seconds = time.perf_counter() - begun
-            means = (sums / rows).tolist()
             validation = validate(encoder, held_out, profile).tolist()
             if not np.isfinite(means[0]):
                 raise InputError(

@@ -88,7 +88,10 @@ class DeviceBank(WaveBank):
         firsts = self.offsets[clips] + starts
         room = np.minimum(self.offsets[clips] + self.frames[clips] - firsts, length)
         device = self.on_device.device
-        firsts, room = (torch.from_numpy(part).to(device) for part in (firsts, room))
+        where = torch.from_numpy(np.stack([firsts, room]))
+        if device.type == "cuda":  # from pinned memory, so that nobody waits for the copy
+            where = where.pin_memory()
+        firsts, room = where.to(device, non_blocking=True)
         steps = torch.arange(length, device=device)
         return self.on_device[firsts[:, None] + steps % room[:, None]]
 
@@ -127,9 +130,10 @@ def normalise(waves, mean, std) -> torch.Tensor:
     or arrays ``(B, 1)`` where the rows are of several machine types.
     """
     scaled = torch.as_tensor(waves).to(torch.float32, copy=True)  # then scaled in place
-    like = {"dtype": scaled.dtype, "device": scaled.device}
-    centre = torch.as_tensor(mean * FULL_SCALE, **like)
-    factor = torch.as_tensor(1 / (std * FULL_SCALE), **like)
+    centre, factor = mean * FULL_SCALE, 1 / (std * FULL_SCALE)
+    if np.ndim(mean):  # numbers need no copy to the device, and no wait for it
+        like = {"dtype": scaled.dtype, "device": scaled.device}
+        centre, factor = torch.as_tensor(centre, **like), torch.as_tensor(factor, **like)
     return scaled.sub_(centre).mul_(factor)
 
 

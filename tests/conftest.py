@@ -10,6 +10,10 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+# The suite is about the CPU, on every computer; test_cuda.py starts processes that see a GPU. Torch
+# looks at this when it is first asked for a device.
+GPUS = os.environ.get("CUDA_VISIBLE_DEVICES")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 torch.set_num_threads(min(int(os.environ.get("OMP_NUM_THREADS", 2)), os.cpu_count() or 1))
 
 

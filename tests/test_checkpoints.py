@@ -4,16 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
+import timm
 import torch
-from conftest import write_corpus
+from conftest import ROOT, write_corpus
 from safetensors.torch import load_file
 from test_training import SMALL
 
-from asdlib import InputError, runs
+from asdlib import InputError, runs, training
 from asdlib.checkpoints import (
     Checkpoint,
     Checkpoints,
@@ -30,8 +33,7 @@ CHILD = """
 import sys, time
 import torch
 torch.set_num_threads(1)
-from asdlib import autoencoder, checkpoints, training
-from asdlib.runs import execute
+from asdlib import autoencoder, checkpoints, runs, training
 
 data_dir, out_dir, variant, moment, options = sys.argv[1:]
 counts = {}
@@ -58,8 +60,10 @@ elif moment == "inside an epoch":
     halt_at(autoencoder, "squared_errors", 8)
 elif moment == "while writing":
     halt_at(checkpoints.torch, "save", 3, half_a_file)
-execute("noise", "pump", variant, data_dir=data_dir, out_dir=out_dir, progress=False,
-        **eval(options))
+elif moment == "while writing the run folder":
+    halt_at(runs, "_save_embeddings", 1)
+runs.execute("noise", "pump", variant, data_dir=data_dir, out_dir=out_dir, progress=False,
+             **eval(options))
 print("whole", flush=True)
 """
 OPTIONS = repr(SMALL | {"epochs": 5})
@@ -121,6 +125,7 @@ def left_behind(out: Path) -> list[str]:
         ("proposed", "inside an epoch"),
         ("proposed", "between epochs"),
         ("proposed", "while writing"),
+        ("proposed", "while writing the run folder"),
         ("ddcsad", "inside an epoch"),
         ("ae", "inside an epoch"),
     ],
@@ -163,6 +168,104 @@ def test_sigterm_ends_a_run_with_a_word_and_keeps_the_last_epoch(noise, tmp_path
     assert stopped.returncode == 1
     assert "stopped by SIGTERM; the last epoch is kept, run the same command again" in said
     assert left_behind(out) == [".proposed-s0.encoder.checkpoint"]
+
+
+def terminated(*_, **__):
+    """What is going on when SIGTERM comes."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+
+def test_sigterm_is_heard_while_a_checkpoint_is_read(tmp_path, monkeypatch):
+    saved = Checkpoints(tmp_path / "run").of("encoder")
+    saved.save({"epoch": 3})
+    monkeypatch.setattr(torch, "load", terminated)
+    with pytest.raises(Stopped), sigterm_raises():
+        saved.load()
+
+
+def test_what_is_trained_stays_when_the_next_weights_cannot_be_had(noise, tmp_path, monkeypatch):
+    """One network of two is trained when SIGTERM comes; then there is no internet for a while."""
+    create, count = timm.create_model, iter(range(100))
+    moments = {1: terminated}
+
+    def fetched(*words, pretrained, **options):
+        if pretrained:
+            moments.get(next(count), lambda: None)()
+        return create(*words, pretrained=False, **options)
+
+    def refused():
+        raise OSError("no route to host")
+
+    def run():
+        return runs.execute(
+            "noise", "pump", "ddcsad", data_dir=noise, out_dir=tmp_path, progress=False,
+            **SMALL | {"pretrained": True},
+        )  # fmt: skip
+
+    monkeypatch.setattr(timm, "create_model", fetched)
+    with pytest.raises(Stopped):
+        run()
+    assert left_behind(tmp_path) == [".ddcsad-s0.00.checkpoint"]
+    moments[2] = refused  # of the second network: the first has its own
+    with pytest.raises(InputError, match="cannot be fetched"):
+        run()
+    assert left_behind(tmp_path) == [".ddcsad-s0.00.checkpoint"]
+    assert len(run().history) == 2 * SMALL["epochs"] and not left_behind(tmp_path)
+
+
+def test_who_goes_on_needs_no_pretrained_weights(noise, tmp_path, monkeypatch):
+    create, validate, count = timm.create_model, training.validate, iter(range(100))
+    there = [True]
+
+    def fetched(*words, pretrained, **options):
+        if pretrained and not there[0]:
+            raise OSError("no route to host")
+        return create(*words, pretrained=False, **options)
+
+    def stopped(*words):
+        return validate(*words) if next(count) != 1 else terminated()
+
+    def run():
+        return runs.execute(
+            "noise", "pump", data_dir=noise, out_dir=tmp_path, progress=False,
+            **SMALL | {"pretrained": True},
+        )  # fmt: skip
+
+    monkeypatch.setattr(timm, "create_model", fetched)
+    monkeypatch.setattr(training, "validate", stopped)
+    with pytest.raises(Stopped):
+        run()
+    there[0] = False
+    assert run().params["resumed"]
+
+
+def test_sigterm_in_a_notebook_is_reported_as_such(tmp_path):
+    code = """import os, signal, time
+from asdlib.checkpoints import sigterm_raises
+with sigterm_raises():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)"""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbformat.write(book, tmp_path / "page.ipynb")
+    words = ["page.ipynb", "out.ipynb", "--log", "log.ipynb"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "workflow/run_notebook.py", *words],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and "Stopped: stopped by SIGTERM; the last epoch" in done.stderr
+
+
+def test_what_killed_processes_left_of_a_folder_goes(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    gone = [f".fan.{dead.pid}.part", f".fan.{dead.pid}.old", f".fan.{os.getpid()}.old"]
+    stays = [f".fan.{os.getppid()}.part", f".fan.big.{dead.pid}.part", ".fan.x.checkpoint"]
+    for name in (*gone, *stays):
+        (tmp_path / name / "inside").mkdir(parents=True)
+    with runs.whole_folder(tmp_path / "fan") as part:
+        (part / "new").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*stays, "fan"])
 
 
 def test_sigterm_is_as_before_when_the_run_is_over():

@@ -1,5 +1,7 @@
 """Batches, the split, the encoder and training."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import soundfile
@@ -62,6 +64,23 @@ def test_normalisation_switch(tmp_path):
     own, _ = split_of(tmp_path, normalisation="own")
     assert target.others_train[0].std == target.train.std
     assert own.others_train[0].std == own.others_train[0].bank.std != own.train.std
+
+
+def test_one_scale_is_a_number_and_several_are_one_a_row(tmp_path, monkeypatch):
+    """A number needs no copy to the device in every step."""
+    shapes = []
+
+    def seen(waves, mean, std):
+        shapes.append((np.shape(mean), np.shape(std)))
+        return torch.as_tensor(waves).float()
+
+    write_corpus(tmp_path)
+    monkeypatch.setattr(batches, "normalise", seen)
+    for choice in ("target", "own"):
+        split, profile = split_of(tmp_path, normalisation=choice)
+        next(batches.balanced_batches(split, profile, np.random.default_rng(0)))
+    rows = profile.target_rows * 2
+    assert shapes == [((), ()), ((rows, 1), (rows, 1))]
 
 
 def test_log_mel_of_a_tone():
@@ -136,6 +155,21 @@ def test_training_twice_gives_the_same(corpus):
         assert torch.equal(value, results[1][0][name]), name
     assert results[0][1].equals(results[1][1])
     assert len(results[0][1]) == 2 and results[0][1].notna().all(axis=None)
+
+
+def test_the_time_of_an_epoch_has_all_of_its_steps(corpus, monkeypatch):
+    """A GPU still computes when the last step was asked for; who wants its numbers waits."""
+    clock, had = [0.0], torch.Tensor.tolist
+
+    def waited(tensor):
+        clock[0] += 100.0
+        return had(tensor)
+
+    split, profile = split_of(corpus, epochs=1)
+    monkeypatch.setattr(torch.Tensor, "tolist", waited)
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    _, history = training.train(split, profile, seed=0, device="cpu", progress=False)
+    assert history.clips_per_second.tolist() == [2 * len(split.train) / 100.0]
 
 
 def test_the_kept_model_has_the_smallest_validation_loss(corpus):

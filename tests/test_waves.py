@@ -2,6 +2,8 @@
 
 import shutil
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +11,9 @@ import pytest
 import soundfile
 import torch
 from conftest import write_corpus
+from test_training import SMALL
 
-from asdlib import InputError, batches, corpora, paths, waves
+from asdlib import InputError, batches, corpora, paths, runs, waves
 from asdlib.profiles import make_profile
 
 
@@ -75,6 +78,24 @@ def test_nothing_is_decoded_twice(tmp_path, monkeypatch):
     assert isinstance(again.samples, np.memmap) and again.samples.dtype == np.int16
     assert again.fingerprint == first.fingerprint and np.array_equal(again.samples, first.samples)
     assert not list((tmp_path / "waves").glob("*.part"))
+
+
+@pytest.mark.filterwarnings("ignore:a GMM with p")
+def test_the_number_of_workers_changes_no_bit(corpus, tmp_path, monkeypatch):
+    """Of the banks, and of the scores of a run on them."""
+    banks, scores = [], []
+    for workers in (1, 8):
+        monkeypatch.setattr(waves, "ThreadPoolExecutor", partial(ThreadPoolExecutor, workers))
+        monkeypatch.setattr(paths, "waves_dir", lambda _, n=workers: tmp_path / f"waves-{n}")
+        out = tmp_path / f"runs-{workers}"
+        run = runs.execute("noise", "pump", data_dir=corpus, out_dir=out, progress=False, **SMALL)
+        banks.append(runs.open_corpus("noise", corpus, progress=False)[1])
+        scores.append((run.folder / "scores.csv").read_bytes())
+    assert scores[0] == scores[1]
+    for one, other in zip(*(each.values() for each in banks), strict=True):
+        assert np.array_equal(one.samples, other.samples)
+        for fact in ("fingerprint", "mean", "std"):
+            assert getattr(one, fact) == getattr(other, fact)
 
 
 def test_fingerprint_follows_the_sound(tmp_path):
