@@ -3,6 +3,7 @@
 import shutil
 import stat
 import threading
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path, PureWindowsPath
 
 import pooch
 import requests
+from pooch.hashes import hash_matches
 from tqdm import tqdm
 
 from asdlib.errors import InputError
@@ -58,7 +60,7 @@ def download(
 ) -> Path:
     """Fetch one file, unless it is there with that ``checksum``; a broken one never is at ``path``.
 
-    Without a checksum it must at least be a zip with an end.
+    Without a checksum it must at least be a zip with an end. What a killed process left of it goes.
     Raises :class:`InputError`, naming the address, when the last try has failed.
     """
 
@@ -70,17 +72,43 @@ def download(
         if checksum is None and not zipfile.is_zipfile(output):
             raise ValueError("what came is no whole zip")
 
+    if path.exists() and hash_matches(path, checksum):
+        return path
+    # pooch writes under names of chance: in a folder of its own they are known to be this file's
+    part = path.with_name(f"{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
     shelf = pooch.create(
-        path.parent,
+        part,
         base_url="",
         registry={path.name: checksum},
         urls={path.name: url},
         retry_if_failed=retries,
     )
     try:
-        return Path(shelf.fetch(path.name, downloader=attempt))
+        return Path(shelf.fetch(path.name, downloader=attempt)).replace(path)
     except (requests.RequestException, ValueError, OSError) as error:
         raise InputError(f"{url}: not fetched ({type(error).__name__}: {error})") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def ask(url: str, retries: int = 3) -> requests.Response:
+    """The whole answer to a GET, asked ``retries`` times more where it breaks or the server fails.
+
+    Raises :class:`requests.RequestException` when the last try has failed, and at once for a
+    status below 500, such as "not found".
+    """
+    for left in reversed(range(retries + 1)):
+        # urllib3's own retries do not see an answer that breaks off half way
+        try:
+            answer = requests.get(url, timeout=TIMEOUT_SECONDS)
+            answer.raise_for_status()
+            return answer
+        except requests.RequestException as error:
+            status = getattr(error.response, "status_code", 500)
+            if not left or status < 500:
+                raise
+        time.sleep(1)
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:

@@ -17,8 +17,8 @@ from filelock import FileLock
 
 from asdlib import paths
 from asdlib.downloads import (
-    TIMEOUT_SECONDS,
     Share,
+    ask,
     download,
     extract,
     open_zip,
@@ -53,7 +53,7 @@ class Archive:
 def fetch(
     folder=None,
     machine_types: Sequence[str] = MACHINE_TYPES,
-    server: str = ZENODO,
+    server: str | None = None,
     workers: int = 4,
     retries: int = 3,
     keep_zips: bool = False,
@@ -61,8 +61,8 @@ def fetch(
 ) -> Path:
     """Download, check and unpack the corpus into ``folder`` (``data/dcase2021``); returns it.
 
-    ``workers`` zips are fetched side by side, each tried ``retries`` times more. ``server``
-    answers ``/api/records/<record>`` as Zenodo does, which tells addresses, sizes and checksums.
+    ``workers`` zips are fetched side by side, each tried ``retries`` times more. ``server``, Zenodo
+    unless named, answers ``/api/records/<record>`` with addresses, sizes and checksums.
     Raises :class:`InputError` where a record cannot be read, lacks a file or the disk has no room
     for it, and, when all others are done, for zips that could not be had.
     """
@@ -79,12 +79,13 @@ def fetch(
     with FileLock(folder / ".fetch" / "lock"):  # who fetches the same at the same time waits
         missing = {key: value for key, value in wanted.items() if not _is_done(folder, key)}
         if missing:
+            server = server or ZENODO
             _fetch_missing(missing, folder, server, workers, retries, keep_zips, progress)
     return folder
 
 
 def _fetch_missing(missing: dict, folder, server, workers, retries, keep_zips, progress) -> None:
-    records = {record: read_record(server, record) for record, _ in missing.values()}
+    records = {record: read_record(server, record, retries) for record, _ in missing.values()}
     archives = [_archive(key, kind, *records[record]) for key, (record, kind) in missing.items()]
     sizes = sorted(archive.size for archive in archives)
     clips, zips = UNPACKED * sum(sizes), sum(sizes if keep_zips else sizes[-workers:])
@@ -94,12 +95,11 @@ def _fetch_missing(missing: dict, folder, server, workers, retries, keep_zips, p
     side_by_side(jobs, sum(sizes), workers, progress)
 
 
-def read_record(server: str, record: str) -> tuple[str, dict[str, dict]]:
+def read_record(server: str, record: str, retries: int = 3) -> tuple[str, dict[str, dict]]:
     """The address of a record of Zenodo's API, and its files by name: url, checksum, size."""
     address = f"{server.rstrip('/')}/api/records/{record}"
     try:
-        answer = requests.get(address, timeout=TIMEOUT_SECONDS)
-        answer.raise_for_status()
+        answer = ask(address, retries)
         files = {
             file["key"]: {"url": urljoin(address, file["links"]["self"])}
             | {"checksum": file["checksum"], "size": int(file["size"])}

@@ -17,6 +17,7 @@ class Archives:
         self.records: dict[str, dict[str, str]] = {}  # record: checksum by file name
         self.asked: list[str] = []  # paths of files, in the order of the requests
         self.cut: dict[str, int] = {}  # path: how often the connection breaks half way
+        self.failing: dict[str, int] = {}  # path: how often the server says that it is overloaded
         self.halfway = {}  # path: what to call when half of it is sent
         self.address = ""
 
@@ -57,6 +58,10 @@ def served(archives: Archives):
             content = archives.answer(self.path)
             if content is None:
                 self.send_error(404)
+                return
+            if archives.failing.get(self.path, 0):
+                archives.failing[self.path] -= 1
+                self.send_error(503)
                 return
             if self.path in archives.files:
                 archives.asked.append(self.path)

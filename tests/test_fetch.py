@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import re
+import shlex
 import shutil
 import signal
 import stat
@@ -14,9 +17,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from conftest import ROOT
 from serving import Archives, served, zipped
 
 from asdlib import InputError, commands, corpora, downloads, fetch
+from asdlib.paper import MACHINE_TYPES
+from asdlib.runs import Run
 
 DEV, TRAIN, TEST, TRUTH = "4562016", "4660992", "4884786", "5257674"
 TRUTH_ZIP = "someone/dcase2021_task2_evaluator-v1.zip"  # as of a release on GitHub
@@ -29,31 +35,34 @@ def sound(seed: int = 0) -> bytes:
     return buffer.getvalue()
 
 
-def clip_zip(machine_type: str, sections, folders, labels=("normal", "anomaly")) -> bytes:
-    """A zip as on Zenodo: a clip for each section, folder, domain and label."""
+def clip_zip(
+    machine_type: str, sections, folders, labels=("normal", "anomaly"), train: int = 1
+) -> bytes:
+    """A zip as on Zenodo: a clip for each section, folder, domain and label, ``train`` to train."""
     files = {}
     for section in sections:
         for folder in folders:
             split = folder.split("_")[-1]
             domains = ("source", "target") if split == "train" else (folder.split("_")[0],)
             for domain in domains:
-                for number, label in enumerate(("normal",) if split == "train" else labels):
-                    told = f"_{label}" if label else ""
-                    name = f"section_{section:02d}_{domain}_{split}{told}_{number:04d}.wav"
-                    files[f"{machine_type}/{folder}/{name}"] = sound(section)
+                told = ("normal",) * train if split == "train" else labels
+                for number, label in enumerate(told):
+                    word = f"_{label}" if label else ""
+                    name = f"section_{section:02d}_{domain}_{split}{word}_{number:04d}.wav"
+                    files[f"{machine_type}/{folder}/{name}"] = sound(100 * section + number)
     return zipped(files)
 
 
-@pytest.fixture
-def zenodo():
+def dcase(machine_types=("fan", "pump"), train: int = 1) -> Archives:
+    """The four records, with ``train`` clips of each section and domain for training."""
     archives = Archives()
     tests = ("source_test", "target_test")
     truth = {"evaluator-1/README.md": b"", "evaluator-1/ground_truth_data/": b""}
-    for machine_type in ("fan", "pump"):
-        dev = clip_zip(machine_type, (0, 1, 2), ("train", *tests))
+    for machine_type in machine_types:
+        dev = clip_zip(machine_type, (0, 1, 2), ("train", *tests), train=train)
         archives.add_record(DEV, f"dev_data_{machine_type}.zip", dev)
-        train = clip_zip(machine_type, (3, 4, 5), ("train",))
-        archives.add_record(TRAIN, f"eval_data_{machine_type}_train.zip", train)
+        more = clip_zip(machine_type, (3, 4, 5), ("train",), train=train)
+        archives.add_record(TRAIN, f"eval_data_{machine_type}_train.zip", more)
         test = clip_zip(machine_type, (3, 4, 5), tests, labels=("", ""))
         archives.add_record(TEST, f"eval_data_{machine_type}_test.zip", test)
         for section in (3, 4, 5):
@@ -63,7 +72,12 @@ def zenodo():
                 name = f"ground_truth_data/ground_truth_{machine_type}_{stem}.csv"
                 truth[f"evaluator-1/{name}"] = table.encode()
     archives.add_record(TRUTH, TRUTH_ZIP, zipped(truth))
-    with served(archives):
+    return archives
+
+
+@pytest.fixture
+def zenodo():
+    with served(dcase()) as archives:
         yield archives
 
 
@@ -118,6 +132,57 @@ def test_a_broken_connection_is_tried_again(zenodo, tmp_path):
     assert zenodo.asked.count(path) == 2
     assert len(corpora.index(tmp_path, ["fan"])) == 3 * (2 + 4) + 3 * 2 + 3 * 4
     assert leftovers(tmp_path) == []
+
+
+def test_several_zips_come_side_by_side(zenodo, tmp_path):
+    """Two are half sent, and neither gets its rest before the other is as far."""
+    both = threading.Barrier(2, timeout=20)
+    for record, name in ((DEV, "dev_data_fan.zip"), (TRAIN, "eval_data_fan_train.zip")):
+        zenodo.halfway[zenodo.path(record, name)] = both.wait
+    get(zenodo, tmp_path, workers=2)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("trouble", ["cut", "failing"])
+def test_a_record_is_asked_for_again(zenodo, tmp_path, trouble):
+    """Where its answer breaks off half way, and where the server says 503."""
+    getattr(zenodo, trouble)[f"/api/records/{TRAIN}"] = 2
+    with pytest.raises(InputError, match=f"records/{TRAIN}: the record cannot be reached"):
+        get(zenodo, tmp_path)
+    assert zenodo.asked == []
+    get(zenodo, tmp_path, retries=1)
+    assert len(zenodo.asked) == 4
+
+
+def test_a_record_that_is_not_there_is_asked_for_once(zenodo, tmp_path, monkeypatch):
+    del zenodo.records[TRAIN]
+    monkeypatch.setattr(downloads, "time", SimpleNamespace(sleep=lambda _: pytest.fail("waited")))
+    with pytest.raises(InputError, match=f"records/{TRAIN}: .*404"):
+        get(zenodo, tmp_path, retries=3)
+
+
+def test_a_killed_fetch_is_taken_up_and_leaves_nothing(zenodo, tmp_path):
+    """By SIGKILL, when a zip is half sent: what is finished is not fetched again."""
+    path = zenodo.path(TEST, "eval_data_fan_test.zip")
+    words = ["fetch", "dcase2021", tmp_path / "data", "--machine-types", "fan", "--workers", "1"]
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "asdlib.corpora", *words, "--server", zenodo.address],
+        cwd=ROOT, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def kill():
+        killed.kill()
+        killed.wait()
+
+    zenodo.halfway[path] = kill
+    assert killed.wait(60) == -signal.SIGKILL
+    assert leftovers(tmp_path)
+    zenodo.halfway.clear()
+    asked = len(zenodo.asked)
+    get(zenodo, tmp_path / "data")
+    assert zenodo.path(DEV, "dev_data_fan.zip") not in zenodo.asked[asked:]
+    assert leftovers(tmp_path) == []
+    assert [p.name for p in (tmp_path / "data" / ".fetch").iterdir() if p.is_dir()] == []
 
 
 def test_what_is_finished_stays_when_another_fails(zenodo, tmp_path):
@@ -288,3 +353,77 @@ def test_help_lists_the_commands():
     assert said.returncode == 0
     for command in ("fetch", "describe", "adopt"):
         assert f"\n    {command} " in said.stdout
+
+
+TINY = {
+    "backbone": "test_efficientnet", "pretrained": False, "epochs": 1, "batch_size": 16,
+    "mel_bins": 32, "segment_seconds": 0.2, "segments": 2, "inlier_part": "train", "inlier_size": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A new folder to give the commands of the book in, with the project's notebooks."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASDLIB_ROOT", str(tmp_path))
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    return tmp_path
+
+
+def said_by_make(*words: str) -> list[str]:
+    """The words of the last command that make would run; it need not make .venv for that."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", "-o", ".venv/installed", *words],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return shlex.split(done.stdout.splitlines()[-1])
+
+
+def test_the_chapter_works_word_by_word(elsewhere, monkeypatch):
+    """Its command, its cell, and its notebook on what they fetched, with a smaller network."""
+    chapter = (ROOT / "book" / "own-data.md").read_text()
+    chapter = chapter.split("## The paper's data")[1].split("\n## ")[0]
+    fetched, trained, _ = re.findall(r"^\$ (.*)$", chapter, re.MULTILINE)
+    (cell,) = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
+    python, *words = shlex.split(fetched)
+    assert python == "python" and words[:2] == ["-m", "asdlib.corpora"]
+    with served(dcase(("fan", "pump"), train=4)) as zenodo:
+        commands.main([*words[2:], "--server", zenodo.address])
+        asked = len(zenodo.asked)
+        monkeypatch.setattr(fetch, "ZENODO", zenodo.address)
+        exec(cell, {})
+        assert len(zenodo.asked) == asked == 2 * 3 + 1  # the cell has nothing left to do
+    clips = corpora.index(elsewhere / "data" / "dcase2021")
+    assert sorted(clips.machine_type.unique()) == ["fan", "pump"]
+    papermill, *words = shlex.split(trained)
+    assert papermill == "papermill"
+    for name, value in TINY.items():
+        words += ["-p", name, str(value)]
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = Run(elsewhere / "runs/dcase2021/fan/proposed-s0")
+    assert run.params["profile_name"] == "paper" and len(run.scores) == 6 * 2
+    assert sorted(run.metrics["product"].unique()) == ["00", "01", "02", "03", "04", "05"]
+    assert run.metrics.AUC.notna().all()
+
+
+def test_the_two_commands_of_the_readme(elsewhere):
+    """All seven machine types; the study is planned on what came, and no run is missing."""
+    readme = (ROOT / "README.md").read_text()
+    assert "make dcase2021\n  make book STUDY=dcase2021.yaml\n" in readme
+    _, *words = said_by_make("dcase2021")
+    assert words[:2] == ["-m", "asdlib.corpora"]
+    with served(dcase(MACHINE_TYPES, train=2)) as zenodo:
+        commands.main([*words[2:], "--server", zenodo.address])
+    _, *words = said_by_make("book", "STUDY=dcase2021.yaml")
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--directory", elsewhere]
+        + ["-n", *words],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+    assert int(counts["train"]) == len(MACHINE_TYPES) * 9

@@ -2,16 +2,20 @@
 
 import io
 import json
+import re
+import shlex
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import write_corpus
+from conftest import ROOT, write_corpus
 from serving import Archives, served, zipped
+from test_fetch import dcase
+from test_training import SMALL
 
-from asdlib import InputError, commands, corpora, uav, waves
+from asdlib import InputError, commands, corpora, runs, uav, waves
 
 PATTERNS = ("ccw_f8", "ccw_square", "cw_f8", "cw_square")
 SHORT = uav.Recipe(trim_seconds=1.0, clip_seconds=0.5)
@@ -200,3 +204,28 @@ def test_command(github, tmp_path, capsys):
     clips = corpora.index(tmp_path)
     faults = clips.attributes.str.extract(r"broken-(\d+)", expand=False).dropna()
     assert set(faults) == {"0001", "1000", "0111"} and (clips.frames == 160_000).all()
+
+
+def test_the_chapter_works_word_by_word(tmp_path, monkeypatch):
+    """Each fetch that it shows, in its order, and scores of the drone with and without the fan."""
+    chapter = (ROOT / "book" / "own-data.md").read_text()
+    chapter = chapter.split("## The drone recordings")[1].split("\n## ")[0]
+    commanded = re.findall(r"^\$ python -m asdlib.corpora (.*)$", chapter, re.MULTILINE)
+    assert [words.split()[1] for words in commanded] == ["uav", "dcase2021", "uav"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASDLIB_ROOT", str(tmp_path))
+    archives = dcase(("fan",), train=4)
+    flights = recordings(PATTERNS[:2], seconds=31.0)
+    archives.files[ARCHIVE] = zipped(flights, comment=uav.REVISION.encode())
+    results = []
+    with served(archives) as server:
+        for words in commanded:
+            commands.main([*shlex.split(words), "--server", server.address])
+            if words.split()[1] == "uav":
+                variant = "proposed" if "--beside" in words else "product-only"
+                run = runs.execute("uav", "uav", variant, progress=False, **SMALL | {"epochs": 1})
+                results.append(run.result())
+    assert server.asked.count(ARCHIVE) == 1
+    clips = corpora.index(tmp_path / "data" / "uav")
+    assert sorted(clips.machine_type.unique()) == ["fan", "uav"]
+    assert np.isfinite(results).all() and len(results) == 2
