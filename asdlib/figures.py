@@ -5,7 +5,11 @@ Every plot takes data and an axis or returns a figure; colours and paths live he
 
 import base64
 import io
+import os
+import shlex
 import textwrap
+import time
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,22 +17,20 @@ import pandas as pd
 import seaborn as sns
 import soundfile
 import torch
+import yaml
 from IPython.display import HTML, Markdown
 from sklearn.metrics import roc_curve
 
+from asdlib import paths
 from asdlib.encoder import LogMel
 from asdlib.metrics import MAX_FPR
 from asdlib.profiles import SAMPLE_RATE, Profile
+from asdlib.provenance import provenance
+
+BEGUN = time.perf_counter()  # of the page that imports this: its wall time counts from here
 
 PALETTE = "colorblind"
 COLOURS = sns.color_palette(PALETTE, 10).as_hex()
-MACHINE_COLOURS = dict(
-    zip(
-        ("fan", "gearbox", "pump", "valve", "slider", "ToyCar", "ToyTrain", "uav"),
-        (*COLOURS[:7], COLOURS[9]),
-        strict=True,
-    )
-)
 LABEL_COLOURS = {"normal": COLOURS[0], "anomaly": COLOURS[3], "others": COLOURS[7]}
 LABEL_COLOURS["unknown"] = LABEL_COLOURS["others"]  # never side by side
 VARIANT_COLOURS = {
@@ -36,7 +38,7 @@ VARIANT_COLOURS = {
     "no-mixup": COLOURS[1],
     "without h": COLOURS[4],
     "product-only": COLOURS[0],
-    "machine-only": COLOURS[8],
+    "machine-only": COLOURS[3],  # not the palette's yellow: too pale for thin lines
     "no-norm-head": COLOURS[5],
     # the rivals stand beside the proposed method only, so that they can have the same colours
     "ddcsad": COLOURS[0],
@@ -45,7 +47,7 @@ VARIANT_COLOURS = {
     "ae": COLOURS[4],
     "classifier": COLOURS[5],
     "spectrum": COLOURS[7],
-    "spectrum, kNN": "#4d4d4d",  # the palette's yellow is too pale for thin lines
+    "spectrum, kNN": "#4d4d4d",
 }
 
 
@@ -62,6 +64,12 @@ def use_style() -> None:
             "legend.frameon": False,
         }
     )
+
+
+def headed(figure, title: str) -> None:
+    """A title over all panels of a figure, in lines that are no wider than it is."""
+    lines = textwrap.fill(title, round(13 * figure.get_figwidth()))
+    figure.suptitle(lines, fontsize="medium")
 
 
 def player(wave: np.ndarray, title: str, peak: float = 0.9) -> HTML:
@@ -111,8 +119,8 @@ LOSSES = {
 }
 
 
-def loss_curves(history: pd.DataFrame):
-    """Training and validation losses by epoch, and the epoch that was kept.
+def loss_curves(history: pd.DataFrame, title: str = ""):
+    """Training and validation losses by epoch, and the epoch that was kept, under ``title``.
 
     Of a system of several models the mean over the models; None for one that was not trained.
     """
@@ -129,14 +137,15 @@ def loss_curves(history: pd.DataFrame):
         if single and len(parts) > 1 and name != "squared_error":
             kept = mean.validation_loss.idxmin()
             ax.axvline(kept, color=COLOURS[1], linestyle=":", label=f"kept: epoch {kept}")
-        title = LOSSES[name] if len(parts) > 1 else "mean squared error"
-        ax.set(xlabel="epoch", title=title if single else f"{title}, mean over models")
+        loss = LOSSES[name] if len(parts) > 1 else "mean squared error"
+        ax.set(xlabel="epoch", title=loss if single else f"{loss}, mean over models")
     axes[0][0].legend()
+    headed(figure, title)
     return figure
 
 
-def score_distributions(scores: pd.DataFrame, score: str = "score"):
-    """Clip scores of normal and anomalous clips, a panel a product ID."""
+def score_distributions(scores: pd.DataFrame, title: str = "", score: str = "score"):
+    """Clip scores of normal and anomalous clips, a panel a product ID, under ``title``."""
     labels = [label for label in ("normal", "anomaly", "unknown") if (scores.label == label).any()]
     products = sorted(scores["product"].unique())
     figure, axes = plt.subplots(
@@ -150,6 +159,7 @@ def score_distributions(scores: pd.DataFrame, score: str = "score"):
         )  # fmt: skip
         ax.set(title=f"ID {product}", xlabel="", ylabel="anomaly score" if ax is axes[0][0] else "")
         spread_out(ax, part[score])
+    headed(figure, title)
     return figure
 
 
@@ -163,7 +173,7 @@ def spread_out(ax, values) -> None:
         ax.set_ylim(min(1.5 * np.min(values), 0), 2 * max(np.max(values), 0))
 
 
-def roc_curves(scores: pd.DataFrame, score: str = "score"):
+def roc_curves(scores: pd.DataFrame, title: str = "", score: str = "score"):
     """ROC by product ID, with the region of the pAUC (false positive rate up to 0.1) shaded."""
     figure, ax = plt.subplots(figsize=(4.6, 4.2))
     ax.axvspan(0, MAX_FPR, color=COLOURS[7], alpha=0.25, label=f"pAUC region (p = {MAX_FPR})")
@@ -174,21 +184,24 @@ def roc_curves(scores: pd.DataFrame, score: str = "score"):
             false, true, _ = roc_curve(part.label == "anomaly", part[score])
             ax.plot(false, true, label=f"ID {product}")
     ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
+    headed(figure, title)
     ax.legend(fontsize="small", loc="lower right")
     return figure
 
 
-def segment_scores_over_time(scores: pd.DataFrame):
+def segment_scores_over_time(scores: pd.DataFrame, title: str = ""):
     """Segment scores along some clips: columns seconds (where it starts), score, clip, label."""
-    figure, ax = plt.subplots(figsize=(7, 3))
     clips = scores.groupby(["clip", "label"], sort=False)
+    figure, ax = plt.subplots(figsize=(7, 2.4 + 0.4 * len(clips)))
     for number, ((clip, label), part) in enumerate(clips):
         style = {"color": LABEL_COLOURS.get(label, "0.5"), "marker": "o^sD"[number % 4]}
         style["linestyle"] = "-" if number < 2 else "--"
-        ax.plot(part.seconds, part.score, label=f"{label}: {clip}", **style)
+        name = textwrap.fill(f"{label}: {clip}", 76)  # file names may be wider than the figure
+        ax.plot(part.seconds, part.score, label=name, **style)
     spread_out(ax, scores.score)
     ax.set(xlabel="start of the segment (s)", ylabel="anomaly score")
-    ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.25))
+    headed(figure, title)
+    figure.legend(fontsize="small", loc="outside lower left")
     return figure
 
 
@@ -202,7 +215,8 @@ KINDS = {
 def kind_of(params: dict) -> str:
     """What a caption must say of a run: whose sound it is, the profile and the seed."""
     corpus = kind_of_corpus(params["corpus"])
-    return f"{corpus}, {params['profile_name']} profile, seed {params['seed']}"
+    changed = " with overrides" if params["overrides"] else ""
+    return f"{corpus}, {params['profile_name']} profile{changed}, seed {params['seed']}"
 
 
 def kind_of_corpus(corpus: str) -> str:
@@ -212,27 +226,93 @@ def kind_of_corpus(corpus: str) -> str:
     return KINDS.get(corpus, f"the corpus {corpus}")
 
 
-def command(params: dict, notebook: str = "train") -> str:
-    """The papermill command that makes a run again."""
+def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None):
+    """A table under its caption, in the look of the book; ``form`` as for ``Styler.format``."""
+    look = table.style.set_caption(caption).set_table_attributes('class="dataframe"')
+    return look.format(form, na_rep="-") if form else look
+
+
+PLACES = ("data_dir", "uav_dir", "out_dir", "measured")  # parameters that are paths
+
+
+def papermill_command(notebook: str, parameters: dict) -> str:
+    """The command, from the project's root, that executes a notebook with these parameters.
+
+    Words and numbers are told one by one, as long as papermill reads the same from them; lists and
+    the like in one mapping. A place that is "" is the notebook's default, and left out.
+    """
+    given = {
+        name: shown_path(value) if name in PLACES else value
+        for name, value in parameters.items()
+        if value or name not in PLACES
+    }
+    plain = {name: value for name, value in given.items() if _is_plain(value)}
+    words = ["papermill", f"notebooks/{notebook}.ipynb", "out.ipynb"]
+    for name, value in plain.items():
+        words += ["-p", name, str(value)]
+    if rest := {name: value for name, value in given.items() if name not in plain}:
+        # flow style is YAML on one line, and unlike JSON it keeps 1e-06 a number for papermill
+        told = yaml.safe_dump(rest, default_flow_style=True, sort_keys=False, width=10**6)
+        words += ["-y", told.strip()]
+    return shlex.join(words)
+
+
+def _is_plain(value) -> bool:
+    """Whether papermill reads the value back from its words; a text like "00" becomes a number."""
+    if not isinstance(value, str):
+        return isinstance(value, bool | int | float)
+    try:
+        float(value)
+    except ValueError:
+        return value not in ("True", "False", "None")
+    return False
+
+
+def shown_path(path) -> str:
+    """A path as a page tells it: from the project's root where it is below or beside it.
+
+    Of any other place the last name only: where a computer keeps its files is not for readers.
+    """
+    told = Path(os.path.relpath(os.path.abspath(path), paths.project_root()))
+    return f"path/to/{told.name}" if told.parts[:2] == ("..", "..") else told.as_posix()
+
+
+def provenance_line(params: dict, notebook: str = "train", **places) -> Markdown:
+    """Corpus and fingerprint, profile, seed, commit, versions, wall time, and the command.
+
+    ``places`` are the notebook's own ``data_dir`` and ``out_dir``: no part of a run's record.
+    """
     names = ("corpus", "machine_type", "variant", "profile_name", "seed")
     given = {name.removesuffix("_name"): params[name] for name in names} | params["overrides"]
-    words = [f"-p {name} {value}" for name, value in given.items()]
-    return f"papermill notebooks/{notebook}.ipynb out.ipynb " + " ".join(words)
+    seconds = f"{params['wall_seconds']} s" + " since it was resumed" * params.get("resumed", False)
+    what = f"{kind_of(params)}; corpus fingerprint `{params['fingerprint']}`"
+    return _provenance(what, params, seconds, papermill_command(notebook, given | places))
 
 
-def provenance_line(params: dict, notebook: str = "train") -> Markdown:
-    """Corpus and fingerprint, profile, seed, commit, versions, wall time, and the command."""
-    versions = ", ".join(f"{name} {number}" for name, number in params["versions"].items())
+def page_provenance(notebook: str, parameters: dict, fingerprint: str = "") -> Markdown:
+    """The same of a page that has no run, from its own ``parameters`` by name.
+
+    ``fingerprint`` is that of the corpus; a page whose parameters name none needs none.
+    """
+    what = [kind_of_corpus(parameters["corpus"]) if "corpus" in parameters else "needs no corpus"]
+    what += [f"{parameters['profile']} profile"] if "profile" in parameters else []
+    what += [f"seed {parameters['seed']}"]
+    told = ", ".join(what) + (f"; corpus fingerprint `{fingerprint}`" if fingerprint else "")
+    seconds = f"{time.perf_counter() - BEGUN:.0f} s"
+    return _provenance(told, provenance(), seconds, papermill_command(notebook, parameters))
+
+
+def _provenance(what: str, record: dict, seconds: str, command: str) -> Markdown:
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     return Markdown(
-        f"**Provenance.** {kind_of(params)}; corpus fingerprint `{params['fingerprint']}`; "
-        f"commit `{params['commit']}`; {versions}; {params['device']}, {params['threads']} "
-        f"threads, {params['wall_seconds']} s; finished {params['finished']}.\n\n"
-        f"Made again by:\n\n```\n{command(params, notebook)}\n```"
+        f"**Provenance.** {what}; commit `{record['commit']}`; {versions}; {record['device']}, "
+        f"{record['threads']} threads, {seconds} of wall time; finished {record['finished']}.\n\n"
+        f"Made again by:\n\n```\n{command}\n```"
     )
 
 
-def spectrograms(sounds: dict[str, np.ndarray], profile: Profile):
-    """The log-mels of some clips, two in a row, each under its name."""
+def spectrograms(sounds: dict[str, np.ndarray], profile: Profile, title: str = ""):
+    """The log-mels of some clips, two in a row, each under its name, all under ``title``."""
     rows = -(-len(sounds) // 2)
     figure, axes = plt.subplots(rows, 2, figsize=(9, 3.2 * rows), squeeze=False)
     for ax in axes.flat[len(sounds) :]:
@@ -240,11 +320,12 @@ def spectrograms(sounds: dict[str, np.ndarray], profile: Profile):
     for ax, (name, wave) in zip(axes.flat, sounds.items(), strict=False):
         spectrogram(wave, profile, ax)
         ax.set_title("\n".join(textwrap.wrap(name, 44)), fontsize="small")
+    headed(figure, title)
     return figure
 
 
-def result_table(run) -> pd.DataFrame | Markdown:
-    """AUC and pAUC in % by h (rows) and product ID (columns), and their harmonic mean.
+def result_table(run):
+    """AUC and pAUC in % by h (rows) and product ID (columns), and their harmonic mean, captioned.
 
     A sentence instead where no test clip has a label.
     """
@@ -257,7 +338,8 @@ def result_table(run) -> pd.DataFrame | Markdown:
     means = {role: [100 * run.result(h, role) for h, _ in table.index] for role in ("test", None)}
     table[("harmonic mean", "test IDs")] = means["test"]
     table[("harmonic mean", "all IDs")] = means[None]
-    return table.rename_axis(index=["h", "p"], columns=["", ""]).round(1)
+    table = table.rename_axis(index=["h", "p"], columns=["", ""])
+    return captioned(table, f"AUC and pAUC in %: {kind_of(run.params)}", "{:.1f}")
 
 
 def remarkable_clips(scores: pd.DataFrame) -> pd.DataFrame:

@@ -48,13 +48,12 @@ def map_of(run: Run, perplexity: float = 30, seed: int = 0) -> pd.DataFrame:
     """The clips of a run with their place ``x, y`` on its map, their norm and their score."""
     rows, vectors = shown_clips(run)
     places = tsne(vectors, perplexity, seed)
-    scores = run.scores.set_index("file").score
-    return rows.assign(
-        x=places[:, 0],
-        y=places[:, 1],
-        norm=np.linalg.norm(vectors, axis=1),
-        score=rows.file.map(scores[~scores.index.duplicated()]),
-    )
+    # a name alone may stand for several clips: MIMII numbers each product ID's from zero, and
+    # other machines, which have no score, may have names of the target's
+    keys = ["product", "kind", "file"]
+    scores = run.scores.rename(columns={"label": "kind"})[[*keys, "score"]].drop_duplicates(keys)
+    placed = rows.assign(x=places[:, 0], y=places[:, 1], norm=np.linalg.norm(vectors, axis=1))
+    return placed.merge(scores, how="left", on=keys)
 
 
 def draw_map(rows: pd.DataFrame, product: str | None, ax, size: float = 9):

@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from asdlib.figures import COLOURS, VARIANT_COLOURS, kind_of_corpus
+from asdlib.figures import COLOURS, VARIANT_COLOURS, headed, kind_of_corpus
+from asdlib.studies import kind
 from asdlib.sweeps import summarise
 
 
@@ -21,6 +22,12 @@ def _intervals(ax, summary: pd.DataFrame, along: str, colour, offset: float = 0.
     )
 
 
+def _titled(machine_type: str, corpora: pd.Series) -> str:
+    """A machine type and whose sound it is, as the title of its panel."""
+    kinds = dict.fromkeys(kind_of_corpus(name).split(" (")[0] for name in corpora)
+    return f"{machine_type} ({', '.join(kinds)})"
+
+
 def _dial_grid(table: pd.DataFrame):
     types, dials = list(table.machine_type.unique()), sorted(table.dial.unique(), reverse=True)
     figure, axes = plt.subplots(
@@ -29,9 +36,9 @@ def _dial_grid(table: pd.DataFrame):
     panels = []
     for row, machine_type in zip(axes, types, strict=True):
         for ax, dial in zip(row, dials, strict=True):
-            ax.set(title=f"{machine_type} (simulated)", xlabel=dial.replace("_", " "))
-            of_panel = (table.machine_type == machine_type) & (table.dial == dial)
-            panels.append((ax, table[of_panel]))
+            part = table[(table.machine_type == machine_type) & (table.dial == dial)]
+            ax.set(title=_titled(machine_type, part.corpus), xlabel=dial.replace("_", " "))
+            panels.append((ax, part))
     return figure, panels
 
 
@@ -77,7 +84,7 @@ def change_panels(changes: pd.DataFrame):
         sharey=True,
         squeeze=False,
     )
-    for ax, ((corpus, machine_type), part) in zip(axes[0], sets, strict=True):
+    for ax, ((_, machine_type), part) in zip(axes[0], sets, strict=True):
         heights = {name: -number for number, name in enumerate(names)}
         height = (part.switch + ": " + part.setting).map(heights)
         ax.scatter(part.change, height, color=COLOURS[7], s=14, zorder=3)
@@ -93,17 +100,17 @@ def change_panels(changes: pd.DataFrame):
         )
         ax.axvline(0, color="0.4")
         reach = 1.2 * max(part.change.abs().max(), 1)
-        ax.set(
-            title=f"{machine_type} ({kind_of_corpus(corpus).split(' (')[0]})",
-            xlim=(-reach, reach),
-        )
+        ax.set(title=_titled(machine_type, part.corpus), xlim=(-reach, reach))
     figure.supxlabel("difference from the default (points)", fontsize="medium")
     axes[0][0].set_yticks([-n for n in range(len(names))], names)
     return figure
 
 
 def variant_strip(table: pd.DataFrame):
-    """Values by variant, a panel an inlier model, a dot a seed, the mean as a line."""
+    """Values by variant, a panel an inlier model, a dot a seed, the mean as a line.
+
+    Above them what the table says of itself: whose sound, which profile, how many seeds.
+    """
     inliers = list(table.inlier.unique())
     figure, axes = plt.subplots(
         1,
@@ -127,6 +134,7 @@ def variant_strip(table: pd.DataFrame):
             mean = part[part.variant == variant].value.mean()
             ax.plot([place - 0.3, place + 0.3], [mean, mean], color="0.2")
         ax.axhline(50, color="0.6", linestyle=":")
-        ax.set(title=f"h = {inlier}", xlabel="", ylabel="harmonic mean of AUC and pAUC (%)")
+        ax.set(title=f"h = {inlier}", xlabel="", ylabel="harmonic mean of\nAUC and pAUC (%)")
         ax.tick_params(axis="x", rotation=20)
+    headed(figure, kind(table))
     return figure

@@ -16,10 +16,11 @@ import pandas as pd
 
 from asdlib import paths
 from asdlib.errors import InputError, one_of
-from asdlib.figures import kind_of_corpus
+from asdlib.figures import kind_of_corpus, papermill_command, shown_path
 from asdlib.paper import ALL, MACHINE_TYPES
 from asdlib.provenance import stamp
 from asdlib.runs import Run
+from asdlib.sweeps import versions_of, wall_time
 
 # A system of Tables II and III is a variant, scored by the chosen h or by a named one.
 SYSTEMS = {
@@ -83,17 +84,20 @@ def find_runs(
             if (folder / "params.json").exists():
                 found.append(Run(folder))
             elif variants and seeds:
-                raise InputError(f"{folder}: no finished run; {_how(corpus, *wanted[0])}")
+                how = _how(corpus, machine_type, variant, seed)
+                raise InputError(f"{folder}: no finished run; {how}")
+        if not wanted:
+            how = _how(corpus, machine_type)
+            raise InputError(f"{root / machine_type}: no finished run; {how}")
     if not found:
         raise InputError(f"{root}: no finished runs; {_how(corpus)}")
     return found
 
 
-def _how(corpus: str, variant: str = "proposed", seed: int = 0) -> str:
-    return (
-        "make all of the study with `make book`, or one with `papermill notebooks/train.ipynb "
-        f"out.ipynb -p corpus {corpus} -p machine_type fan -p variant {variant} -p seed {seed}`"
-    )
+def _how(corpus: str, machine_type: str = "NAME", variant: str = "proposed", seed: int = 0) -> str:
+    keys = {"corpus": corpus, "machine_type": machine_type, "variant": variant, "seed": seed}
+    one = papermill_command("train", keys)
+    return f"make all of the study with `make book`, or one with `{one}`"
 
 
 def _in_paper_order(machine_type: str) -> tuple:
@@ -123,26 +127,44 @@ def read_measured(path) -> pd.DataFrame | None:
 
 
 class Source(NamedTuple):
-    """A tidy table and what to call it in a caption."""
+    """A tidy table, if there is one, and what to call it in a caption."""
 
-    table: pd.DataFrame
+    table: pd.DataFrame | None
     source: str
 
 
-def widest(fresh: pd.DataFrame, measured: pd.DataFrame | None) -> Source:
-    """Of this build's runs and a committed table, the one with more seeds; fresh ones go first.
+def collected_path(corpus: str, out_dir=None) -> Path:
+    """Where `make seeds` leaves its table of a corpus."""
+    return Path(out_dir or paths.runs_dir()) / corpus / "collected.csv"
 
-    A committed table counts only if it is of the same corpus, profile and overrides and has all of
+
+def seeds_table(corpus: str, measured="", out_dir=None) -> Source:
+    """The table of several seeds: ``measured``, else one made here, else the committed one."""
+    if measured:
+        return Source(read_measured(measured), f"Measured beforehand, in `{shown_path(measured)}`")
+    made = collected_path(corpus, out_dir)
+    if made.exists():
+        return Source(read_measured(made), "Measured beforehand, here, by `make seeds`")
+    committed = paths.measured_dir() / "seeds.csv"
+    return Source(
+        read_measured(committed), "Measured beforehand, the table is committed with the book"
+    )
+
+
+def widest(fresh: pd.DataFrame, several: Source) -> Source:
+    """Of this build's runs and a table of several seeds, the one with more; fresh ones go first.
+
+    The other table counts only if it is of the same corpus, profile and overrides and has all of
     the machine types and variants; it then shows those machine types, and all variants it has. The
     source says so where the sound of this build is not the very same.
     """
+    measured, source = several
     if measured is not None:
         types = list(fresh.machine_type.unique())
         same = measured.merge(fresh[["corpus", "profile", "overrides"]].drop_duplicates())
         same = same[same.machine_type.isin(types)]
         has_all = all(set(fresh[name]) <= set(same[name]) for name in ("machine_type", "variant"))
         if has_all and same.seed.nunique() > fresh.seed.nunique():
-            source = "Measured beforehand, the table is committed with the book"
             if set(same.fingerprint) != set(fresh.fingerprint):
                 source += " (its sound is not that of this build: another fingerprint)"
             return Source(same, source)
@@ -261,7 +283,7 @@ def comparable(table: pd.DataFrame) -> str:
 
 def overridden(table: pd.DataFrame) -> bool:
     """Whether any of the runs had a field of its profile changed."""
-    return "overrides" in table and bool((table.overrides != "{}").any())
+    return "overrides" in table and not table.overrides.isin(["{}", ""]).all()  # "": not recorded
 
 
 def paired_bootstrap(
@@ -324,7 +346,7 @@ def differences(table: pd.DataFrame, against: str, role="test", draws=10_000) ->
 
 def kind(table: pd.DataFrame) -> str:
     """What a caption must say of a table: whose sound, the profile, how many seeds."""
-    corpora = ", ".join(kind_of_corpus(name) for name in table.corpus.unique())
+    corpora = ", ".join(dict.fromkeys(kind_of_corpus(name) for name in table.corpus))
     seeds = sorted(int(seed) for seed in table.seed.unique())
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
     changed = " with overrides" if overridden(table) else ""
@@ -337,11 +359,11 @@ def origin(table: pd.DataFrame, source: str) -> str:
         name: ", ".join(table[name].astype(str).unique())
         for name in ("fingerprint", "commit", "device")
     }
-    wall = table.drop_duplicates(["machine_type", "variant", "seed"]).wall_seconds.sum()
+    runs = table.drop_duplicates(["machine_type", "variant", "seed"])
     return (
         f"{source}: {kind(table)}; fingerprint `{stamps['fingerprint']}`; commit "
-        f"`{stamps['commit']}`; {wall:.0f} s of training on {stamps['device']}; last run "
-        f"{table.finished.max()}"
+        f"`{stamps['commit']}`; {versions_of(runs)}; {wall_time(runs)}, on {stamps['device']}; "
+        f"last run {table.finished.max()}"
     )
 
 

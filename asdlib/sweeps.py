@@ -2,18 +2,20 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import torch
+from IPython.display import Markdown
 from joblib import Parallel, delayed
 from scipy.stats import t as student
 from tqdm import tqdm
 
 from asdlib import paths
 from asdlib.errors import InputError
+from asdlib.figures import papermill_command
 from asdlib.provenance import STAMP, stamp
 from asdlib.runs import Run, execute
 
@@ -81,7 +83,8 @@ def tidy(run: Run, labels: dict | None = None) -> pd.DataFrame:
                         "products": len(found),
                         "value": round(value, 3),
                         **stamp(params),
-                        "wall_seconds": params["wall_seconds"],
+                        # of a resumed run it would be of the rest only
+                        "wall_seconds": None if params["resumed"] else params["wall_seconds"],
                     }
                 )
     return pd.DataFrame(rows)
@@ -101,32 +104,80 @@ def save_table(table: pd.DataFrame, study: str) -> Path:
     return part.replace(path)
 
 
-def load_table(study: str) -> tuple[pd.DataFrame, str]:
-    """A study's table and where it comes from: a fresh sweep, else ``book/measured``."""
+def load_table(study: str, jobs: Sequence[Job] = ()) -> tuple[pd.DataFrame, str]:
+    """A study's table and where it comes from: a fresh sweep, else ``book/measured``.
+
+    Of the table the runs that ``jobs`` stand for, where any are given: the parameters of a page
+    choose what it shows without a sweep of its own, too. Raises :class:`InputError` where there is
+    no table, and where it has none of these runs.
+    """
     measured = paths.measured_dir() / f"{study}.csv"
     for path, origin in ((fresh_table(study), "a fresh sweep"), (measured, "book/measured")):
         if path.exists():
-            return pd.read_csv(path, keep_default_na=False), origin
+            table = pd.read_csv(path, keep_default_na=False, na_values={"wall_seconds": ""})
+            return (_of_jobs(table, jobs, path) if jobs else table), origin
     raise InputError(f"{measured}: no such table; expected one, or a fresh one by: make {study}")
+
+
+def _of_jobs(table: pd.DataFrame, jobs: Sequence[Job], path: Path) -> pd.DataFrame:
+    names = ("corpus", "machine_type", "variant", "profile", "seed")
+    asked = pd.DataFrame(
+        [{n: job.arguments[n] for n in names if n in job.arguments} | job.labels for job in jobs]
+    )
+    asked = asked[[name for name in asked if name in table]]  # early tables lack some labels
+    found = table.merge(asked.drop_duplicates())
+    if found.empty:
+        has = "; ".join(f"{name} {', '.join(map(str, table[name].unique()))}" for name in asked)
+        raise InputError(f"{path}: none of the runs asked for; it has {has}")
+    return found
 
 
 def origin_line(table: pd.DataFrame, origin: str) -> str:
     """What a caption must say of a study: where its numbers are from, how many runs, by what."""
     told = [name for name in (*STAMP, "wall_seconds") if name in table]  # early tables lack some
     runs = table[["corpus", "machine_type", "variant", "profile", "seed", *told]].drop_duplicates()
-
-    def listed(column: str, untold: str = "") -> str:
-        values = runs[column].astype(str).unique() if column in runs else [""]
-        return ", ".join(value or untold for value in sorted(values))
-
     marks = dict.fromkeys(zip(runs.corpus, runs.fingerprint, strict=True))
     corpora = ", ".join(f"{corpus} (fingerprint `{mark}`)" for corpus, mark in marks)
     days = sorted(runs.finished.str[:10].unique())
     return (
-        f"Drawn from {origin}: {len(runs)} runs, seeds {listed('seed')}; {listed('profile')} "
-        f"profile{_shared_overrides(runs)}; {corpora}; commit {listed('commit')}; "
-        f"{listed('versions', PINNED)}; {runs.wall_seconds.sum():.0f} s of wall time, summed over "
-        f"the runs; finished {' to '.join(dict.fromkeys((days[0], days[-1])))}."
+        f"Drawn from {origin}: {len(runs)} runs, seeds {_listed(runs.seed)}; "
+        f"{_listed(runs.profile)} profile{_shared_overrides(runs)}; {corpora}; commit "
+        f"{_listed(runs.commit)}; {versions_of(runs)}; {wall_time(runs)}; finished "
+        f"{' to '.join(dict.fromkeys((days[0], days[-1])))}."
+    )
+
+
+def _listed(values: pd.Series) -> str:
+    return ", ".join(map(str, sorted(values.unique())))
+
+
+def versions_of(runs: pd.DataFrame) -> str:
+    """The versions that a table records, by run; of an early one, where they are written down."""
+    if "versions" not in runs:
+        return PINNED
+    return _listed(runs.versions.replace("", PINNED))
+
+
+def wall_time(runs: pd.DataFrame) -> str:
+    """The wall time of a table's runs (a row a run); resumed ones have none of their whole."""
+    known = runs.wall_seconds.dropna()
+    left_out = f" ({len(runs) - len(known)} without a recorded time left out)"
+    return (
+        f"{known.sum():.0f} s of wall time of whole runs, summed"
+        f"{left_out if len(known) < len(runs) else ''}"
+    )
+
+
+def provenance_of(table: pd.DataFrame, origin: str, study: str, parameters: dict, more: str = ""):
+    """The provenance line of a study's page, and the command that measures it anew.
+
+    ``parameters`` are the page's own by name, but ``fresh``; ``more`` is said after the line.
+    """
+    command = papermill_command(study, {"fresh": True} | parameters)
+    return Markdown(
+        f"**Provenance.** {origin_line(table, origin)} {more}\n\nMeasured anew by `make {study}` "
+        f"with the notebook's defaults, or with the parameters of this page by:\n\n"
+        f"```\n{command}\n```"
     )
 
 
@@ -155,11 +206,11 @@ def interval(values: pd.Series, level: float = 0.95) -> pd.Series:
 
 
 def gains(table: pd.DataFrame, system: str, within=("dial", "setting")) -> pd.DataFrame:
-    """Value of ``system`` minus that of every other variant, paired by seed, machine type, labels.
+    """Value of ``system`` minus that of every other variant, paired by sound, seed and labels.
 
     ``within`` are the columns of labels that set runs apart, if there are any.
     """
-    keys = [*within, "machine_type", "seed"]
+    keys = ["corpus", *within, "machine_type", "seed"]
     wide = table.pivot(index=keys, columns="variant", values="value")
     others = wide.columns.drop(system)
     gain = wide[others].rsub(wide[system], axis=0)

@@ -1,14 +1,12 @@
 """Tables and charts of a study: systems by machine types, differences with intervals."""
 
-import json
-
 import matplotlib.pyplot as plt
 import pandas as pd
 import plotly.graph_objects as go
 from IPython.display import Markdown
 from scipy.stats import hmean
 
-from asdlib.figures import VARIANT_COLOURS
+from asdlib.figures import VARIANT_COLOURS, captioned, papermill_command
 from asdlib.maps import plain
 from asdlib.profiles import TABLE_I, make_profile
 from asdlib.runs import Run, open_corpus
@@ -27,12 +25,6 @@ from asdlib.studies import (
 from asdlib.trivial import trivial_table
 
 MARKERS = dict(zip(SYSTEMS, "osX^vDsX^vDP*p", strict=False))
-
-
-def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None):
-    """A table under its caption, in the look of the book; ``form`` as for ``Styler.format``."""
-    look = table.style.set_caption(caption).set_table_attributes('class="dataframe"')
-    return look.format(form, na_rep="-") if form else look
 
 
 def best_in_bold(table: pd.DataFrame, caption: str):
@@ -179,8 +171,11 @@ def in_words(differences: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def provenance_of(runs: list[Run], notebook: str) -> Markdown:
-    """The provenance line of a page over several runs, and the command that makes it again."""
+def provenance_of(runs: list[Run], notebook: str, **more) -> Markdown:
+    """The provenance line of a page over several runs, and the command that makes it again.
+
+    ``more`` are the notebook's own parameters that no run records, such as ``data_dir``.
+    """
     line = origin(collect(runs), "Provenance")
     first = runs[0].params
     # as they stand in the runs, and not whatever else there is by the time somebody runs it
@@ -190,11 +185,10 @@ def provenance_of(runs: list[Run], notebook: str) -> Markdown:
     }
     if notebook == "embedding":
         shown["seed"] = shown.pop("seeds")[0]
-    versions = ", ".join(f"{name} {number}" for name, number in first["versions"].items())
+    command = papermill_command(notebook, {"corpus": first["corpus"]} | shown | more)
     return Markdown(
-        f"**Provenance.** {line.removeprefix('Provenance: ')}; {len(runs)} runs; {versions}.\n\n"
-        f"Made again, from the run folders, by:\n\n```\npapermill notebooks/{notebook}.ipynb "
-        f"out.ipynb -p corpus {first['corpus']} -y '{json.dumps(shown)}'\n```"
+        f"**Provenance.** {line.removeprefix('Provenance: ')}; {len(runs)} runs.\n\n"
+        f"Made again, from the run folders, by:\n\n```\n{command}\n```"
     )
 
 

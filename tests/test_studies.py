@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import write_corpus
 from scipy.stats import hmean
+from test_training import SMALL
 
-from asdlib import studies, tables
+from asdlib import figures, maps, paths, runs, studies, tables
 from asdlib.errors import InputError
 from asdlib.paper import ALL, PAPER_SYSTEMS, PAPER_TABLE_II, PAPER_TABLE_III
 
@@ -128,18 +130,56 @@ def test_committed_table_counts_only_where_it_has_more_seeds_of_the_same(table, 
     table.to_csv(tmp_path / "seeds.csv", index=False)
     committed = studies.read_measured(tmp_path / "seeds.csv")
     assert committed["product"].iloc[0] == "00" and "none" in set(committed.inlier)
-    assert studies.widest(fresh, committed).table.seed.nunique() == 2
-    assert studies.widest(fresh, committed.assign(profile="paper")).table is fresh
-    assert studies.widest(fresh, None).table is fresh
+
+    def widest(measured):
+        return studies.widest(fresh, studies.Source(measured, "before"))
+
+    assert widest(committed).table.seed.nunique() == 2 and widest(committed).source == "before"
+    assert widest(committed.assign(profile="paper")).table is fresh
+    assert widest(None).table is fresh and widest(None).source == "Runs of this build"
     assert studies.read_measured(tmp_path / "other.csv") is None
 
 
 def test_a_committed_table_of_other_overrides_variants_or_sound(table):
     fresh, changed = table[table.seed == 0], table.assign(overrides='{"epochs": 3}')
-    assert studies.widest(fresh, changed).table is fresh
-    assert studies.widest(fresh, table[table.variant != "no-mixup"]).table is fresh
-    assert "another fingerprint" in studies.widest(fresh, table.assign(fingerprint="x")).source
-    assert "another fingerprint" not in studies.widest(fresh, table).source
+
+    def widest(measured):
+        return studies.widest(fresh, studies.Source(measured, "before"))
+
+    assert widest(changed).table is fresh
+    assert widest(table[table.variant != "no-mixup"]).table is fresh
+    assert "another fingerprint" in widest(table.assign(fingerprint="x")).source
+    assert "another fingerprint" not in widest(table).source
+
+
+def test_the_table_of_several_seeds_is_that_of_make_seeds_before_the_committed_one(
+    table, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(paths, "measured_dir", lambda: tmp_path / "measured")
+    assert studies.seeds_table("simulated").table is None
+    for folder, name in (("measured", "seeds.csv"), ("runs/simulated", "collected.csv")):
+        (tmp_path / folder).mkdir(parents=True)
+        table.assign(commit=folder).to_csv(tmp_path / folder / name, index=False)
+    committed = studies.seeds_table("simulated")
+    assert set(committed.table.commit) == {"measured"} and "committed" in committed.source
+    made = studies.seeds_table("simulated", out_dir=tmp_path / "runs")
+    assert set(made.table.commit) == {"runs/simulated"} and "make seeds" in made.source
+    named = studies.seeds_table("simulated", tmp_path / "measured/seeds.csv", tmp_path / "runs")
+    assert set(named.table.commit) == {"measured"}
+
+
+def test_what_is_said_under_a_table(table):
+    line = studies.origin(table, "Runs")
+    assert "12 s of wall time of whole runs" in line  # 3 variants, 2 seeds, 2 types, 1 s each
+    assert "versions as pinned by that commit's constraints.txt" in line  # an early table
+    resumed = table.assign(versions="torch 2").assign(
+        wall_seconds=table.wall_seconds.where(table.seed == 0)
+    )
+    line = studies.origin(resumed, "Runs")
+    assert "6 s of wall time of whole runs" in line and "6 without a recorded time" in line
+    assert "torch 2" in line and "pinned" not in line
+    two = pd.concat([table.assign(corpus=f"similarity-{name}") for name in "ab"])
+    assert studies.kind(two) == "simulated sound, quick profile, 2 seeds"
 
 
 def test_overrides_are_told(table):
@@ -196,8 +236,13 @@ def test_missing_run_says_how_to_make_it(tmp_path):
     folder.mkdir(parents=True)
     (folder / "params.json").write_text(json.dumps({}))
     assert len(studies.find_runs("simulated", out_dir=tmp_path)) == 1
-    with pytest.raises(InputError, match="no-mixup-s0.*papermill"):
+    named = r"proposed-s1: .*papermill .*-p machine_type fan -p variant proposed -p seed 1`"
+    with pytest.raises(InputError, match=named):
+        studies.find_runs("simulated", ["fan"], ["proposed"], [0, 1], tmp_path)
+    with pytest.raises(InputError, match="no-mixup-s0: .*-p variant no-mixup -p seed 0`"):
         studies.find_runs("simulated", ["fan"], ["proposed", "no-mixup"], [0], tmp_path)
+    with pytest.raises(InputError, match="pump: no finished run.*-p machine_type pump"):
+        studies.find_runs("simulated", ["fan", "pump"], out_dir=tmp_path)
 
 
 def test_only_some_systems_and_what_they_cost(table):
@@ -219,3 +264,27 @@ def test_the_papers_two_tables_under_our_names():
     assert PAPER_SYSTEMS.index.is_unique and len(PAPER_SYSTEMS) == 4 + 3
     ddcsad = PAPER_TABLE_II.loc["DDCSAD [18]"]
     pd.testing.assert_series_equal(PAPER_SYSTEMS.loc["ddcsad"], ddcsad, check_names=False)
+
+
+@pytest.mark.filterwarnings("ignore:a GMM with p")
+def test_a_page_of_a_run_has_its_clips_scores_and_captions(tmp_path):
+    """All product IDs, both labels and the other machines use the same names, as MIMII's do."""
+    root = write_corpus(tmp_path / "corpus", train=4)
+    run = runs.execute("mine", "pump", data_dir=root, out_dir=tmp_path, **SMALL | {"epochs": 1})
+    embedded = run.embedded
+    for part in (*embedded.values(), run):
+        clips = part.scores if part is run else part.clips
+        clips["file"] = clips.groupby(["product", "label"]).cumcount().astype(str) + ".wav"
+    placed = maps.map_of(run)
+    tested = placed[placed.kind != "others"].reset_index(drop=True)
+    assert len(placed) == len(embedded["test"].clips) + len(embedded["others"].clips)
+    pd.testing.assert_series_equal(tested.score, run.scores.score)  # in the order of the clips
+    assert placed[placed.kind == "others"].score.isna().all()
+
+    kind = figures.kind_of(run.params)
+    assert kind == "the corpus mine, quick profile with overrides, seed 0"
+    assert kind in figures.result_table(run).to_html()
+    for draw in (figures.score_distributions, figures.roc_curves):
+        assert draw(run.scores, kind).get_suptitle().replace("\n", " ") == kind
+    assert "s since it was resumed" not in figures.provenance_line(run.params).data
+    assert "s since it was resumed" in figures.provenance_line(run.params | {"resumed": True}).data

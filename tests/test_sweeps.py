@@ -34,7 +34,7 @@ def test_gains_and_their_verdict():
     table = pd.DataFrame(
         [(v, s, base + s * 0.1) for v, base in (("a", 70), ("b", 60)) for s in (0, 1, 2)],
         columns=["variant", "seed", "value"],
-    ).assign(dial="d", setting=0.5, machine_type="m")
+    ).assign(corpus="c", dial="d", setting=0.5, machine_type="m")
     gains = sweeps.gains(table, "a")
     assert gains.gain.tolist() == pytest.approx([10, 10, 10])
     summary = sweeps.summarise(gains, ["against"], "gain")
@@ -71,6 +71,22 @@ def test_a_sweep_resumes_and_its_table_says_where_it_is_from(tmp_path, monkeypat
     assert f"torch {run.params['versions']['torch']}" in line and run.params["commit"] in line
     assert "seed =" not in line
     assert not list((paths.runs_dir() / "some").glob("*.part"))
+    page = sweeps.provenance_of(read, origin, "some", {"seeds": [0, 1]}).data
+    assert line in page and page.startswith("**Provenance.**")
+    assert "papermill notebooks/some.ipynb out.ipynb -p fresh True -y '{seeds: [0, 1]}'" in page
+
+    shown, _ = sweeps.load_table("some", jobs[1:])  # the parameters of a page choose what it shows
+    assert set(shown.seed) == {1} and set(shown.columns) == set(read.columns)
+    with pytest.raises(InputError, match="none of the runs asked for; it has .*seed 0, 1"):
+        sweeps.load_table("some", [sweeps.Job(arguments | {"seed": 7}, {"switch": "none"})])
+
+
+def test_a_resumed_run_has_no_wall_time_of_its_whole():
+    table = sweeps.load_table("uav")[0]
+    sweeps.save_table(table.assign(wall_seconds=table.wall_seconds.where(table.seed > 0)), "some")
+    read, origin = sweeps.load_table("some")
+    assert "3 without a recorded time left out" in sweeps.origin_line(read, origin)
+    assert "left out" not in sweeps.origin_line(table, origin)
 
 
 def test_the_committed_tables_are_whole():
