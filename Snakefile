@@ -8,6 +8,7 @@ One rule a notebook. Sources are read from beside this file; what is made lands 
 directory: data/, runs/ and _build/.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -52,24 +53,14 @@ def library(*names):
     return [ROOT / f"asdlib/{name}.py" for name in names]
 
 
+# A run, from its corpus on, and what draws it.
 METHOD = library(
-    *(
-        "errors",
-        "paths",
-        "profiles",
-        "corpora",
-        "waves",
-        "encoder",
-        "losses",
-        "batches",
-        "checkpoints",
-        "training",
-        "autoencoder",
-        "trivial",
-        "systems",
-    ),
-    *("inliers", "scoring", "metrics", "provenance", "runs", "figures"),
+    *("errors", "paths", "profiles", "corpora", "waves", "encoder", "losses", "batches"),
+    *("checkpoints", "training", "autoencoder", "trivial", "systems", "inliers", "scoring"),
+    *("metrics", "provenance", "runs", "figures"),
 )
+# The pages stand on all of it, and most of them on these: tables of runs, sweeps, and their plots.
+PAGE = METHOD + library("paper", "studies", "sweeps", "panels", "tables", "maps")
 
 
 def runs(file="params.json", machine_types=None, variants=None):
@@ -82,10 +73,25 @@ def runs(file="params.json", machine_types=None, variants=None):
     )
 
 
+def committed(name):
+    """The committed table of a long study, where there is one."""
+    here = f"book/measured/{name}.csv"
+    return [here] * (ROOT / here).exists()
+
+
 def measured(name):
-    """The tables of a long study, where there are any: a fresh one of this folder, a committed one."""
-    fresh, here = f"runs/{name}/table.csv", f"book/measured/{name}.csv"
-    return [fresh] * Path(fresh).exists() + [here] * (ROOT / here).exists()
+    """The tables of a sweep, where there are any: a fresh one of this folder, a committed one."""
+    fresh = f"runs/{name}/table.csv"
+    return [fresh] * Path(fresh).exists() + committed(name)
+
+
+def collected(corpus):
+    """A hash of what `make seeds` left here, if anything: the pages draw from it.
+
+    No input of theirs, or a build would make it anew, with no more seeds than its own.
+    """
+    made = Path(f"runs/{corpus}/collected.csv")
+    return hashlib.sha256(made.read_bytes()).hexdigest() if made.exists() else ""
 
 
 def parameters(**values):
@@ -232,7 +238,7 @@ rule sounds:
     input:
         notebook=ROOT / "notebooks/sounds.ipynb",
         runner=RUNNER,
-        library=library("corpora", "waves", "figures", "simulate", "machines"),
+        library=METHOD + library("simulate", "machines"),
         corpus=FINGERPRINT,
     output:
         notebook=page("sounds"),
@@ -251,7 +257,7 @@ rule hypersphere:
     input:
         notebook=ROOT / "notebooks/hypersphere.ipynb",
         runner=RUNNER,
-        library=library("toy", "losses", "training", "inliers", "profiles"),
+        library=METHOD + library("toy"),
     output:
         notebook=page("hypersphere"),
     log:
@@ -267,15 +273,16 @@ rule results:
     input:
         notebook=ROOT / "notebooks/results.ipynb",
         runner=RUNNER,
-        library=library("paper", "studies", "tables", "figures", "runs", "trivial"),
+        library=PAGE,
         runs=runs("metrics.csv"),
-        measured=measured("seeds"),
+        measured=committed("seeds"),
     output:
         notebook=page("results"),
     log:
         "_build/logs/results.ipynb",
     params:
         notebook=of_study(data_dir=STUDY.data_dir),
+        collected=collected(STUDY.corpus),
     shell:
         NOTEBOOK
 
@@ -285,15 +292,16 @@ rule ablation:
     input:
         notebook=ROOT / "notebooks/ablation.ipynb",
         runner=RUNNER,
-        library=library("paper", "studies", "tables", "figures", "runs"),
+        library=PAGE,
         runs=runs("metrics.csv"),
-        measured=measured("seeds"),
+        measured=committed("seeds"),
     output:
         notebook=page("ablation"),
     log:
         "_build/logs/ablation.ipynb",
     params:
         notebook=of_study(),
+        collected=collected(STUDY.corpus),
     shell:
         NOTEBOOK
 
@@ -303,7 +311,7 @@ rule embedding:
     input:
         notebook=ROOT / "notebooks/embedding.ipynb",
         runner=RUNNER,
-        library=library("maps", "tables", "studies", "figures", "runs"),
+        library=PAGE,
         runs=runs("embeddings.npz"),
     output:
         notebook=page("embedding"),
@@ -330,7 +338,7 @@ rule similarity:
     input:
         notebook=ROOT / "notebooks/similarity.ipynb",
         runner=RUNNER,
-        library=library("sweeps", "panels"),
+        library=PAGE + library("simulate", "machines"),
         measured=measured("similarity"),
     output:
         notebook=page("similarity"),
@@ -347,7 +355,7 @@ rule switches:
     input:
         notebook=ROOT / "notebooks/switches.ipynb",
         runner=RUNNER,
-        library=library("sweeps", "panels"),
+        library=PAGE + library("simulate", "machines"),
         measured=measured("switches"),
     output:
         notebook=page("switches"),
@@ -364,14 +372,15 @@ rule rivals:
     input:
         notebook=ROOT / "notebooks/rivals.ipynb",
         runner=RUNNER,
-        library=library("sweeps", "panels", "studies", "tables", "profiles"),
-        measured=measured("rivals") + measured("seeds"),
+        library=PAGE,
+        measured=measured("rivals") + committed("seeds"),
     output:
         notebook=page("rivals"),
     log:
         "_build/logs/rivals.ipynb",
     params:
         notebook=parameters(),
+        collected=collected("simulated"),
     shell:
         NOTEBOOK
 
@@ -381,7 +390,7 @@ rule uav:
     input:
         notebook=ROOT / "notebooks/uav.ipynb",
         runner=RUNNER,
-        library=library("sweeps", "panels", "trivial"),
+        library=PAGE,
         measured=measured("uav") + measured("uav-trivial"),
     output:
         notebook=page("uav"),
@@ -417,7 +426,7 @@ rule source:
 rule long_study:
     """A tidy table of all runs of the study, to be committed under book/measured: `make seeds`."""
     input:
-        library=library("studies"),
+        library=PAGE,
         runs=runs("metrics.csv"),
     output:
         f"runs/{STUDY.corpus}/collected.csv",

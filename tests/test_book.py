@@ -1,9 +1,11 @@
 """The whole study on a small scale up to the built book, and the book in a browser."""
 
+import ast
 import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +51,40 @@ def built(tmp_path_factory) -> Path:
     return folder
 
 
+def imported(source: str) -> set[str]:
+    """The modules of asdlib that are imported at the top level of a source."""
+    found = set()
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.ImportFrom) and statement.module == "asdlib":
+            found |= {alias.name for alias in statement.names}
+        elif isinstance(statement, ast.ImportFrom) and statement.module.startswith("asdlib."):
+            found.add(statement.module.removeprefix("asdlib."))
+    return {name for name in found if (ROOT / f"asdlib/{name}.py").exists()}
+
+
+def modules_of(notebook: Path) -> set[str]:
+    """The modules of asdlib that a notebook imports, and those that they import in turn."""
+    cells = json.loads(notebook.read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    found, fresh = set(), set().union(*map(imported, code))
+    while fresh:
+        found |= fresh
+        texts = [(ROOT / f"asdlib/{name}.py").read_text() for name in fresh]
+        fresh = set().union(*map(imported, texts)) - found
+    return found
+
+
+def test_a_page_depends_on_every_module_that_it_imports(tmp_path):
+    """A change in the library makes again what was made with it: the inputs of a dry run."""
+    done = study(tmp_path, "-n", "--forceall")
+    assert done.returncode == 0, done.stderr
+    rules = dict(re.findall(r"rule (\w+):\n    input: (.*)", done.stdout + done.stderr))
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        inputs = {Path(name.strip()) for name in rules[notebook.stem].split(",")}
+        named = {path.stem for path in inputs if path.parent.name == "asdlib"}
+        assert modules_of(notebook) - named == set(), notebook.stem
+
+
 def jobs(done: subprocess.CompletedProcess) -> set[str]:
     """The rules, and the machine types of runs, that a dry run would run."""
     lines = (done.stdout + done.stderr).splitlines()
@@ -74,6 +110,29 @@ def test_only_what_depends_on_a_changed_parameter_runs_again(built, tmp_path):
     assert all("machine_type=fan" in line for line in again)
     assert {"results", "ablation", "source", "book"} <= jobs(done)
     assert not {"corpus", "hypersphere", "sounds", "similarity"} & jobs(done)
+
+
+def test_every_executed_page_says_where_it_comes_from_and_how_to_make_it(built):
+    pages = sorted((built / "_build/source").rglob("*.ipynb"))
+    notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert {path.stem for path in pages} == notebooks - {"train"} | {"fan", "slider"}
+    for path in pages:
+        outputs = [cell.get("outputs", []) for cell in json.loads(path.read_text())["cells"]]
+        text = json.dumps(outputs)
+        assert "**Provenance.**" in text and "papermill notebooks/" in text, path.name
+        assert str(built) not in text and str(ROOT) not in text, path.name
+
+
+def test_tables_that_make_seeds_left_are_drawn_from_and_not_made_again(built):
+    made = built / "runs/simulated/collected.csv"
+    assert not made.exists()
+    made.write_text("a table\n")
+    try:
+        done = study(built, "-n")
+    finally:
+        made.unlink()
+    assert {"results", "ablation", "rivals"} <= jobs(done)
+    assert not {"train", "long_study", "embedding"} & jobs(done)
 
 
 def test_more_seeds_from_the_command_line_are_more_runs(built):
@@ -222,6 +281,11 @@ def visited(built, site, browser) -> dict[str, dict]:
             "article img",
             "all => all.filter(i => !i.complete || !i.naturalWidth).map(i => i.src)",
         )
+        # without one Sphinx takes the name of the file
+        untold = page.eval_on_selector_all(
+            "article .cell_output img",
+            "all => all.map(i => i.alt).filter(alt => !alt || alt.endsWith('.png'))",
+        )
         stem = name.replace("/", "-")
         page.screenshot(path=shots / f"{stem}.png", full_page=True)
         page.emulate_media(color_scheme="dark")
@@ -238,6 +302,7 @@ def visited(built, site, browser) -> dict[str, dict]:
             "outside": outside,
             "links": links,
             "images": images,
+            "untold": untold,
             "width": width,
             "ids": set(identifiers),
         }
@@ -256,6 +321,10 @@ def test_no_console_error_and_no_request_leaves_the_site(visited):
 
 def test_no_missing_image(visited):
     assert of_each(visited, "images") == {}
+
+
+def test_every_figure_of_a_notebook_has_an_alternative_text(visited):
+    assert of_each(visited, "untold") == {}
 
 
 def test_no_broken_internal_link(visited, built, site):
