@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book corpus dcase2021 test bench memory lint clean seeds similarity switches rivals uav
+.PHONY: help book corpus dcase2021 test bench memory lint clean seeds similarity switches rivals uav \
+	paper-bench
 
 help:  ## this list
 	@grep -E "^[a-z0-9 -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +51,9 @@ memory: $(VENV)/installed  ## measure the memory of a full-size machine type (te
 
 bench: $(VENV)/installed  ## measure training and scoring speed, as ratios within one run
 	$(BIN)/python -m benchmarks.speed
+
+paper-bench: $(VENV)/installed  ## train the paper profile at full size for a few epochs; needs a GPU
+	$(BIN)/python -m benchmarks.paper --out benchmarks/paper.csv
 
 lint: $(VENV)/installed  ## check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

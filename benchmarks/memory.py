@@ -6,11 +6,13 @@ largest resident memory that the system saw of it beside the limit. Needs 5 GB o
 """
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from asdlib.simulate import Simulation, make_corpus
@@ -24,6 +26,16 @@ run = execute("big", "fan", variant, "quick", data_dir=root + "/corpus", out_dir
               epochs=int(epochs))
 print(f"harmonic mean {100 * run.result():.1f} %, {run.params['wall_seconds']:.0f} s")
 """
+
+
+def full_size(root: Path, full: Simulation, beside: Sequence[str] = ("pump",)) -> Path:
+    """A corpus below ``root``: its fan as ``full`` says, and a few clips of machines beside it."""
+    make_corpus(root / "full", full, ("fan",))
+    make_corpus(root / "small", Simulation(train_clips=20, test_clips=2), beside)
+    (root / "corpus").mkdir()
+    for kind, machine_type in [("full", "fan"), *[("small", name) for name in beside]]:
+        (root / "corpus" / machine_type).symlink_to((root / kind / machine_type).resolve())
+    return root / "corpus"
 
 
 def main() -> None:
@@ -40,16 +52,13 @@ def main() -> None:
         full = Simulation(
             train_clips=given.train, test_clips=given.test, clip_seconds=given.seconds
         )
-        make_corpus(root / "full", full, ("fan",))
-        make_corpus(root / "small", Simulation(train_clips=20, test_clips=2), ("pump",))
-        (root / "corpus").mkdir()
-        for kind, machine_type in (("full", "fan"), ("small", "pump")):
-            (root / "corpus" / machine_type).symlink_to(root / kind / machine_type)
+        full_size(root, full)
         print(f"simulated in {time.perf_counter() - begun:.0f} s", flush=True)
         # the simulator's processes are children, too, but none comes near a run's memory
         words = [sys.executable, "-c", RUN, root, given.variant, str(given.epochs)]
-        environment = {"ASDLIB_ROOT": folder, "PATH": "/usr/bin:/bin"}
-        subprocess.run(list(map(str, words)), check=True, cwd=Path.cwd(), env=environment)
+        # the limit is about the CPU: a GPU would take the bank
+        environment = {"ASDLIB_ROOT": folder, "CUDA_VISIBLE_DEVICES": ""}
+        subprocess.run(list(map(str, words)), check=True, env=os.environ | environment)
         # Linux counts in KiB; pages of the memory-mapped bank are among them
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         print(f"peak resident memory {peak:.2f} GiB; the limit is {LIMIT_GIB:.0f} GiB")

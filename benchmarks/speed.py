@@ -2,11 +2,15 @@
 
 Prints, for the quick and the paper profile: training clips/s of the study (crops from the wave
 bank, Mixup, losses, optimiser, schedule); of the bare network (forward, backward, optimiser step on
-waves already in memory; the log-mel is the network's first layer); and their ratio. Then scoring
-clips/s, with the share of decoding, log-mel, network and h.
+waves already in memory; the log-mel is the network's first layer); and their ratio, for which there
+is a limit. Then scoring clips/s, with the share of decoding, log-mel, network and h.
+
+On the CPU two machine types and a small batch do. On CUDA all seven are on the device, and the
+paper profile is measured at its own batch of 128, too, and compiled.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,22 +18,27 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asdlib import batches, training
+from asdlib import batches, paths, training
 from asdlib.encoder import Encoder, device_of
 from asdlib.inliers import make_inlier
+from asdlib.machines import MACHINE_TYPES
 from asdlib.profiles import Profile, make_profile
 from asdlib.runs import open_corpus
 from asdlib.simulate import Simulation, make_corpus
 from asdlib.waves import read_clip
 
+LIMIT = 0.9  # of the bare network's speed, at the least
 
-def study_step(encoder, split, profile: Profile, optimiser, rng):
+
+def study_step(encoder, split, profile: Profile, optimiser, schedule, rng):
     """Batches as the study makes and trains on them, for ever."""
     device = device_of(encoder)
+    sums = torch.zeros(len(training.loss_names(profile)), device=device)
     while True:
         for batch in batches.balanced_batches(split, profile, rng, device):
             batch = training.mix(batch, profile, rng)  # as in training, the unmixed one is let go
-            training.train_step(encoder, batch, profile, optimiser)
+            sums += training.train_step(encoder, batch, profile, optimiser) * len(batch.machine)
+            schedule.step()
             yield len(batch.machine)
 
 
@@ -70,26 +79,43 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def bench_training(name: str, banks: dict, rounds: int, device: str, **overrides) -> None:
+def bench_training(name: str, banks: dict, rounds: int, device: str, **overrides) -> float:
+    """Print the clips/s of a profile; returns study / bare network, from waves."""
     profile = make_profile(name, "fan", pretrained=False, **overrides)
     others = [bank for kind, bank in banks.items() if kind != "fan"]
     split = batches.split_clips(banks["fan"], others, profile, 0)
     rng = np.random.default_rng(0)
     batch = next(batches.balanced_batches(split, profile, rng, device))
+    # only the whole network is compiled, from the waves on
+    kinds = ["study", "bare, from waves"] + ["bare, from log-mels"] * (not profile.compile)
     steppers = {}
-    for kind in ("study", "bare, from waves", "bare, from log-mels"):
+    for kind in kinds:
         torch.manual_seed(0)
         encoder = Encoder(profile, len(split.products)).to(device).train()
-        optimiser, _ = training.make_optimiser(encoder, profile, 10**6)
+        if profile.compile:
+            encoder.compile()
+        optimiser, schedule = training.make_optimiser(encoder, profile, 10**6)
         if kind == "study":
-            steppers[kind] = study_step(encoder, split, profile, optimiser, rng)
+            steppers[kind] = study_step(encoder, split, profile, optimiser, schedule, rng)
         else:
             steppers[kind] = bare_step(encoder, batch, optimiser, kind.endswith("waves"))
     rates = interleaved(steppers, rounds)
-    print(f"\n{name} profile: {profile.backbone}, batch {len(batch.machine)}, {rounds} turns")
+    how = f"batch {len(batch.machine)}{', compiled' * profile.compile}, {rounds} turns"
+    print(f"\n{name} profile: {profile.backbone}, {how}")
     for kind, rate in rates.items():
         ratio = rates["study"] / rate
-        print(f"  {kind:22s} {rate:8.1f} clips/s   study / this: {ratio:.2f}")
+        print(f"  {kind:22s} {rate:8.1f} clips/s   study / this: {ratio:.2f}", flush=True)
+    return rates["study"] / rates["bare, from waves"]
+
+
+def ratio_of(*arguments, **overrides) -> float:
+    """:func:`bench_training`, up to three times where the limit is missed: others compute, too."""
+    for tries in (1, 2, 3):
+        ratio = bench_training(*arguments, **overrides)
+        if ratio >= LIMIT:
+            break
+        print(f"  below the limit of {LIMIT}, measured {tries} of 3 times", flush=True)
+    return ratio
 
 
 def bench_scoring(banks: dict) -> None:
@@ -135,17 +161,25 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {name}")
+    kinds, clips, rounds = ("fan", "pump"), 24, max(arguments.rounds // 8, 3)
+    if device == "cuda":  # 71 of each product ID: batches of 128 need not be evened out
+        kinds, clips, rounds = MACHINE_TYPES, 71, arguments.rounds
     with tempfile.TemporaryDirectory() as folder:
-        simulation = Simulation(train_clips=24, test_clips=10, clip_seconds=4.0)
-        root = make_corpus(Path(folder) / "c", simulation, ("fan", "pump"), progress=False)
-        from asdlib import paths
-
+        simulation = Simulation(train_clips=clips, test_clips=10, clip_seconds=4.0)
+        root = make_corpus(Path(folder) / "c", simulation, kinds, progress=False)
         paths.waves_dir = lambda corpus: Path(folder) / "waves"
         _, banks = open_corpus("bench", root, "fan", progress=False)
         there = {kind: bank.on(device) for kind, bank in banks.items()} if name != "CPU" else banks
-        bench_training("quick", there, arguments.rounds, device)
-        bench_training("paper", there, max(arguments.rounds // 8, 3), device, batch_size=32)
+        ratios = [
+            ratio_of("quick", there, arguments.rounds, device),
+            ratio_of("paper", there, rounds, device, batch_size=32),
+        ]
+        if device == "cuda":
+            for compiled in (False, True):
+                ratios.append(ratio_of("paper", there, rounds, device, compile=compiled))
         bench_scoring(banks)
+    print(f"\nstudy / bare network, from waves: {min(ratios):.2f}; the limit is {LIMIT}")
+    sys.exit(min(ratios) < LIMIT)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+"""The benchmarks: that they run, at toy size, and fail where they should."""
+
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from benchmarks import speed
+
+
+def bench(name: str, *words) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *map(str, words)],
+        cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def test_the_paper_profile_at_toy_size(tmp_path):
+    done = bench("paper", "--small", "--epochs", 2, "--folder", tmp_path, "--out", tmp_path / "t")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "t")
+    assert table.variant.tolist() == ["proposed", "no-mixup", "product-only"]
+    assert (table.clips_per_second > 0).all() and table.harmonic_mean.between(0, 100).all()
+    # 2 product IDs of 10 clips, 9 of them to train, and as many negatives but for product-only
+    rows = pd.Series([36, 36, 18])
+    hours = rows * 300 * 7 / table.clips_per_second / 3600
+    assert table.projected_hours.tolist() == pytest.approx(hours.tolist(), abs=0.01, rel=0.01)
+    assert (table.peak_cuda_gb == 0).all() and (table.device == "cpu").all()
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+
+
+def test_the_paper_profile_needs_a_gpu():
+    done = bench("paper")
+    assert done.returncode == 1
+    assert done.stderr.startswith("a GPU is needed, and torch sees none") and not done.stdout
+
+
+@pytest.mark.parametrize("ratios, status", [([0.8, 0.85, 0.95, 0.9], 0), ([0.95, *[0.8] * 3], 1)])
+def test_a_training_slower_than_its_network_fails_the_benchmark(
+    monkeypatch, capsys, ratios, status
+):
+    """The quick profile, then the paper's; what misses the limit is measured up to three times."""
+    measured = iter(ratios)
+    monkeypatch.setattr(speed, "bench_training", lambda *_, **__: next(measured))
+    monkeypatch.setattr(speed, "bench_scoring", lambda _: None)
+    monkeypatch.setattr(speed, "make_corpus", lambda root, *_, **__: root)
+    monkeypatch.setattr(speed, "open_corpus", lambda *_, **__: (None, {}))
+    monkeypatch.setattr(sys, "argv", ["speed"])
+    with pytest.raises(SystemExit) as stopped:
+        speed.main()
+    assert stopped.value.code == status and not list(measured)
+    assert f"waves: {min(ratios[-2:]):.2f}; the limit is 0.9" in capsys.readouterr().out
