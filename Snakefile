@@ -50,7 +50,8 @@ FINGERPRINT = f"data/waves/{STUDY.corpus}/fingerprint.json"
 
 def library(*names):
     """Files of asdlib by name: a change in one of them makes again what was made with it."""
-    return [ROOT / f"asdlib/{name}.py" for name in names]
+    files = [ROOT / f"asdlib/{name}.py" for name in names]
+    return [path if path.exists() else path.with_suffix("") / "__init__.py" for path in files]
 
 
 # A run, from its corpus on, and what draws it.

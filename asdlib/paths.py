@@ -1,6 +1,7 @@
 """Where things are: the only module that knows a folder by name."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -60,3 +61,47 @@ def check_room(folder: Path, needed: float, what: str) -> None:
 def gigabytes(size: float) -> str:
     """A number of bytes in words, as in "1.5 GB"."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+class whole_folder:
+    """``with whole_folder(path) as part:`` write into ``part``; it becomes ``path`` when whole.
+
+    What was at ``path`` is replaced; after an error nothing is left but what was there before.
+    What a killed process left beside ``path`` is removed.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.part, self.old = (
+            self.path.with_name(f".{self.path.name}.{os.getpid()}.{end}") for end in ("part", "old")
+        )
+
+    def __enter__(self) -> Path:
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        name = re.compile(rf"\.{re.escape(self.path.name)}\.(\d+)\.(part|old)")
+        for beside in self.path.parent.iterdir():
+            found = name.fullmatch(beside.name)
+            if found and not _another_runs(int(found[1])):
+                shutil.rmtree(beside, ignore_errors=True)
+        self.part.mkdir()
+        return self.part
+
+    def __exit__(self, error, *_):
+        if error is None:
+            if self.path.exists():
+                os.replace(self.path, self.old)
+            os.replace(self.part, self.path)
+            shutil.rmtree(self.old, ignore_errors=True)
+        else:
+            shutil.rmtree(self.part, ignore_errors=True)
+
+
+def _another_runs(process: int) -> bool:
+    """Whether a process of that number runs, other than this one."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return process != os.getpid()

@@ -47,7 +47,7 @@ def stamp(params: dict) -> dict:
 def code_hash() -> str:
     """A short hash of this package's source: an interrupted run goes on with the same code only."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

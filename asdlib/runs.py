@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import re
-import shutil
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -215,7 +212,7 @@ def execute(
         }
         if cuda:
             record["peak_cuda_bytes"] = torch.cuda.max_memory_allocated()
-        with whole_folder(folder) as part:
+        with paths.whole_folder(folder) as part:
             built.history.to_csv(part / "history.csv", index=False)
             scores.to_csv(part / "scores.csv", index=False)
             table.to_csv(part / "metrics.csv", index=False)
@@ -238,47 +235,3 @@ def _save_embeddings(embedded: dict[str, Embedded], path: Path) -> None:
         for column in EMBEDDED_COLUMNS:
             arrays[f"{name}_{column}"] = clips[column].to_numpy().astype(str)
     np.savez_compressed(path, **arrays)
-
-
-class whole_folder:
-    """``with whole_folder(path) as part:`` write into ``part``; it becomes ``path`` when whole.
-
-    What was at ``path`` is replaced; after an error nothing is left but what was there before.
-    What a killed process left beside ``path`` is removed.
-    """
-
-    def __init__(self, path: Path):
-        self.path = Path(path)
-        self.part, self.old = (
-            self.path.with_name(f".{self.path.name}.{os.getpid()}.{end}") for end in ("part", "old")
-        )
-
-    def __enter__(self) -> Path:
-        self.part.parent.mkdir(parents=True, exist_ok=True)
-        name = re.compile(rf"\.{re.escape(self.path.name)}\.(\d+)\.(part|old)")
-        for beside in self.path.parent.iterdir():
-            found = name.fullmatch(beside.name)
-            if found and not _another_runs(int(found[1])):
-                shutil.rmtree(beside, ignore_errors=True)
-        self.part.mkdir()
-        return self.part
-
-    def __exit__(self, error, *_):
-        if error is None:
-            if self.path.exists():
-                os.replace(self.path, self.old)
-            os.replace(self.part, self.path)
-            shutil.rmtree(self.old, ignore_errors=True)
-        else:
-            shutil.rmtree(self.part, ignore_errors=True)
-
-
-def _another_runs(process: int) -> bool:
-    """Whether a process of that number runs, other than this one."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return process != os.getpid()

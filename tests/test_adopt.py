@@ -9,8 +9,9 @@ import pytest
 import soundfile
 from conftest import ROOT, write_clip, write_corpus
 
-from asdlib import InputError, commands, corpora, runs, waves
-from asdlib.adopt import Conversion, adopt
+from asdlib import InputError, corpora, runs, waves
+from asdlib.corpora import commands
+from asdlib.corpora.adopt import Conversion, adopt
 
 
 @pytest.fixture

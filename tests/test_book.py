@@ -59,7 +59,13 @@ def imported(source: str) -> set[str]:
             found |= {alias.name for alias in statement.names}
         elif isinstance(statement, ast.ImportFrom) and statement.module.startswith("asdlib."):
             found.add(statement.module.removeprefix("asdlib."))
-    return {name for name in found if (ROOT / f"asdlib/{name}.py").exists()}
+    return {name for name in found if source_of(name).exists()}
+
+
+def source_of(module: str) -> Path:
+    """The file of a module of asdlib, or of a package in it."""
+    path = ROOT / "asdlib" / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def modules_of(notebook: Path) -> set[str]:
@@ -69,7 +75,7 @@ def modules_of(notebook: Path) -> set[str]:
     found, fresh = set(), set().union(*map(imported, code))
     while fresh:
         found |= fresh
-        texts = [(ROOT / f"asdlib/{name}.py").read_text() for name in fresh]
+        texts = [source_of(name).read_text() for name in fresh]
         fresh = set().union(*map(imported, texts)) - found
     return found
 
@@ -80,9 +86,9 @@ def test_a_page_depends_on_every_module_that_it_imports(tmp_path):
     assert done.returncode == 0, done.stderr
     rules = dict(re.findall(r"rule (\w+):\n    input: (.*)", done.stdout + done.stderr))
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        inputs = {Path(name.strip()) for name in rules[notebook.stem].split(",")}
-        named = {path.stem for path in inputs if path.parent.name == "asdlib"}
-        assert modules_of(notebook) - named == set(), notebook.stem
+        inputs = {(tmp_path / name.strip()).resolve() for name in rules[notebook.stem].split(",")}
+        needed = {source_of(name) for name in modules_of(notebook)}
+        assert needed - inputs == set(), notebook.stem
 
 
 def jobs(done: subprocess.CompletedProcess) -> set[str]:

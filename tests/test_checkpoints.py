@@ -16,7 +16,7 @@ from conftest import ROOT, write_corpus
 from safetensors.torch import load_file
 from test_training import SMALL
 
-from asdlib import InputError, runs, training
+from asdlib import InputError, paths, runs, training
 from asdlib.checkpoints import (
     Checkpoint,
     Checkpoints,
@@ -263,7 +263,7 @@ def test_what_killed_processes_left_of_a_folder_goes(tmp_path):
     stays = [f".fan.{os.getppid()}.part", f".fan.big.{dead.pid}.part", ".fan.x.checkpoint"]
     for name in (*gone, *stays):
         (tmp_path / name / "inside").mkdir(parents=True)
-    with runs.whole_folder(tmp_path / "fan") as part:
+    with paths.whole_folder(tmp_path / "fan") as part:
         (part / "new").touch()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*stays, "fan"])
 

@@ -3,8 +3,9 @@
 import pytest
 from conftest import write_clip, write_corpus
 
-from asdlib import InputError, commands, corpora
-from asdlib.describe import describe
+from asdlib import InputError, corpora
+from asdlib.corpora import commands
+from asdlib.corpora.describe import describe
 
 
 def test_counts_are_those_of_the_index(corpus):

@@ -20,7 +20,8 @@ import soundfile
 from conftest import ROOT
 from serving import Archives, served, zipped
 
-from asdlib import InputError, commands, corpora, downloads, fetch
+from asdlib import InputError, corpora
+from asdlib.corpora import commands, downloads, fetch
 from asdlib.paper import MACHINE_TYPES
 from asdlib.runs import Run
 

@@ -15,7 +15,8 @@ from serving import Archives, served, zipped
 from test_fetch import dcase
 from test_training import SMALL
 
-from asdlib import InputError, commands, corpora, runs, uav, waves
+from asdlib import InputError, corpora, runs, waves
+from asdlib.corpora import commands, uav
 
 PATTERNS = ("ccw_f8", "ccw_square", "cw_f8", "cw_square")
 SHORT = uav.Recipe(trim_seconds=1.0, clip_seconds=0.5)

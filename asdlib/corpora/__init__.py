@@ -1,6 +1,6 @@
 """The corpus index: a tree of clips in any DCASE Task 2 layout becomes one pandas frame.
 
-``python -m asdlib.corpora`` fetches, describes and adopts such trees (:mod:`asdlib.commands`).
+``python -m asdlib.corpora`` fetches, describes and adopts such trees: the modules beside this one.
 """
 
 import re
@@ -275,9 +275,3 @@ def summary(clips: pd.DataFrame) -> pd.DataFrame:
 def is_corpus(folder, machine_type: str) -> bool:
     """Whether a corpus with that machine type lies there."""
     return machine_type in machine_folders(folder)
-
-
-if __name__ == "__main__":
-    from asdlib.commands import main
-
-    main()

@@ -89,13 +89,13 @@ def _add_fetch(commands) -> None:
 
 
 def _fetch_dcase2021(**given) -> None:
-    from asdlib.fetch import fetch
+    from asdlib.corpora.fetch import fetch
 
     _show(fetch(**given))
 
 
 def _fetch_uav(seed, snr_db, trim_seconds, broken, revision, **given) -> None:
-    from asdlib.uav import REVISION, Recipe, fetch_uav
+    from asdlib.corpora.uav import REVISION, Recipe, fetch_uav
 
     recipe = Recipe(seed=seed, snr_db=snr_db, trim_seconds=trim_seconds, broken=broken)
     _show(fetch_uav(recipe=recipe, revision=revision or REVISION, **given))
@@ -113,7 +113,7 @@ def _add_describe(commands) -> None:
 
 
 def _describe(folder: Path) -> None:
-    from asdlib.describe import describe
+    from asdlib.corpora.describe import describe
 
     print(describe(folder))
 
@@ -150,7 +150,7 @@ def _add_adopt(commands) -> None:
 
 
 def _adopt(resample, channel, cut, **given) -> None:
-    from asdlib.adopt import Conversion, adopt
+    from asdlib.corpora.adopt import Conversion, adopt
 
     _show(adopt(conversion=Conversion(resample, channel, cut), **given))
 

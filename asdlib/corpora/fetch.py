@@ -16,7 +16,7 @@ import requests
 from filelock import FileLock
 
 from asdlib import paths
-from asdlib.downloads import (
+from asdlib.corpora.downloads import (
     Share,
     ask,
     download,

@@ -16,10 +16,10 @@ from torchaudio.functional import resample as resampled
 from tqdm import tqdm
 
 from asdlib.corpora import SUFFIXES, read_header
+from asdlib.corpora.recordings import ClipWriter, cuts, hold_out, link, links_beside
 from asdlib.errors import InputError, one_of
+from asdlib.paths import whole_folder
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.recordings import ClipWriter, cuts, hold_out, link, links_beside
-from asdlib.runs import whole_folder
 
 LABELS = {"normal": "normal", "anomaly": "anomaly", "abnormal": "anomaly"}  # the last as in MIMII
 LONGEST_SECONDS = 60.0  # of a clip that is not asked to be cut

@@ -24,12 +24,11 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from asdlib import paths
-from asdlib.downloads import BROKEN, Share, WrongArchive, download, open_zip
+from asdlib.corpora.downloads import BROKEN, Share, WrongArchive, download, open_zip
+from asdlib.corpora.recordings import ClipWriter, cuts, hold_out, link, links_beside
 from asdlib.errors import InputError
-from asdlib.paths import check_room
+from asdlib.paths import check_room, whole_folder
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.recordings import ClipWriter, cuts, hold_out, link, links_beside
-from asdlib.runs import whole_folder
 from asdlib.simulate import factory_noise
 
 GITHUB = "https://github.com"

@@ -1,0 +1,5 @@
+"""``python -m asdlib.corpora``."""
+
+from asdlib.corpora.commands import main
+
+main()
