@@ -58,10 +58,12 @@ def library(*names):
 METHOD = library(
     *("errors", "paths", "profiles", "corpora", "waves", "encoder", "losses", "batches"),
     *("checkpoints", "training", "autoencoder", "trivial", "systems", "inliers", "scoring"),
-    *("metrics", "provenance", "runs", "figures"),
+    *("metrics", "provenance", "runs", "captions", "figures"),
 )
 # The pages stand on all of it, and most of them on these: tables of runs, sweeps, and their plots.
-PAGE = METHOD + library("paper", "studies", "sweeps", "panels", "tables", "maps")
+PAGE = METHOD + library(
+    *("paper", "studies", "bootstrap", "sweeps", "panels", "tables", "maps")
+)
 
 
 def runs(file="params.json", machine_types=None, variants=None):

@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from asdlib.figures import COLOURS, VARIANT_COLOURS, headed, kind_of_corpus
+from asdlib.captions import kind_of_corpus
+from asdlib.figures import COLOURS, VARIANT_COLOURS, headed
 from asdlib.studies import kind
 from asdlib.sweeps import summarise
 

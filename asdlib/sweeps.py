@@ -14,8 +14,8 @@ from scipy.stats import t as student
 from tqdm import tqdm
 
 from asdlib import paths
+from asdlib.captions import papermill_command
 from asdlib.errors import InputError
-from asdlib.figures import papermill_command
 from asdlib.provenance import STAMP, stamp
 from asdlib.runs import Run, execute
 

@@ -6,7 +6,8 @@ import plotly.graph_objects as go
 from IPython.display import Markdown
 from scipy.stats import hmean
 
-from asdlib.figures import VARIANT_COLOURS, captioned, papermill_command
+from asdlib.captions import captioned, papermill_command
+from asdlib.figures import VARIANT_COLOURS
 from asdlib.maps import plain
 from asdlib.profiles import TABLE_I, make_profile
 from asdlib.runs import Run, open_corpus

@@ -83,7 +83,10 @@ def mix(batch: Batch, profile: Profile, rng: np.random.Generator) -> Batch:
     share = torch.from_numpy(rng.beta(profile.mixup_alpha, profile.mixup_alpha, rows)).float()
     partner = torch.from_numpy(rng.permutation(rows))
     device = batch.waves.device
-    mixed = mixup(batch.waves, batch.product, batch.machine, share.to(device), partner.to(device))
+    mixed = mixup(
+        *(batch.waves, batch.product, batch.machine),
+        *(part.to(device, non_blocking=True) for part in (share, partner)),
+    )
     return Batch(*mixed)
 
 

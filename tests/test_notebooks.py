@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from conftest import ROOT
 
 from asdlib import paths
-from asdlib.figures import page_provenance, papermill_command, provenance_line
+from asdlib.captions import page_provenance, papermill_command, provenance_line
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LINE = re.compile(r"^[a-z_]+: (str|int|float|bool|list|dict) = .+  # \S.*$")

@@ -9,7 +9,7 @@ from conftest import write_corpus
 from scipy.stats import hmean
 from test_training import SMALL
 
-from asdlib import figures, maps, paths, runs, studies, tables
+from asdlib import bootstrap, captions, figures, maps, paths, runs, studies, tables
 from asdlib.errors import InputError
 from asdlib.paper import ALL, PAPER_SYSTEMS, PAPER_TABLE_II, PAPER_TABLE_III
 
@@ -84,16 +84,16 @@ def test_bootstrap_of_equal_systems_is_zero_and_of_shifted_ones_excludes_zero():
     rng = np.random.default_rng(0)
     areas = rng.uniform(0.6, 0.9, (12, 2))
     groups = np.repeat(["fan", "slider"], 6)
-    assert studies.paired_bootstrap(areas, areas, groups, 200) == (0, 0, 0)
-    difference, low, high = studies.paired_bootstrap(areas, areas - 0.1, groups, 500)
+    assert bootstrap.paired_bootstrap(areas, areas, groups, 200) == (0, 0, 0)
+    difference, low, high = bootstrap.paired_bootstrap(areas, areas - 0.1, groups, 500)
     assert 0 < low <= difference <= high
     assert difference == pytest.approx(100 * (hmean(areas.ravel()) - hmean(areas.ravel() - 0.1)))
-    reverse = studies.paired_bootstrap(areas - 0.1, areas, groups, 500)
+    reverse = bootstrap.paired_bootstrap(areas - 0.1, areas, groups, 500)
     assert reverse[0] == pytest.approx(-difference)
 
 
 def test_bootstrap_of_a_single_product_id_has_no_interval():
-    difference, low, high = studies.paired_bootstrap(
+    difference, low, high = bootstrap.paired_bootstrap(
         np.full((1, 2), 0.8), np.full((1, 2), 0.7), np.array(["fan"]), 10
     )
     assert difference == pytest.approx(10) and np.isnan(low) and np.isnan(high)
@@ -102,12 +102,12 @@ def test_bootstrap_of_a_single_product_id_has_no_interval():
 def test_pairing_is_tighter_than_the_product_ids_are_apart():
     areas = np.linspace(0.5, 0.95, 20).repeat(2).reshape(20, 2)
     groups = np.zeros(20, int)
-    _, low, high = studies.paired_bootstrap(areas, areas - 0.02, groups, 1000)
+    _, low, high = bootstrap.paired_bootstrap(areas, areas - 0.02, groups, 1000)
     assert high - low < 2  # points, while the IDs lie 45 points apart
 
 
 def test_differences_and_their_sentences(table):
-    found = studies.differences(table, "proposed", draws=300)
+    found = bootstrap.differences(table, "proposed", draws=300)
     assert set(found.minus) == {"no-mixup", "without h", "product-only"}
     over_all = found[found.machine_type == ALL].set_index("minus")
     assert over_all.loc["product-only", "difference"] > over_all.loc["no-mixup", "difference"] > 0
@@ -200,7 +200,7 @@ def test_a_system_that_lacks_a_machine_type_has_no_mean_over_all(table):
     assert ours.loc["no-mixup", "fan"] == studies.wide(table).loc["no-mixup", "fan"]
     assert np.isfinite(ours.loc["proposed"].astype(float)).all()
     tables.result_dots(part, "")  # draw what is there
-    tables.forest(studies.differences(part, "proposed", draws=50), "")
+    tables.forest(bootstrap.differences(part, "proposed", draws=50), "")
 
 
 def test_differences_are_of_the_seeds_that_both_have(table):
@@ -208,8 +208,8 @@ def test_differences_are_of_the_seeds_that_both_have(table):
     more = table[(table.variant == "proposed") & (table.seed == 0)].assign(
         seed=2, AUC=0.1, pAUC=0.1
     )
-    with_more = studies.differences(pd.concat([table, more]), "proposed", draws=50)
-    without = studies.differences(table, "proposed", draws=50)
+    with_more = bootstrap.differences(pd.concat([table, more]), "proposed", draws=50)
+    without = bootstrap.differences(table, "proposed", draws=50)
     of_others = without.minus != "without h"  # that one is scored on the same, extra run
     pd.testing.assert_frame_equal(with_more[of_others], without[of_others])
 
@@ -221,7 +221,7 @@ def test_the_bootstrap_of_few_product_ids_is_as_wide_as_their_mean_is_uncertain(
     for _ in range(200):
         inverse = 2 + 0.02 * rng.normal(size=(21, 1)).repeat(2, axis=1)
         groups = np.repeat(np.arange(7), 3)
-        difference, low, high = studies.paired_bootstrap(
+        difference, low, high = bootstrap.paired_bootstrap(
             1 / inverse, np.full((21, 2), 0.5), groups, 300
         )
         widths.append(high - low)
@@ -281,10 +281,10 @@ def test_a_page_of_a_run_has_its_clips_scores_and_captions(tmp_path):
     pd.testing.assert_series_equal(tested.score, run.scores.score)  # in the order of the clips
     assert placed[placed.kind == "others"].score.isna().all()
 
-    kind = figures.kind_of(run.params)
+    kind = captions.kind_of(run.params)
     assert kind == "the corpus mine, quick profile with overrides, seed 0"
     assert kind in figures.result_table(run).to_html()
     for draw in (figures.score_distributions, figures.roc_curves):
         assert draw(run.scores, kind).get_suptitle().replace("\n", " ") == kind
-    assert "s since it was resumed" not in figures.provenance_line(run.params).data
-    assert "s since it was resumed" in figures.provenance_line(run.params | {"resumed": True}).data
+    assert "s since it was resumed" not in captions.provenance_line(run.params).data
+    assert "s since it was resumed" in captions.provenance_line(run.params | {"resumed": True}).data
