@@ -194,7 +194,7 @@ def costs(table: pd.DataFrame) -> pd.DataFrame:
     """By system: networks and parameters for a machine type, and CPU seconds, mean and spread.
 
     Of whole runs, from decoded clips on: training, embedding, fitting, scoring. CPU time, not the
-    clock's, because runs go side by side.
+    clock's, because runs go side by side; where a run has none in the table, it is left out.
     """
     rows = {}
     for system in systems_in(table):
