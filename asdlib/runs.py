@@ -83,6 +83,10 @@ class Run:
         table = table if role is None else table[table.role == role]
         return metrics.harmonic_mean(table[["AUC", "pAUC"]]) if len(table) else float("nan")
 
+    def seconds(self, clock: str) -> float | None:
+        """``wall_seconds`` or ``cpu_seconds``; None of a resumed run, which knows only the rest."""
+        return None if self.params.get("resumed") else self.params.get(clock)
+
     @cached_property
     def embedded(self) -> dict[str, Embedded]:
         """ "fit", "test" and "others": embeddings, logits and the clips they are of."""

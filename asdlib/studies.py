@@ -48,9 +48,8 @@ def run_rows(run: Run) -> pd.DataFrame:
     """A run as rows of the tidy table: its metrics by product ID and h, and its provenance."""
     params = run.params
     origin = {"profile": params["profile_name"]} | stamp(params)
-    costs = {"models": params.get("models", 1)} | {k: params.get(k) for k in COSTS[1:]}
-    if params.get("resumed"):
-        costs |= {"wall_seconds": None, "cpu_seconds": None}  # they are of the rest only
+    costs = {"models": params.get("models", 1), "parameters": params.get("parameters")}
+    costs |= {clock: run.seconds(clock) for clock in COSTS[2:]}
     keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
     table = run.metrics[["product", "role", "inlier", "size", "chosen", "AUC", "pAUC"]]
     return table.assign(**keys, **costs, **origin)[[*keys, *table.columns, *COSTS, *origin]]
@@ -101,6 +100,7 @@ def _how(corpus: str, machine_type: str = "NAME", variant: str = "proposed", see
 
 
 def in_paper_order(machine_type: str) -> tuple:
+    """A key to sort by: the machine types as in the paper's tables, then all others by name."""
     known = machine_type in MACHINE_TYPES
     return (MACHINE_TYPES.index(machine_type) if known else len(MACHINE_TYPES), machine_type)
 

@@ -33,6 +33,15 @@ class Job:
     labels: dict = field(default_factory=dict)
 
 
+def jobs_of(variants: Sequence[str], seeds: Sequence[int], **arguments) -> list[Job]:
+    """A job for each variant and seed, all with the same other ``arguments``."""
+    return [
+        Job({**arguments, "variant": variant, "seed": seed})
+        for variant in variants
+        for seed in seeds
+    ]
+
+
 def sweep(jobs: Iterable[Job], workers: int | None = None, progress: bool = True) -> pd.DataFrame:
     """Run all jobs, ``workers`` (the cores there are) at a time with one torch thread each.
 
@@ -83,8 +92,7 @@ def tidy(run: Run, labels: dict | None = None) -> pd.DataFrame:
                         "products": len(found),
                         "value": round(value, 3),
                         **stamp(params),
-                        # of a resumed run it would be of the rest only
-                        "wall_seconds": None if params["resumed"] else params["wall_seconds"],
+                        "wall_seconds": run.seconds("wall_seconds"),
                     }
                 )
     return pd.DataFrame(rows)

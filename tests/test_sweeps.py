@@ -41,6 +41,13 @@ def test_gains_and_their_verdict():
     assert "of 1 intervals 1 lie above zero" in sweeps.verdict(summary)
 
 
+def test_jobs_of_every_variant_and_seed():
+    jobs = sweeps.jobs_of(["a", "b"], [0, 1], corpus="c", epochs=3)
+    found = [(job.arguments["variant"], job.arguments["seed"]) for job in jobs]
+    assert found == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert all(job.arguments["corpus"] == "c" and job.arguments["epochs"] == 3 for job in jobs)
+
+
 def test_a_sweep_resumes_and_its_table_says_where_it_is_from(tmp_path, monkeypatch):
     root = write_corpus(tmp_path / "corpus", train=4)
     arguments = dict(
