@@ -20,10 +20,10 @@ from snakemake.utils import min_version
 min_version("8.20")
 
 ROOT = Path(os.path.relpath(workflow.basedir))
-sys.path[:0] = [str(Path(workflow.basedir) / "workflow"), workflow.basedir]
+sys.path.insert(0, workflow.basedir)
 
 from asdlib.errors import InputError
-from study import read_study
+from asdstudy.runs.study import read_study
 
 try:
     changes = dict(config)
@@ -48,22 +48,17 @@ RUN = "runs/{corpus}/{{machine_type}}/{{variant}}-s{{seed}}".format(corpus=STUDY
 FINGERPRINT = f"data/waves/{STUDY.corpus}/fingerprint.json"
 
 
-def library(*names):
-    """Files of asdlib by name: a change in one of them makes again what was made with it."""
-    files = [ROOT / f"asdlib/{name}.py" for name in names]
-    return [path if path.exists() else path.with_suffix("") / "__init__.py" for path in files]
+def library(*places):
+    """Files of the packages by place: a change in one of them makes again what was made with it."""
+    folders = [ROOT / place for place in places]
+    return [path for folder in folders for path in sorted(folder.rglob("*.py"))]
 
 
-# A run, from its corpus on, and what draws it.
-METHOD = library(
-    *("errors", "paths", "profiles", "corpora", "waves", "encoder", "losses", "batches"),
-    *("checkpoints", "training", "autoencoder", "trivial", "systems", "inliers", "scoring"),
-    *("metrics", "provenance", "runs", "captions", "figures"),
-)
-# The pages stand on all of it, and most of them on these: tables of runs, sweeps, and their plots.
-PAGE = METHOD + library(
-    *("paper", "studies", "bootstrap", "sweeps", "panels", "tables", "maps")
-)
+# What computes a run, from its corpus on; what draws the pages stands on it.
+METHOD = library("asdlib", "asdstudy/data", "asdstudy/systems", "asdstudy/runs") + [
+    ROOT / "asdstudy/paths.py"
+]
+PAGE = METHOD + library("asdstudy/report")
 
 
 def runs(file="params.json", machine_types=None, variants=None):
@@ -173,14 +168,16 @@ rule corpus:
     """The corpus, simulated where it is to be, and decoded once into memory-mapped waves."""
     input:
         decode=ROOT / "workflow/decode.py",
-        library=library("corpora", "waves"),
-        simulator=library("simulate", "machines") if STUDY.corpus == "simulated" else [],
+        library=[ROOT / "asdlib/corpora.py", ROOT / "asdlib/waves.py"],
+        simulator=[ROOT / f"asdstudy/data/{name}.py" for name in ("simulate", "machines")]
+        if STUDY.corpus == "simulated"
+        else [],
     output:
         FINGERPRINT,
     threads: workflow.cores or 1
     params:
         make=(
-            f"python -m asdlib.simulate {STUDY.folder} {STUDY.simulator_options()} >&2"
+            f"python -m asdstudy.data.simulate {STUDY.folder} {STUDY.simulator_options()} >&2"
             if STUDY.corpus == "simulated"
             else "true"
         ),
@@ -195,7 +192,7 @@ rule train:
     input:
         notebook=ROOT / "notebooks/train.ipynb",
         runner=RUNNER,
-        library=METHOD,
+        library=PAGE,
         corpus=FINGERPRINT,
     output:
         notebook=f"{RUN}/train.ipynb",
@@ -241,7 +238,7 @@ rule sounds:
     input:
         notebook=ROOT / "notebooks/sounds.ipynb",
         runner=RUNNER,
-        library=METHOD + library("simulate", "machines"),
+        library=PAGE,
         corpus=FINGERPRINT,
     output:
         notebook=page("sounds"),
@@ -260,7 +257,7 @@ rule hypersphere:
     input:
         notebook=ROOT / "notebooks/hypersphere.ipynb",
         runner=RUNNER,
-        library=METHOD + library("toy"),
+        library=PAGE,
     output:
         notebook=page("hypersphere"),
     log:
@@ -343,7 +340,7 @@ rule similarity:
     input:
         notebook=ROOT / "notebooks/similarity.ipynb",
         runner=RUNNER,
-        library=PAGE + library("simulate", "machines"),
+        library=PAGE,
         measured=measured("similarity"),
     output:
         notebook=page("similarity"),
@@ -360,7 +357,7 @@ rule switches:
     input:
         notebook=ROOT / "notebooks/switches.ipynb",
         runner=RUNNER,
-        library=PAGE + library("simulate", "machines"),
+        library=PAGE,
         measured=measured("switches"),
     output:
         notebook=page("switches"),
@@ -440,7 +437,7 @@ rule long_study:
         variants=" ".join(STUDY.variants),
         seeds=" ".join(map(str, STUDY.seeds)),
     shell:
-        f"python -m asdlib.studies {STUDY.corpus} {{output}} --variants {{params.variants}} "
+        f"python -m asdstudy.report.studies {STUDY.corpus} {{output}} --variants {{params.variants}} "
         "--machine-types {params.machine_types} --seeds {params.seeds}"
 
 

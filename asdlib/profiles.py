@@ -30,7 +30,7 @@ CHOICES = {
 class Profile:
     """All hyperparameters of a run; the defaults are the paper's."""
 
-    approach: str = "serial"  # how a system is built: see asdlib.systems
+    approach: str = "serial"  # how a system is built: see asdstudy.systems
     # log-mel (section IV-A)
     segment_seconds: float = 2.0  # T of Eq. 4, and the length of a training crop
     window_seconds: float = 0.128

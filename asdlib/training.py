@@ -1,5 +1,6 @@
 """Training the encoder by outlier exposure (sections III and IV-A)."""
 
+import json
 import time
 from dataclasses import replace
 
@@ -17,7 +18,6 @@ from asdlib.batches import (
     steps_an_epoch,
     validation_batch,
 )
-from asdlib.checkpoints import Checkpoint, random_states, set_random_states
 from asdlib.encoder import Encoder, device_of
 from asdlib.errors import InputError
 from asdlib.losses import (
@@ -96,7 +96,7 @@ def train(
     seed: int,
     device: str | None = None,
     progress: bool = True,
-    checkpoint: Checkpoint | None = None,
+    checkpoint=None,
 ) -> tuple[Encoder, pd.DataFrame]:
     """Train f on ``split``; the encoder of the smallest validation loss, and a row an epoch.
 
@@ -108,8 +108,7 @@ def train(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
-    checkpoint = checkpoint or Checkpoint()
-    state = checkpoint.load()
+    state = checkpoint.load() if checkpoint else None
     # who goes on brings its own weights, and may be where no others can be fetched
     fresh = replace(profile, pretrained=profile.pretrained and not state)
     encoder = Encoder(fresh, len(split.products)).to(device)
@@ -154,17 +153,18 @@ def train(
             if best is None or validation[0] < best_loss:
                 best_loss = validation[0]
                 best = {name: value.clone() for name, value in encoder.state_dict().items()}
-            checkpoint.save(
-                {
-                    "encoder": encoder.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "best": best,
-                    "best_loss": best_loss,
-                    "history": history,
-                    "random": random_states(rng),
-                }
-            )
+            if checkpoint:
+                checkpoint.save(
+                    {
+                        "encoder": encoder.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "schedule": schedule.state_dict(),
+                        "best": best,
+                        "best_loss": best_loss,
+                        "history": history,
+                        "random": random_states(rng),
+                    }
+                )
     encoder.load_state_dict(best)
     columns = ["epoch", *names, *[f"validation_{name}" for name in names]]
     columns += ["learning_rate", "clips_per_second"]
@@ -210,3 +210,19 @@ def log_odds(logits: torch.Tensor) -> torch.Tensor:
     count = logits.shape[1]
     rest = logits[:, None].expand(-1, count, -1)[:, ~torch.eye(count, dtype=bool)]  # without itself
     return logits - rest.view(-1, count, count - 1).logsumexp(dim=2)
+
+
+def random_states(rng: np.random.Generator) -> dict:
+    """All random states of a training, as :meth:`Checkpoint.save` takes them."""
+    states = {"numpy": json.dumps(rng.bit_generator.state), "torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def set_random_states(states: dict, rng: np.random.Generator) -> None:
+    """Put back what :func:`random_states` told."""
+    rng.bit_generator.state = json.loads(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from asdlib.errors import InputError
-from asdlib.paths import check_room, gigabytes
 
 FULL_SCALE = 32768.0  # an int16 sample of this size would be amplitude 1
 DEVICE_RESERVE = 8e9  # bytes of a device's memory for network, batch and optimiser
@@ -231,3 +231,19 @@ def read_clip(path: Path) -> np.ndarray:
     if not np.isfinite(sound).all():
         raise InputError(f"{path}: NaN or infinite samples; expected finite sound")
     return np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+def check_room(folder: Path, needed: float, what: str) -> None:
+    """Raise :class:`InputError` unless ``needed`` bytes are free where ``folder`` is or will be."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise InputError(
+            f"{folder}: not enough room; {what} needs about {gigabytes(needed)}, "
+            f"and {gigabytes(free)} are free"
+        )
+
+
+def gigabytes(size: float) -> str:
+    """A number of bytes in words, as in "1.5 GB"."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

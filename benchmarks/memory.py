@@ -15,12 +15,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from asdlib.simulate import Simulation, make_corpus
+from asdstudy.data.simulate import Simulation, make_corpus
 
 LIMIT_GIB = 4.0
 RUN = """
 import sys
-from asdlib.runs import execute
+from asdstudy.runs.run import execute
 root, variant, epochs = sys.argv[1:]
 run = execute("big", "fan", variant, "quick", data_dir=root + "/corpus", out_dir=root + "/runs",
               epochs=int(epochs))

@@ -15,14 +15,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from asdlib import paths
 from asdlib.errors import InputError
-from asdlib.machines import MACHINE_TYPES
-from asdlib.paper import MACHINE_TYPES as PAPER_TYPES
 from asdlib.profiles import Profile
-from asdlib.provenance import stamp
-from asdlib.runs import Run, execute
-from asdlib.simulate import Simulation
+from asdstudy import paths
+from asdstudy.data.machines import MACHINE_TYPES
+from asdstudy.data.simulate import Simulation
+from asdstudy.report.paper import MACHINE_TYPES as PAPER_TYPES
+from asdstudy.runs.provenance import stamp
+from asdstudy.runs.run import Run, execute
 from benchmarks.memory import full_size
 
 VARIANTS = ("proposed", "no-mixup", "product-only")

@@ -18,14 +18,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asdlib import batches, paths, training
+from asdlib import batches, training
 from asdlib.encoder import Encoder, device_of
 from asdlib.inliers import make_inlier
-from asdlib.machines import MACHINE_TYPES
 from asdlib.profiles import Profile, make_profile
-from asdlib.runs import open_corpus
-from asdlib.simulate import Simulation, make_corpus
 from asdlib.waves import read_clip
+from asdstudy import paths
+from asdstudy.data import open_corpus
+from asdstudy.data.machines import MACHINE_TYPES
+from asdstudy.data.simulate import Simulation, make_corpus
 
 LIMIT = 0.9  # of the bare network's speed, at the least
 

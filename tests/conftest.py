@@ -53,7 +53,7 @@ def write_corpus(
 @pytest.fixture(autouse=True)
 def _own_data_folder(tmp_path_factory, monkeypatch):
     """Wave banks and runs of tests land in a temporary folder, never in the checkout."""
-    from asdlib import paths
+    from asdstudy import paths
 
     folder = tmp_path_factory.mktemp("study")
     monkeypatch.setattr(paths, "waves_dir", lambda corpus: folder / "waves" / corpus)

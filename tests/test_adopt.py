@@ -9,9 +9,10 @@ import pytest
 import soundfile
 from conftest import ROOT, write_clip, write_corpus
 
-from asdlib import InputError, corpora, runs, waves
-from asdlib.corpora import commands
-from asdlib.corpora.adopt import Conversion, adopt
+from asdlib import InputError, corpora, waves
+from asdstudy.data import commands
+from asdstudy.data.adopt import Conversion, adopt
+from asdstudy.runs import run as runs
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def test_the_chapter_works_word_by_word(tmp_path, monkeypatch, capsys):
     """Its practice recordings, every adopt and describe it shows, and the message it promises."""
     chapter = (ROOT / "book" / "own-data.md").read_text().split("## Your own recordings")[1]
     python = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
-    commanded = re.findall(r"^\$ python -m asdlib.corpora (.*)$", chapter, re.MULTILINE)
+    commanded = re.findall(r"^\$ python -m asdstudy.data (.*)$", chapter, re.MULTILINE)
     promised = re.search(r"^error: .*$", chapter, re.MULTILINE)[0]
     assert len(python) == 1 and len(commanded) == 5
     monkeypatch.chdir(tmp_path)

@@ -5,9 +5,10 @@ import pytest
 import torch
 from conftest import write_clip
 
-from asdlib import autoencoder, corpora
+from asdlib import corpora
 from asdlib.batches import Part
 from asdlib.waves import open_bank
+from asdstudy.systems import autoencoder
 
 
 def part_of(folder, count=3, seconds=10.0) -> Part:

@@ -1,16 +1,13 @@
 """The whole study on a small scale up to the built book, and the book in a browser."""
 
-import ast
 import functools
 import http.server
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import threading
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
@@ -19,6 +16,7 @@ import yaml
 from conftest import ROOT
 
 from asdlib.errors import InputError
+from asdstudy.runs.study import read_study
 
 STUDY = "tests/small-study.yaml"
 TELEPHONE = {"width": 390, "height": 844}
@@ -49,46 +47,6 @@ def built(tmp_path_factory) -> Path:
     done = study(folder)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-8000:]
     return folder
-
-
-def imported(source: str) -> set[str]:
-    """The modules of asdlib that are imported at the top level of a source."""
-    found = set()
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.ImportFrom) and statement.module == "asdlib":
-            found |= {alias.name for alias in statement.names}
-        elif isinstance(statement, ast.ImportFrom) and statement.module.startswith("asdlib."):
-            found.add(statement.module.removeprefix("asdlib."))
-    return {name for name in found if source_of(name).exists()}
-
-
-def source_of(module: str) -> Path:
-    """The file of a module of asdlib, or of a package in it."""
-    path = ROOT / "asdlib" / module.replace(".", "/")
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def modules_of(notebook: Path) -> set[str]:
-    """The modules of asdlib that a notebook imports, and those that they import in turn."""
-    cells = json.loads(notebook.read_text())["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    found, fresh = set(), set().union(*map(imported, code))
-    while fresh:
-        found |= fresh
-        texts = [source_of(name).read_text() for name in fresh]
-        fresh = set().union(*map(imported, texts)) - found
-    return found
-
-
-def test_a_page_depends_on_every_module_that_it_imports(tmp_path):
-    """A change in the library makes again what was made with it: the inputs of a dry run."""
-    done = study(tmp_path, "-n", "--forceall")
-    assert done.returncode == 0, done.stderr
-    rules = dict(re.findall(r"rule (\w+):\n    input: (.*)", done.stdout + done.stderr))
-    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        inputs = {(tmp_path / name.strip()).resolve() for name in rules[notebook.stem].split(",")}
-        needed = {source_of(name) for name in modules_of(notebook)}
-        assert needed - inputs == set(), notebook.stem
 
 
 def jobs(done: subprocess.CompletedProcess) -> set[str]:
@@ -192,21 +150,17 @@ def test_a_failed_notebook_is_named_and_stops_only_its_dependants(built, tmp_pat
 )
 def test_wrong_study_is_refused_with_the_known(tmp_path, changes, named):
     with pytest.raises(InputError, match=named):
-        read_study(STUDY, changes)
+        study_in(STUDY, changes)
 
 
-def read_study(name: str, changes=None):
-    """workflow/study.py is no package: Snakemake puts its folder on the path."""
-    spec = spec_from_file_location("study", ROOT / "workflow/study.py")
-    module = module_from_spec(spec)
-    sys.modules["study"] = module
-    spec.loader.exec_module(module)
-    return module.read_study(ROOT / name, changes or {})
+def study_in(name: str, changes=None):
+    """The study of a file of the project, by its name."""
+    return read_study(ROOT / name, changes or {})
 
 
 @pytest.mark.parametrize("name", ["study.yaml", "dcase2021.yaml"])
 def test_the_studies_that_come_with_the_project_are_valid(name):
-    read = read_study(name)
+    read = study_in(name)
     assert len(read.machine_types) == 7 and {"proposed", "no-mixup", "product-only"} <= {
         *read.variants
     }

@@ -16,13 +16,14 @@ from conftest import ROOT, write_corpus
 from safetensors.torch import load_file
 from test_training import SMALL
 
-from asdlib import InputError, paths, runs, training
-from asdlib.checkpoints import (
+from asdlib import InputError, training
+from asdlib.training import random_states, set_random_states
+from asdstudy import paths
+from asdstudy.runs import run as runs
+from asdstudy.runs.checkpoints import (
     Checkpoint,
     Checkpoints,
     Stopped,
-    random_states,
-    set_random_states,
     sigterm_raises,
 )
 
@@ -33,7 +34,9 @@ CHILD = """
 import sys, time
 import torch
 torch.set_num_threads(1)
-from asdlib import autoencoder, checkpoints, runs, training
+from asdstudy.systems import autoencoder
+from asdstudy.runs import checkpoints, run as runs
+from asdlib import training
 
 data_dir, out_dir, variant, moment, options = sys.argv[1:]
 counts = {}
@@ -242,7 +245,7 @@ def test_who_goes_on_needs_no_pretrained_weights(noise, tmp_path, monkeypatch):
 
 def test_sigterm_in_a_notebook_is_reported_as_such(tmp_path):
     code = """import os, signal, time
-from asdlib.checkpoints import sigterm_raises
+from asdstudy.runs.checkpoints import sigterm_raises
 with sigterm_raises():
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)"""

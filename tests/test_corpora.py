@@ -8,6 +8,7 @@ import soundfile
 from conftest import shared, write_clip, write_corpus
 
 from asdlib import InputError, corpora
+from asdstudy.data import is_corpus, summary
 
 
 def test_layout_of_2021(corpus):
@@ -115,7 +116,7 @@ def test_trees_of_mimii(tmp_path, top):
         (clips["product"] == "00") & (clips.split == "test") & (clips.label == "normal")
     ]
     assert [path.stem for path in held_out.path] == ["00000004", "00000005"]
-    assert corpora.is_corpus(tmp_path, "fan") and not corpora.is_corpus(tmp_path, "pump")
+    assert is_corpus(tmp_path, "fan") and not is_corpus(tmp_path, "pump")
 
 
 def test_mimii_as_it_is_published_has_eight_channels(tmp_path):
@@ -150,7 +151,7 @@ def test_real_recordings():
     assert set(clips.attributes[clips.machine_type == "uav"].str.split("_").str[0]) == {
         "ccw-f8", "ccw-square", "cw-f8", "cw-square",
     }  # fmt: skip
-    table = corpora.summary(clips)
+    table = summary(clips)
     assert table.loc[("uav", "00"), "clip (s)"] == "10.0"
 
 

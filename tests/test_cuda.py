@@ -13,7 +13,8 @@ import sys, warnings
 from functools import partialmethod
 import numpy as np
 import torch
-from asdlib import runs, training
+from asdstudy.runs import run as runs
+from asdlib import training
 from asdlib.encoder import Encoder
 
 device, root, options = sys.argv[1], sys.argv[2], eval(sys.argv[3])
@@ -26,7 +27,8 @@ def execute(out, **more):
     return runs.execute("noise", "pump", data_dir=root, out_dir=out, progress=False,
                         **options | more)
 
-_, banks = runs.open_corpus("noise", root, progress=False)
+from asdstudy.data import open_corpus
+_, banks = open_corpus("noise", root, progress=False)
 rng = np.random.default_rng(0)
 for bank in banks.values():
     which = rng.integers(0, len(bank.clips), 50)

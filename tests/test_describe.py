@@ -4,8 +4,8 @@ import pytest
 from conftest import write_clip, write_corpus
 
 from asdlib import InputError, corpora
-from asdlib.corpora import commands
-from asdlib.corpora.describe import describe
+from asdstudy.data import commands
+from asdstudy.data.describe import describe
 
 
 def test_counts_are_those_of_the_index(corpus):

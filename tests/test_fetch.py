@@ -21,9 +21,9 @@ from conftest import ROOT
 from serving import Archives, served, zipped
 
 from asdlib import InputError, corpora
-from asdlib.corpora import commands, downloads, fetch
-from asdlib.paper import MACHINE_TYPES
-from asdlib.runs import Run
+from asdstudy.data import commands, downloads, fetch
+from asdstudy.report.paper import MACHINE_TYPES
+from asdstudy.runs.run import Run
 
 DEV, TRAIN, TEST, TRUTH = "4562016", "4660992", "4884786", "5257674"
 TRUTH_ZIP = "someone/dcase2021_task2_evaluator-v1.zip"  # as of a release on GitHub
@@ -167,7 +167,7 @@ def test_a_killed_fetch_is_taken_up_and_leaves_nothing(zenodo, tmp_path):
     path = zenodo.path(TEST, "eval_data_fan_test.zip")
     words = ["fetch", "dcase2021", tmp_path / "data", "--machine-types", "fan", "--workers", "1"]
     killed = subprocess.Popen(
-        [sys.executable, "-m", "asdlib.corpora", *words, "--server", zenodo.address],
+        [sys.executable, "-m", "asdstudy.data", *words, "--server", zenodo.address],
         cwd=ROOT, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -349,7 +349,7 @@ def test_commands(zenodo, tmp_path, capsys):
 
 def test_help_lists_the_commands():
     said = subprocess.run(
-        [sys.executable, "-m", "asdlib.corpora", "--help"], capture_output=True, text=True
+        [sys.executable, "-m", "asdstudy.data", "--help"], capture_output=True, text=True
     )
     assert said.returncode == 0
     for command in ("fetch", "describe", "adopt"):
@@ -387,7 +387,7 @@ def test_the_chapter_works_word_by_word(elsewhere, monkeypatch):
     fetched, trained, _ = re.findall(r"^\$ (.*)$", chapter, re.MULTILINE)
     (cell,) = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
     python, *words = shlex.split(fetched)
-    assert python == "python" and words[:2] == ["-m", "asdlib.corpora"]
+    assert python == "python" and words[:2] == ["-m", "asdstudy.data"]
     with served(dcase(("fan", "pump"), train=4)) as zenodo:
         commands.main([*words[2:], "--server", zenodo.address])
         asked = len(zenodo.asked)
@@ -416,7 +416,7 @@ def test_the_two_commands_of_the_readme(elsewhere):
     readme = (ROOT / "README.md").read_text()
     assert "make dcase2021\n  make book STUDY=dcase2021.yaml\n" in readme
     _, *words = said_by_make("dcase2021")
-    assert words[:2] == ["-m", "asdlib.corpora"]
+    assert words[:2] == ["-m", "asdstudy.data"]
     with served(dcase(MACHINE_TYPES, train=2)) as zenodo:
         commands.main([*words[2:], "--server", zenodo.address])
     _, *words = said_by_make("book", "STUDY=dcase2021.yaml")

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from asdlib import paths
-from asdlib.captions import page_provenance, papermill_command, provenance_line
+from asdstudy import paths
+from asdstudy.report.captions import page_provenance, papermill_command, provenance_line
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LINE = re.compile(r"^[a-z_]+: (str|int|float|bool|list|dict) = .+  # \S.*$")

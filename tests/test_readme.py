@@ -3,7 +3,7 @@
 import pandas as pd
 from conftest import ROOT
 
-from asdlib import sweeps
+from asdstudy.runs import sweeps
 
 
 def test_the_table_of_the_readme_is_the_measured_one():

@@ -9,8 +9,12 @@ import torch
 from conftest import shared, write_corpus
 from test_training import SMALL
 
-from asdlib import InputError, figures, metrics, paths, runs, studies, systems
+from asdlib import InputError, metrics
 from asdlib.profiles import PROFILES, VARIANTS, make_profile, overrides_in
+from asdstudy import paths, systems
+from asdstudy.data import open_corpus
+from asdstudy.report import figures, studies
+from asdstudy.runs import run as runs
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 
@@ -51,7 +55,7 @@ def test_run_folder(noise, tmp_path):
 
 def test_the_saved_encoder_gives_the_saved_embeddings(noise, tmp_path):
     run = execute(noise, out_dir=tmp_path)
-    _, banks = runs.open_corpus("noise", noise, progress=False)
+    _, banks = open_corpus("noise", noise, progress=False)
     bank = banks["pump"]
     row = np.flatnonzero(bank.clips.split == "test")[:1]
     from asdlib.waves import normalise
@@ -200,7 +204,7 @@ def test_labels_that_come_later_make_it_another_run(corpus, tmp_path):
 def test_clips_that_cannot_be_scored_are_told_before_training(corpus, tmp_path, monkeypatch):
     for path in corpus.glob("pump/train/section_01*"):
         path.unlink()
-    monkeypatch.setattr("asdlib.systems.train", None)
+    monkeypatch.setattr("asdstudy.systems.train", None)
     with pytest.raises(
         InputError, match=r"pump: product IDs \['01'\] are tested but have no train"
     ):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from asdlib import simulate
 from asdlib.errors import InputError
-from asdlib.machines import FAULTS, MACHINE_TYPES, TYPES, Machine, machine_sound
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.simulate import Simulation, fingerprint, make_corpus, simulate_clip
+from asdstudy.data import simulate
+from asdstudy.data.machines import FAULTS, MACHINE_TYPES, TYPES, Machine, machine_sound
+from asdstudy.data.simulate import Simulation, fingerprint, make_corpus, simulate_clip
 
 TINY = Simulation(clip_seconds=0.5, train_clips=3, test_clips=2, products=2)
 

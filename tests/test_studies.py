@@ -9,9 +9,11 @@ from conftest import write_corpus
 from scipy.stats import hmean
 from test_training import SMALL
 
-from asdlib import bootstrap, captions, figures, maps, paths, runs, studies, tables
 from asdlib.errors import InputError
-from asdlib.paper import ALL, PAPER_SYSTEMS, PAPER_TABLE_II, PAPER_TABLE_III
+from asdstudy import paths
+from asdstudy.report import bootstrap, captions, figures, maps, studies, tables
+from asdstudy.report.paper import ALL, PAPER_SYSTEMS, PAPER_TABLE_II, PAPER_TABLE_III
+from asdstudy.runs import run as runs
 
 
 @pytest.fixture

@@ -6,7 +6,10 @@ import pytest
 from conftest import write_corpus
 from test_training import SMALL
 
-from asdlib import InputError, paths, runs, sweeps
+from asdlib import InputError
+from asdstudy import paths
+from asdstudy.runs import run as runs
+from asdstudy.runs import sweeps
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 

@@ -8,13 +8,16 @@ from conftest import write_corpus
 from scipy.special import softmax
 from test_training import SMALL
 
-from asdlib import InputError, runs, systems
+from asdlib import InputError
 from asdlib.batches import Batch, split_clips
 from asdlib.inliers import Centroid, Mahalanobis
 from asdlib.profiles import RIVALS, make_profile
 from asdlib.scoring import Embedded, segment_scores
 from asdlib.training import log_odds, losses
-from asdlib.trivial import trivial_scores
+from asdstudy import systems
+from asdstudy.data import open_corpus
+from asdstudy.runs import run as runs
+from asdstudy.systems.trivial import trivial_scores
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 FILES = {"params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",
@@ -48,7 +51,7 @@ def test_a_rival_leaves_a_complete_run_folder_and_is_the_same_again(noise, tmp_p
 
 
 def split_of(noise, machine_type="pump", variant="ddcsad"):
-    _, banks = runs.open_corpus("noise", noise, progress=False)
+    _, banks = open_corpus("noise", noise, progress=False)
     others = [bank for name, bank in banks.items() if name != machine_type]
     profile = make_profile("quick", machine_type, variant, **SMALL)
     return split_clips(banks[machine_type], others, profile, 0)
@@ -125,7 +128,7 @@ def test_classifier_scores_are_the_baselines_mean_log_odds(noise, tmp_path):
 
 def test_spectrum_is_the_trivial_detector(noise, tmp_path):
     run = execute(noise, "spectrum", out_dir=tmp_path)
-    _, banks = runs.open_corpus("noise", noise, progress=False)
+    _, banks = open_corpus("noise", noise, progress=False)
     trivial = trivial_scores(banks["pump"], run.profile)
     np.testing.assert_allclose(run.scores.score, trivial["mean log-mel"], rtol=1e-5)
 

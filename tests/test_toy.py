@@ -6,7 +6,7 @@ import torch
 
 from asdlib import InputError
 from asdlib.inliers import GMM
-from asdlib.toy import ANOMALY_KINDS, PRODUCTS, make_points, toy_auc, train_toy
+from asdstudy.report.toy import ANOMALY_KINDS, PRODUCTS, make_points, toy_auc, train_toy
 
 STEPS = (0, 250)
 

@@ -11,7 +11,7 @@ from conftest import write_corpus
 
 from asdlib import InputError, batches, encoder, training
 from asdlib.profiles import Profile, make_profile
-from asdlib.runs import open_corpus
+from asdstudy.data import open_corpus
 
 SMALL = dict(
     backbone="test_efficientnet", pretrained=False, mel_bins=32, segment_seconds=0.5,

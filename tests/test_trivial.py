@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from asdlib import paths
 from asdlib.corpora import index
 from asdlib.profiles import make_profile
-from asdlib.trivial import trivial_table
 from asdlib.waves import open_bank
+from asdstudy import paths
+from asdstudy.systems.trivial import trivial_table
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from serving import Archives, served, zipped
 from test_fetch import dcase
 from test_training import SMALL
 
-from asdlib import InputError, corpora, runs, waves
-from asdlib.corpora import commands, uav
+from asdlib import InputError, corpora, waves
+from asdstudy.data import commands, is_corpus, uav
+from asdstudy.runs import run as runs
 
 PATTERNS = ("ccw_f8", "ccw_square", "cw_f8", "cw_square")
 SHORT = uav.Recipe(trim_seconds=1.0, clip_seconds=0.5)
@@ -124,7 +125,7 @@ def test_source_is_recorded_and_a_second_call_asks_for_nothing(github, tmp_path)
 def test_a_broken_connection_is_tried_again(github, tmp_path):
     github.cut[ARCHIVE] = 1
     get(github, tmp_path, retries=1)
-    assert github.asked == [ARCHIVE] * 2 and corpora.is_corpus(tmp_path, "uav")
+    assert github.asked == [ARCHIVE] * 2 and is_corpus(tmp_path, "uav")
     github.cut[ARCHIVE] = 1
     with pytest.raises(InputError, match=f"{uav.REVISION}.zip: not fetched"):
         get(github, tmp_path / "new")
@@ -211,7 +212,7 @@ def test_the_chapter_works_word_by_word(tmp_path, monkeypatch):
     """Each fetch that it shows, in its order, and scores of the drone with and without the fan."""
     chapter = (ROOT / "book" / "own-data.md").read_text()
     chapter = chapter.split("## The drone recordings")[1].split("\n## ")[0]
-    commanded = re.findall(r"^\$ python -m asdlib.corpora (.*)$", chapter, re.MULTILINE)
+    commanded = re.findall(r"^\$ python -m asdstudy.data (.*)$", chapter, re.MULTILINE)
     assert [words.split()[1] for words in commanded] == ["uav", "dcase2021", "uav"]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASDLIB_ROOT", str(tmp_path))

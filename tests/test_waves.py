@@ -13,8 +13,11 @@ import torch
 from conftest import write_corpus
 from test_training import SMALL
 
-from asdlib import InputError, batches, corpora, paths, runs, waves
+from asdlib import InputError, batches, corpora, waves
 from asdlib.profiles import make_profile
+from asdstudy import paths
+from asdstudy.data import open_corpus
+from asdstudy.runs import run as runs
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def test_the_number_of_workers_changes_no_bit(corpus, tmp_path, monkeypatch):
         monkeypatch.setattr(paths, "waves_dir", lambda _, n=workers: tmp_path / f"waves-{n}")
         out = tmp_path / f"runs-{workers}"
         run = runs.execute("noise", "pump", data_dir=corpus, out_dir=out, progress=False, **SMALL)
-        banks.append(runs.open_corpus("noise", corpus, progress=False)[1])
+        banks.append(open_corpus("noise", corpus, progress=False)[1])
         scores.append((run.folder / "scores.csv").read_bytes())
     assert scores[0] == scores[1]
     for one, other in zip(*(each.values() for each in banks), strict=True):

@@ -3,9 +3,9 @@
 import json
 import sys
 
-from asdlib.runs import fingerprint, open_corpus
+from asdstudy.data import open_corpus, sound_fingerprint
 
 if __name__ == "__main__":
     corpus, data_dir = sys.argv[1:3]
     _, banks = open_corpus(corpus, data_dir, progress=False)
-    print(json.dumps({"corpus": corpus, "fingerprint": fingerprint(banks)}))
+    print(json.dumps({"corpus": corpus, "fingerprint": sound_fingerprint(banks)}))

@@ -6,12 +6,12 @@ import plotly.graph_objects as go
 from IPython.display import Markdown
 from scipy.stats import hmean
 
-from asdlib.captions import captioned, papermill_command
-from asdlib.figures import VARIANT_COLOURS
-from asdlib.maps import plain
 from asdlib.profiles import TABLE_I, make_profile
-from asdlib.runs import Run, open_corpus
-from asdlib.studies import (
+from asdstudy.data import open_corpus
+from asdstudy.report.captions import captioned, papermill_command
+from asdstudy.report.figures import VARIANT_COLOURS
+from asdstudy.report.maps import plain
+from asdstudy.report.studies import (
     ALL,
     ROLES,
     SYSTEMS,
@@ -23,7 +23,8 @@ from asdlib.studies import (
     systems_in,
     wide,
 )
-from asdlib.trivial import trivial_table
+from asdstudy.runs.run import Run
+from asdstudy.systems.trivial import trivial_table
 
 MARKERS = dict(zip(SYSTEMS, "osX^vDsX^vDP*p", strict=False))
 

@@ -6,8 +6,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from openTSNE import TSNE
 
-from asdlib.figures import LABEL_COLOURS
-from asdlib.runs import Run
+from asdstudy.report.figures import LABEL_COLOURS
+from asdstudy.runs.run import Run
 
 KINDS = {"others": "other machines", "normal": "normal", "anomaly": "anomalous"}
 MARKERS = {"others": ("o", "circle"), "normal": ("s", "square"), "anomaly": ("^", "triangle-up")}

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from asdlib.paper import ALL
-from asdlib.studies import in_paper_order, of_system, systems_in
+from asdstudy.report.paper import ALL
+from asdstudy.report.studies import in_paper_order, of_system, systems_in
 
 
 def paired_bootstrap(

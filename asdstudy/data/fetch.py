@@ -1,6 +1,6 @@
 """Fetch the paper's data, DCASE 2021 Task 2, from Zenodo: checked, unpacked, in one tree.
 
-``python -m asdlib.corpora fetch dcase2021``, or :func:`fetch` in a notebook. A zip is the unit of a
+``python -m asdstudy.data fetch dcase2021``, or :func:`fetch` in a notebook. A zip is the unit of a
 restart: one that was unpacked whole is noted in ``<folder>/.fetch/`` and never fetched again.
 """
 
@@ -15,8 +15,10 @@ from urllib.parse import urljoin
 import requests
 from filelock import FileLock
 
-from asdlib import paths
-from asdlib.corpora.downloads import (
+from asdlib.errors import InputError, one_of
+from asdlib.waves import check_room, gigabytes
+from asdstudy import paths
+from asdstudy.data.downloads import (
     Share,
     ask,
     download,
@@ -24,9 +26,7 @@ from asdlib.corpora.downloads import (
     open_zip,
     side_by_side,
 )
-from asdlib.errors import InputError, one_of
-from asdlib.paper import MACHINE_TYPES
-from asdlib.paths import check_room, gigabytes
+from asdstudy.report.paper import MACHINE_TYPES
 
 ZENODO = "https://zenodo.org"
 RECORDS = {  # Zenodo record: its zip of a machine type

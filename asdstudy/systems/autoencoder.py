@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from asdlib.batches import Part
-from asdlib.checkpoints import Checkpoint, random_states, set_random_states
 from asdlib.profiles import SAMPLE_RATE
+from asdlib.training import random_states, set_random_states
 from asdlib.waves import normalise
 
 MEL_BINS, STACKED, BOTTLENECK = 128, 5, 8
@@ -108,7 +108,7 @@ def train_autoencoder(
     seed: int,
     device="cpu",
     progress: bool = True,
-    checkpoint: Checkpoint | None = None,
+    checkpoint=None,
 ) -> tuple[Autoencoder, pd.DataFrame]:
     """The autoencoder after ``epochs`` passes over all frames of ``train``; a row an epoch.
 
@@ -119,8 +119,8 @@ def train_autoencoder(
     frames, held_out = (frames_of(part).to(device) for part in (train, validation))
     model = Autoencoder().to(device)
     optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True)
-    history, checkpoint = [], checkpoint or Checkpoint()
-    if state := checkpoint.load():
+    history = []
+    if state := checkpoint.load() if checkpoint else None:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         history = state["history"]
@@ -139,14 +139,15 @@ def train_autoencoder(
             total += loss.detach() * len(which)
         unseen = float(told(model, held_out)[0].mean())
         history.append([epoch, float(total) / len(frames), unseen])
-        checkpoint.save(
-            {
-                "model": model.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "history": history,
-                "random": random_states(rng),
-            }
-        )
+        if checkpoint:
+            checkpoint.save(
+                {
+                    "model": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "history": history,
+                    "random": random_states(rng),
+                }
+            )
     return model.eval(), pd.DataFrame(history, columns=["epoch", "loss", "validation_loss"])
 
 

@@ -20,17 +20,17 @@ import pandas as pd
 import torch
 from sklearn.model_selection import KFold
 
-from asdlib import autoencoder
 from asdlib.batches import Part, Split
-from asdlib.checkpoints import Checkpoints
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError
 from asdlib.inliers import Mahalanobis
 from asdlib.profiles import AUTOENCODER_EPOCHS, Profile
 from asdlib.scoring import Embedded, check_enough
 from asdlib.training import embed_segments, train
-from asdlib.trivial import mean_spectra
 from asdlib.waves import WaveBank
+from asdstudy.runs.checkpoints import Checkpoints
+from asdstudy.systems import autoencoder
+from asdstudy.systems.trivial import mean_spectra
 
 OTHERS_SHOWN = 200  # clips of other machine types that are embedded too, for the maps of Fig. 3
 

@@ -16,10 +16,10 @@ import torch
 from IPython.display import HTML, Markdown
 from sklearn.metrics import roc_curve
 
-from asdlib.captions import captioned, kind_of
 from asdlib.encoder import LogMel
 from asdlib.metrics import MAX_FPR
 from asdlib.profiles import SAMPLE_RATE, Profile
+from asdstudy.report.captions import captioned, kind_of
 
 PALETTE = "colorblind"
 COLOURS = sns.color_palette(PALETTE, 10).as_hex()

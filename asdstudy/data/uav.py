@@ -1,6 +1,6 @@
 """The drone recordings of the chapter "Real recordings", fetched and cut to a corpus.
 
-``python -m asdlib.corpora fetch uav`` takes the public UAV Propeller Anomaly Audio Dataset (Katta
+``python -m asdstudy.data fetch uav`` takes the public UAV Propeller Anomaly Audio Dataset (Katta
 et al., ICASSP 2022) from GitHub: flights of one drone with intact or broken propellers, from
 take-off to landing. A product ID is a flight pattern. GitHub publishes no checksums of archives, so
 ``source.json`` keeps the commit and the SHA-256 of what came.
@@ -23,13 +23,14 @@ import soundfile
 from filelock import FileLock
 from tqdm import tqdm
 
-from asdlib import paths
-from asdlib.corpora.downloads import BROKEN, Share, WrongArchive, download, open_zip
-from asdlib.corpora.recordings import ClipWriter, cuts, hold_out, link, links_beside
 from asdlib.errors import InputError
-from asdlib.paths import check_room, whole_folder
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.simulate import factory_noise
+from asdlib.waves import check_room
+from asdstudy import paths
+from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
+from asdstudy.data.recordings import ClipWriter, cuts, hold_out, link, links_beside
+from asdstudy.data.simulate import factory_noise
+from asdstudy.paths import whole_folder
 
 GITHUB = "https://github.com"
 REPOSITORY = "tiiuae/UAV-Propeller-Anomaly-Audio-Dataset"

@@ -1,6 +1,6 @@
 """Studies: many runs as one tidy table, the paper's tables as data, and differences with intervals.
 
-    python -m asdlib.studies simulated book/measured/seeds.csv --seeds 0 1 2
+    python -m asdstudy.report.studies simulated book/measured/seeds.csv --seeds 0 1 2
 
 collects finished runs into a table that can be committed: a row a run, product ID and h, with
 where it comes from.
@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from asdlib import paths
-from asdlib.captions import kind_of_corpus, papermill_command, shown_path
 from asdlib.errors import InputError, one_of
-from asdlib.paper import ALL, MACHINE_TYPES
-from asdlib.provenance import stamp
-from asdlib.runs import Run
-from asdlib.sweeps import versions_of, wall_time
+from asdstudy import paths
+from asdstudy.report.captions import kind_of_corpus, papermill_command, shown_path
+from asdstudy.report.paper import ALL, MACHINE_TYPES
+from asdstudy.runs.provenance import stamp
+from asdstudy.runs.run import Run
+from asdstudy.runs.sweeps import versions_of, wall_time
 
 # A system of Tables II and III is a variant, scored by the chosen h or by a named one.
 SYSTEMS = {
@@ -310,8 +310,8 @@ def origin(table: pd.DataFrame, source: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line: ``python -m asdlib.studies --help``."""
-    parser = argparse.ArgumentParser(prog="python -m asdlib.studies", description=__doc__)
+    """The command line: ``python -m asdstudy.report.studies --help``."""
+    parser = argparse.ArgumentParser(prog="python -m asdstudy.report.studies", description=__doc__)
     parser.add_argument("corpus")
     parser.add_argument("out", type=Path, help="the CSV file to write")
     parser.add_argument("--machine-types", nargs="+", default=())

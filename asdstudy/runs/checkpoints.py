@@ -130,19 +130,3 @@ def sigterm_raises():
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def random_states(rng: np.random.Generator) -> dict:
-    """All random states of a training, as :meth:`Checkpoint.save` takes them."""
-    states = {"numpy": json.dumps(rng.bit_generator.state), "torch": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def set_random_states(states: dict, rng: np.random.Generator) -> None:
-    """Put back what :func:`random_states` told."""
-    rng.bit_generator.state = json.loads(states["numpy"])
-    torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])

@@ -13,18 +13,18 @@ from joblib import Parallel, delayed
 from scipy.stats import t as student
 from tqdm import tqdm
 
-from asdlib import paths
-from asdlib.captions import papermill_command
+from asdstudy import paths
+from asdstudy.report.captions import papermill_command
 from asdlib.errors import InputError
-from asdlib.provenance import STAMP, stamp
-from asdlib.runs import Run, execute
+from asdstudy.runs.provenance import STAMP, stamp
+from asdstudy.runs.run import Run, execute
 
 PINNED = "versions as pinned by that commit's constraints.txt"  # where a table records none
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: ``arguments`` of :func:`asdlib.runs.execute`, and what it stands for.
+    """One run of a sweep: ``arguments`` of :func:`asdstudy.runs.run.execute`, and what it stands for.
 
     ``labels`` become columns of the table, such as ``{"switch": "normalisation", "value": "own"}``.
     """

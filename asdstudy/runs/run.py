@@ -13,16 +13,18 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from asdlib import corpora, metrics, paths
+from asdlib import metrics
+from asdstudy import paths
 from asdlib.batches import split_clips
-from asdlib.checkpoints import Checkpoints
+from asdstudy.runs.checkpoints import Checkpoints
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import Profile, make_profile
-from asdlib.provenance import code_hash, provenance
+from asdstudy.runs.provenance import code_hash, provenance
 from asdlib.scoring import Embedded, score_clips
-from asdlib.systems import build
-from asdlib.waves import WaveBank, onto_device, open_bank
+from asdstudy.systems import build
+from asdlib.waves import onto_device
+from asdstudy.data import labels_of, open_corpus, sound_fingerprint
 
 EMBEDDED_COLUMNS = ("machine_type", "product", "label", "file")
 
@@ -112,36 +114,7 @@ class Run:
         return encoder.eval()
 
 
-def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, progress: bool = True):
-    """The corpus index, source domain (section IV-A), and the banks of all its machine types.
 
-    Returns ``(clips, banks)``; ``banks`` by machine type. Raises :class:`InputError` where
-    ``machine_type`` is not in the corpus.
-    """
-    folder = corpora.locate(corpus, data_dir)
-    clips = corpora.index(folder, domain="source")
-    present = list(clips.machine_type.unique())
-    if machine_type is not None:
-        one_of(f"machine type in {folder}", machine_type, present)
-    banks = {
-        name: open_bank(part, paths.waves_dir(corpus), progress)
-        for name, part in clips.groupby("machine_type", sort=True)
-    }
-    return clips, banks
-
-
-def fingerprint(banks: dict[str, WaveBank]) -> str:
-    """One SHA-256 over names and samples of all machine types, its first 16 digits."""
-    parts = [f"{name} {banks[name].fingerprint}\n" for name in sorted(banks)]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
-
-
-def labels_of(clips: pd.DataFrame) -> str:
-    """A short hash of what the corpus says of its clips: labels may come later than the sound."""
-    told = clips[["machine_type", "split", "product", "domain", "label"]].assign(
-        file=[path.name for path in clips.path]
-    )
-    return hashlib.sha256(told.to_csv(index=False).encode()).hexdigest()[:16]
 
 
 def execute(
@@ -160,7 +133,7 @@ def execute(
 
     With ``reuse`` a finished run of the same parameters and the same sound is returned as it is.
     The folder appears when it is whole; a failed run leaves none. One that was interrupted is taken
-    up by the same call from its last epoch (:mod:`asdlib.checkpoints`).
+    up by the same call from its last epoch (:mod:`asdstudy.runs.checkpoints`).
     """
     begun, worked = time.perf_counter(), time.process_time()
     cuda = torch.cuda.is_available()
@@ -176,7 +149,7 @@ def execute(
         "seed": seed,
         "overrides": json.loads(json.dumps(overrides)),
         "profile": settings.to_dict(),
-        "fingerprint": fingerprint(banks),
+        "fingerprint": sound_fingerprint(banks),
         "labels": labels_of(clips),
     }
     folder = paths.run_dir(out_dir, corpus, machine_type, variant, seed)

@@ -1,19 +1,20 @@
-"""The commands of ``python -m asdlib.corpora``: fetch, describe and adopt corpora."""
+"""The commands of ``python -m asdstudy.data``: fetch, describe and adopt corpora."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asdlib import corpora
+from asdlib.corpora import index
 from asdlib.errors import InputError
-from asdlib.paper import MACHINE_TYPES
+from asdstudy.data import summary
+from asdstudy.report.paper import MACHINE_TYPES
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; an :class:`InputError` becomes one sentence and exit status 1."""
     parser = argparse.ArgumentParser(
-        prog="python -m asdlib.corpora",
+        prog="python -m asdstudy.data",
         description="Get, look into and make corpora: trees of clips that the notebooks read.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -89,13 +90,13 @@ def _add_fetch(commands) -> None:
 
 
 def _fetch_dcase2021(**given) -> None:
-    from asdlib.corpora.fetch import fetch
+    from asdstudy.data.fetch import fetch
 
     _show(fetch(**given))
 
 
 def _fetch_uav(seed, snr_db, trim_seconds, broken, revision, **given) -> None:
-    from asdlib.corpora.uav import REVISION, Recipe, fetch_uav
+    from asdstudy.data.uav import REVISION, Recipe, fetch_uav
 
     recipe = Recipe(seed=seed, snr_db=snr_db, trim_seconds=trim_seconds, broken=broken)
     _show(fetch_uav(recipe=recipe, revision=revision or REVISION, **given))
@@ -113,7 +114,7 @@ def _add_describe(commands) -> None:
 
 
 def _describe(folder: Path) -> None:
-    from asdlib.corpora.describe import describe
+    from asdstudy.data.describe import describe
 
     print(describe(folder))
 
@@ -150,7 +151,7 @@ def _add_adopt(commands) -> None:
 
 
 def _adopt(resample, channel, cut, **given) -> None:
-    from asdlib.corpora.adopt import Conversion, adopt
+    from asdstudy.data.adopt import Conversion, adopt
 
     _show(adopt(conversion=Conversion(resample, channel, cut), **given))
 
@@ -178,7 +179,7 @@ def _whole(least: int):
 
 
 def _show(folder: Path) -> None:
-    clips = corpora.index(folder)
-    print(f"{folder}:\n{corpora.summary(clips).to_string()}")
+    clips = index(folder)
+    print(f"{folder}:\n{summary(clips).to_string()}")
     if clips.machine_type.nunique() == 1:
         print("No other machine type is beside it: L_machine has no negatives; see --beside.")

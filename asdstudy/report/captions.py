@@ -9,8 +9,8 @@ import pandas as pd
 import yaml
 from IPython.display import Markdown
 
-from asdlib import paths
-from asdlib.provenance import provenance
+from asdstudy import paths
+from asdstudy.runs.provenance import provenance
 
 BEGUN = time.perf_counter()  # of the page that imports this: its wall time counts from here
 

@@ -1,6 +1,6 @@
 """Make a machine type of a corpus from a folder of one's own recordings.
 
-``python -m asdlib.corpora adopt FOLDER OUT --machine-type NAME``; the chapter "Other data, and your
+``python -m asdstudy.data adopt FOLDER OUT --machine-type NAME``; the chapter "Other data, and your
 own" goes through it. Nothing is converted unless an option asks for it.
 """
 
@@ -16,10 +16,10 @@ from torchaudio.functional import resample as resampled
 from tqdm import tqdm
 
 from asdlib.corpora import SUFFIXES, read_header
-from asdlib.corpora.recordings import ClipWriter, cuts, hold_out, link, links_beside
 from asdlib.errors import InputError, one_of
-from asdlib.paths import whole_folder
 from asdlib.profiles import SAMPLE_RATE
+from asdstudy.data.recordings import ClipWriter, cuts, hold_out, link, links_beside
+from asdstudy.paths import whole_folder
 
 LABELS = {"normal": "normal", "anomaly": "anomaly", "abnormal": "anomaly"}  # the last as in MIMII
 LONGEST_SECONDS = 60.0  # of a clip that is not asked to be cut

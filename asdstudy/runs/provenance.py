@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from asdlib import paths
+from asdstudy import paths
 
 PACKAGES = ("asdlib", "torch", "torchaudio", "timm", "scikit-learn", "numpy", "pandas", "soundfile")
 

@@ -5,8 +5,6 @@ import re
 import shutil
 from pathlib import Path
 
-from asdlib.errors import InputError
-
 
 def project_root() -> Path:
     """The folder of the study: ``ASDLIB_ROOT``, or the nearest one above with a ``pyproject.toml``.
@@ -45,22 +43,6 @@ def run_dir(out_dir, corpus: str, machine_type: str, variant: str, seed: int) ->
 def measured_dir() -> Path:
     """Committed result tables of the long studies: ``book/measured``."""
     return project_root() / "book" / "measured"
-
-
-def check_room(folder: Path, needed: float, what: str) -> None:
-    """Raise :class:`InputError` unless ``needed`` bytes are free where ``folder`` is or will be."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        raise InputError(
-            f"{folder}: not enough room; {what} needs about {gigabytes(needed)}, "
-            f"and {gigabytes(free)} are free"
-        )
-
-
-def gigabytes(size: float) -> str:
-    """A number of bytes in words, as in "1.5 GB"."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 class whole_folder:

@@ -1,7 +1,4 @@
-"""The corpus index: a tree of clips in any DCASE Task 2 layout becomes one pandas frame.
-
-``python -m asdlib.corpora`` fetches, describes and adopts such trees: the modules beside this one.
-"""
+"""The corpus index: a tree of clips in any DCASE Task 2 layout becomes one pandas frame."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import soundfile
 
-from asdlib import paths
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
 
@@ -220,7 +216,7 @@ def _hint(data_dir: Path) -> str:
 def clip_frames(path: Path) -> int:
     """The length of a clip in samples, from its header, which is checked against what is there."""
     info = read_header(path)
-    remedy = "`python -m asdlib.corpora adopt` converts recordings"
+    remedy = "`python -m asdstudy.data adopt` converts recordings"
     if info.samplerate != SAMPLE_RATE:
         raise InputError(
             f"{path}: sample rate {info.samplerate} Hz; expected {SAMPLE_RATE} Hz ({remedy})"
@@ -245,33 +241,3 @@ def read_header(path: Path):
     if info.frames == 0:
         raise InputError(f"{path}: no sound in it; expected a clip of at least one sample")
     return info
-
-
-def locate(corpus: str, data_dir=None) -> Path:
-    """The folder of a corpus; the simulated one is made at its default place if it is missing."""
-    folder = Path(data_dir) if data_dir else paths.data_dir(corpus)
-    if corpus == "simulated" and not data_dir:
-        from asdlib.simulate import make_corpus
-
-        make_corpus(folder)
-    return folder
-
-
-def summary(clips: pd.DataFrame) -> pd.DataFrame:
-    """Clips by machine type and product ID: counts by split and label, and the lengths heard."""
-    kind = clips.split.where(clips.split == "train", clips.split + ", " + clips.label)
-    seconds = clips.frames / SAMPLE_RATE
-    keys = ["machine_type", "product"]
-    table = clips.assign(kind=kind).pivot_table(
-        index=keys, columns="kind", values="path", aggfunc="count", fill_value=0, observed=True
-    )
-    length = seconds.groupby([clips[key] for key in keys]).agg(["min", "max"])
-    shown = [
-        f"{low:.1f}" if low == high else f"{low:.1f}-{high:.1f}" for low, high in length.to_numpy()
-    ]
-    return table.assign(**{"clip (s)": shown}).rename_axis(columns=None)
-
-
-def is_corpus(folder, machine_type: str) -> bool:
-    """Whether a corpus with that machine type lies there."""
-    return machine_type in machine_folders(folder)

@@ -4,10 +4,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from asdlib.captions import kind_of_corpus
-from asdlib.figures import COLOURS, VARIANT_COLOURS, headed
-from asdlib.studies import kind
-from asdlib.sweeps import summarise
+from asdstudy.report.captions import kind_of_corpus
+from asdstudy.report.figures import COLOURS, VARIANT_COLOURS, headed
+from asdstudy.report.studies import kind
+from asdstudy.runs.sweeps import summarise
 
 
 def _intervals(ax, summary: pd.DataFrame, along: str, colour, offset: float = 0.0, **line):

@@ -1,6 +1,6 @@
 """A corpus of simulated machines in the layout of DCASE 2021, for a computer with no data at all.
 
-    python -m asdlib.simulate data/simulated --seed 0 --product-similarity 0.5
+    python -m asdstudy.data.simulate data/simulated --seed 0 --product-similarity 0.5
 
 Two dials turn what the paper argues about and no recording lets one turn: how alike the product IDs
 of a machine type are, and how alike the machine types are. Each clip is drawn from its own seed, so
@@ -24,9 +24,10 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from asdlib import machines
 from asdlib.errors import InputError, one_of
-from asdlib.machines import (
+from asdlib.profiles import SAMPLE_RATE
+from asdstudy.data import machines
+from asdstudy.data.machines import (
     FAULTS,
     MACHINE_TYPES,
     TABLE_SEVERITY,
@@ -35,7 +36,6 @@ from asdlib.machines import (
     Signal,
     machine_sound,
 )
-from asdlib.profiles import SAMPLE_RATE
 
 GENERATOR = 5  # raised whenever the same settings would make other sound
 SETTINGS_FILE = "corpus.json"
@@ -299,9 +299,9 @@ def _write_settings(root: Path, about: dict) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line: ``python -m asdlib.simulate --help``."""
+    """The command line: ``python -m asdstudy.data.simulate --help``."""
     parser = argparse.ArgumentParser(
-        prog="python -m asdlib.simulate",
+        prog="python -m asdstudy.data.simulate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

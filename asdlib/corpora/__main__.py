@@ -1,5 +1,0 @@
-"""``python -m asdlib.corpora``."""
-
-from asdlib.corpora.commands import main
-
-main()

@@ -1,0 +1,1 @@
+"""The study around the method: data, systems, runs and report."""

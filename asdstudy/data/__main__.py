@@ -1,0 +1,5 @@
+"""``python -m asdstudy.data``."""
+
+from asdstudy.data.commands import main
+
+main()
