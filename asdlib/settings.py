@@ -1,0 +1,54 @@
+"""Settings: named, typed values that are checked when they are made."""
+
+from typing import Any, get_args
+
+import numpy as np
+import pydantic
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from asdlib.errors import InputError, one_of
+
+
+class Settings(BaseModel):
+    """Base of what can be configured: frozen, without unknown fields, wrong values refused.
+
+    Raises :class:`InputError` with one sentence a fault: the field, its value and what was
+    expected; an unknown field is told together with the known ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **values: Any):
+        for name in values:
+            one_of(f"{type(self).__name__.lower()} field", name, type(self).model_fields)
+        try:
+            super().__init__(**values)
+        except pydantic.ValidationError as error:
+            raise InputError("; ".join(map(_sentence, error.errors()))) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """numpy's scalars are numbers, and True and False are none."""
+        value = value.item() if isinstance(value, np.generic) else value
+        annotation = cls.model_fields[info.field_name].annotation
+        if isinstance(value, bool) != (bool in (annotation, *get_args(annotation))):
+            wanted = "a number or a word" if isinstance(value, bool) else "True or False"
+            raise ValueError(f"{info.field_name} is {value!r}; expected {wanted}")
+        return value
+
+    def replace(self, **changes: Any) -> "Settings":
+        """The same settings with some changed, checked again."""
+        return type(self)(**(dict(self) | changes))
+
+
+def _sentence(fault) -> str:
+    """A fault of pydantic's in our words."""
+    if fault["type"] == "value_error":  # raised by a validator of ours: it is a sentence already
+        return str(fault["ctx"]["error"])
+    name = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "literal_error":
+        known = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return f"unknown {name} {fault['input']!r}; known: {known}"
+    wanted = fault["msg"].removeprefix("Input should be ").removeprefix("a valid ").split(", ")[0]
+    return f"{name} is {fault['input']!r}; expected {wanted}"
