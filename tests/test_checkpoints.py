@@ -259,16 +259,38 @@ with sigterm_raises():
     assert done.returncode == 1 and "Stopped: stopped by SIGTERM; the last epoch" in done.stderr
 
 
-def test_what_killed_processes_left_of_a_folder_goes(tmp_path):
+def dead_process() -> int:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    gone = [f".fan.{dead.pid}.part", f".fan.{dead.pid}.old", f".fan.{os.getpid()}.old"]
-    stays = [f".fan.{os.getppid()}.part", f".fan.big.{dead.pid}.part", ".fan.x.checkpoint"]
+    return dead.pid
+
+
+def test_what_killed_processes_left_of_a_folder_goes(tmp_path, monkeypatch):
+    """Of this computer: on a shared disk the numbers of other computers' processes say nothing."""
+    monkeypatch.setattr(paths.socket, "gethostname", lambda: "node1.cluster")
+    dead, here, there = dead_process(), ".fan.node1.cluster", ".fan.node2.cluster"
+    gone = [f"{here}.{dead}.part", f"{here}.{dead}.old", f"{here}.{os.getpid()}.old"]
+    stays = [f"{here}.{os.getppid()}.part", f".fan.big.node1.cluster.{dead}.part"]
+    stays += [f"{there}.{dead}.part", f"{there}.{dead}.old", ".fan.x.checkpoint"]
     for name in (*gone, *stays):
         (tmp_path / name / "inside").mkdir(parents=True)
     with paths.whole_folder(tmp_path / "fan") as part:
+        assert part.name == f"{here}.{os.getpid()}.part"
         (part / "new").touch()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*stays, "fan"])
+
+
+def test_what_killed_processes_left_of_a_checkpoint_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths.socket, "gethostname", lambda: "node1")
+    checkpoints, dead = Checkpoints(tmp_path / "run[0]"), dead_process()
+    checkpoints.of("encoder").save({"epoch": 1})
+    name = ".run[0].encoder.checkpoint"
+    (tmp_path / f"{name}.node1.{dead}.part").touch()
+    stays = [f"{name}.node1.{os.getppid()}.part", f"{name}.node2.{dead}.part"]
+    for other in stays:
+        (tmp_path / other).touch()
+    checkpoints.remove()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(stays)
 
 
 def test_sigterm_is_as_before_when_the_run_is_over():

@@ -5,18 +5,18 @@ replaced whole after every epoch and removed when the run folder is whole. It is
 executing anything in it (``weights_only``).
 """
 
+import glob
 import json
-import os
 import signal
 import threading
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from asdlib.errors import InputError
+from asdstudy import paths
 
 
 class Stopped(BaseException):
@@ -63,7 +63,7 @@ class Checkpoint:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        part = paths.own_part(self.path)
         torch.save({"identity": self.identity, **state}, part)
         part.replace(self.path)
 
@@ -82,15 +82,16 @@ class Checkpoints:
         return Checkpoint(path, (self.identity or {}) | {"network": network})
 
     def there(self) -> list[Path]:
-        """The files of all of them, and what a killed process left of one half written."""
+        """The files of all of them."""
         if self.folder is None:
             return []
-        return list(self.folder.parent.glob(f".{self.folder.name}.*.checkpoint*"))
+        return list(self.folder.parent.glob(f".{glob.escape(self.folder.name)}.*.checkpoint"))
 
     def remove(self) -> None:
-        """Remove them all."""
+        """Remove them all, and what killed processes of this computer left half written of them."""
         for path in self.there():
-            path.unlink(missing_ok=True)
+            for file in (*paths.left_parts(path), path):
+                file.unlink(missing_ok=True)
 
     @contextmanager
     def kept(self):
