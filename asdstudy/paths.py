@@ -36,11 +36,6 @@ def runs_dir() -> Path:
     return project_root() / "runs"
 
 
-def run_dir(out_dir, corpus: str, machine_type: str, variant: str, seed: int) -> Path:
-    """``<out_dir>/<corpus>/<machine type>/<variant>-s<seed>``, the folder of one run."""
-    return Path(out_dir or runs_dir()) / corpus / machine_type / f"{variant}-s{seed}"
-
-
 def measured_dir() -> Path:
     """Committed result tables of the long studies: ``book/measured``."""
     return project_root() / "book" / "measured"

@@ -34,6 +34,7 @@ class Checkpoint:
 
     def __init__(self, path: Path | None = None, identity: dict | None = None):
         self.path, self.identity = path, json.dumps(identity, sort_keys=True)
+        self.taken_up = False  # whether load found something to go on from
 
     def load(self) -> dict | None:
         """The saved state, or None where there is none for this identity; says why in a warning."""
@@ -56,6 +57,7 @@ class Checkpoint:
                 stacklevel=2,
             )
             return None
+        self.taken_up = True
         return state
 
     def save(self, state: dict) -> None:
@@ -73,13 +75,20 @@ class Checkpoints:
 
     def __init__(self, folder: Path | None = None, identity: dict | None = None):
         self.folder, self.identity = folder, identity
+        self.networks: list[Checkpoint] = []
+
+    @property
+    def resumed(self) -> bool:
+        """Whether any network went on from a checkpoint: what came before it was not timed."""
+        return any(checkpoint.taken_up for checkpoint in self.networks)
 
     def of(self, network: str = "encoder") -> Checkpoint:
         """That of one network of the run."""
         if self.folder is None:
             return Checkpoint()
         path = self.folder.with_name(f".{self.folder.name}.{network}.checkpoint")
-        return Checkpoint(path, (self.identity or {}) | {"network": network})
+        self.networks.append(Checkpoint(path, (self.identity or {}) | {"network": network}))
+        return self.networks[-1]
 
     def there(self) -> list[Path]:
         """The files of all of them."""
