@@ -66,7 +66,7 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
     trained on. Raises :class:`InputError` where a product ID has too few clips, or where
     L_machine is on and there is no other machine type.
     """
-    if profile.machine_weight and profile.needs_others and not others:
+    if profile.needs_others and not others:
         raise InputError(
             f"{target.clips.path[0].parent.parent}: no other machine type beside it; "
             "L_machine needs negatives (variant product-only does not)"
@@ -104,7 +104,7 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
         )
 
     train, validation = halves(target, True)
-    pairs = [halves(bank, False) for bank in others] if profile.needs_others else []
+    pairs = [halves(bank, False) for bank in others]
     return Split(
         products,
         train,

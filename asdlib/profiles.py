@@ -25,8 +25,6 @@ Count = Annotated[int, Field(ge=1)]
 class Profile(Settings):
     """All hyperparameters of a run; the defaults are the paper's."""
 
-    # how a system is built: see asdstudy.systems
-    approach: Literal["serial", "ddcsad", "autoencoder", "spectrum", "parallel"] = "serial"
     # log-mel (section IV-A)
     segment_seconds: Positive = 2.0  # T of Eq. 4, and the length of a training crop
     window_seconds: Positive = 0.128
@@ -134,10 +132,8 @@ class Profile(Settings):
 
     @property
     def needs_others(self) -> bool:
-        """Whether training hears other machine types."""
-        return self.approach == "ddcsad" or (
-            self.approach in ("serial", "parallel") and self.machine_weight > 0
-        )
+        """Whether Eq. 2 is trained on, which hears other machine types."""
+        return self.machine_weight > 0
 
     @property
     def segment_frames(self) -> int:
@@ -200,68 +196,21 @@ ABLATION = {
     "no-norm-head": {"machine_input": "embedding"},
 }
 
-# One softmax cross-entropy over the product IDs, no other machines, no Mixup.
-_CLASSIFY = {
-    "product_entropy": "softmax",
-    "machine_weight": 0.0,
-    "mixup_alpha": 0.0,
-    "product_bias": True,
-}
-_OUTPUT = {"inlier": "output", "inliers": ("output",)}
-AUTOENCODER_EPOCHS = 100  # the baseline's; that of `parallel` has as many, whatever its `epochs`
-# The other systems of Table II, the challenge's baselines, and what needs no training: as far as
-# their descriptions go; the chapter on rivals tells what is guessed.
-RIVALS = {
-    "ddcsad": {
-        "approach": "ddcsad",
-        "product_rows": "all",  # negatives count in the binary classification
-        "product_bias": True,
-        "product_weight": 1.0,
-        "machine_weight": 0.0,
-        "centroid_weight": 1.0,
-        "mixup_alpha": 0.0,
-        "inlier": "centroid",
-        "inliers": ("centroid",),
-    },
-    "serial": {**_CLASSIFY},
-    "parallel": {"approach": "parallel", **_CLASSIFY, **_OUTPUT},
-    "ae": {"approach": "autoencoder", **_OUTPUT, "epochs": AUTOENCODER_EPOCHS},
-    "classifier": {**_CLASSIFY, **_OUTPUT, "backbone": "mobilenetv2_050", "pretrained": False},
-    "spectrum": {
-        "approach": "spectrum",
-        "inlier_part": "train",  # nothing was trained, so no clip is better unheard
-        "inlier": "Mahalanobis",
-        "inliers": ("Mahalanobis", "kNN"),
-    },
-}
-VARIANTS = ABLATION | RIVALS
 
-
-def make_profile(name: str, machine_type: str, variant: str = "proposed", **overrides) -> Profile:
+def make_profile(
+    name: str, machine_type: str, variant: str = "proposed", rival: dict | None = None, **overrides
+) -> Profile:
     """The profile of one run: by name, Table I for the machine type, the variant, then overrides.
 
-    Raises :class:`InputError` for an unknown profile, variant, field or value, listing the known.
+    ``rival`` are the changes of another system than the paper's, instead of a variant's: of Table I
+    it takes how to train, since h and weights are the method's own. Raises :class:`InputError` for
+    an unknown profile, variant, field or value, listing the known.
     """
     one_of("profile", name, PROFILES)
-    one_of("variant", variant, VARIANTS)
-    profile = PROFILES[name]
-    if name == "paper":
-        given = TABLE_I.get(machine_type, {})
-        if variant not in ABLATION:  # a rival trains alike, but h and weights are the method's own
-            given = {key: given[key] for key in ("learning_rate", "batch_size") if key in given}
-        profile = profile.replace(**given)
-    return profile.replace(**{**VARIANTS[variant], **overrides})
-
-
-def overrides_in(namespace: dict, parameters: tuple[str, ...]) -> dict:
-    """Fields of the profile among the names of a notebook that has run its parameters cell only.
-
-    ``parameters`` are the notebook's own. A name that is neither raises :class:`InputError`, so
-    that a misspelt parameter cannot be ignored in silence.
-    """
-    known = list(Profile.model_fields)
-    plain = (bool, int, float, str, list, tuple, dict, type(None))  # not what IPython put there
-    for name, value in namespace.items():
-        if not name.startswith("_") and name not in ("In", "Out") and isinstance(value, plain):
-            one_of("parameter", name, [*parameters, *known])
-    return {name: namespace[name] for name in known if name in namespace}
+    row = TABLE_I.get(machine_type, {}) if name == "paper" else {}
+    if rival is None:
+        one_of("variant", variant, ABLATION)
+        changes = row | ABLATION[variant]
+    else:
+        changes = {n: row[n] for n in ("learning_rate", "batch_size") if n in row} | rival
+    return PROFILES[name].replace(**{**changes, **overrides})

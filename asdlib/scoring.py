@@ -1,12 +1,12 @@
 """Scoring: fit h per product ID, aggregate, and choose h and p on the validation IDs (Eq. 4)."""
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from asdlib import metrics
+from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.inliers import GMM, SIZED, aggregate, make_inlier, product_probability, vectors_needed
 from asdlib.profiles import PAPER_INLIERS, Profile
@@ -16,26 +16,6 @@ METRICS = (
     *("product", "role", "AUC", "pAUC", "normal", "anomalous"),
     *("inlier", "size", "chosen"),
 )
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """Segment embeddings ``(clips, S, 128)`` and product logits ``(clips, S, K)`` of some clips.
-
-    ``clips`` are their rows of the corpus index.
-    """
-
-    clips: pd.DataFrame
-    embeddings: np.ndarray
-    logits: np.ndarray
-
-    def none(self) -> "Embedded":
-        """No clips, in the same shapes."""
-        return Embedded(self.clips[:0], self.embeddings[:0], self.logits[:0])
-
-    def of_product(self, product: str) -> np.ndarray:
-        """Which clips are of that product ID: ``(clips,)`` of bool."""
-        return (self.clips["product"] == product).to_numpy()
 
 
 def validation_products(products) -> tuple[str, ...]:
@@ -53,16 +33,20 @@ def segment_scores(
         tested = test.of_product(product)
         if not tested.any():
             continue
-        own = test.logits[tested][..., k]
+        if inlier == "output" and test.output is not None:  # what the system itself says
+            scores[tested] = test.output[tested]
+            continue
+        if inlier in ("none", "output", "centroid"):
+            logits = test.logits[tested][..., k]
         if inlier in ("none", "output"):  # what the network itself says of the product ID
-            scores[tested] = product_probability(own) if inlier == "none" else -own
+            scores[tested] = product_probability(logits) if inlier == "none" else -logits
             continue
         vectors = np.concatenate(fit.embeddings[fit.of_product(product)])
         model = make_inlier(inlier, size, profile, seed).fit(vectors)
         segments = test.embeddings[tested]
         told = model.score(segments.reshape(-1, segments.shape[-1])).reshape(segments.shape[:2])
         if inlier == "centroid":  # DDCSAD's weighted average; p is the probability's weight in %
-            told = (size * product_probability(own) + (100 - size) * told) / 100
+            told = (size * product_probability(logits) + (100 - size) * told) / 100
         scores[tested] = told
     return scores
 

@@ -17,7 +17,7 @@ from asdlib.training import log_odds, losses
 from asdstudy import systems
 from asdstudy.data import open_corpus
 from asdstudy.runs import run as runs
-from asdstudy.systems.trivial import trivial_scores
+from asdstudy.report.trivial import trivial_scores
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 FILES = {"params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",

@@ -8,7 +8,7 @@ from asdlib.corpora import index
 from asdlib.profiles import make_profile
 from asdlib.waves import open_bank
 from asdstudy import paths
-from asdstudy.systems.trivial import trivial_table
+from asdstudy.report.trivial import trivial_table
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from asdstudy.report.studies import (
     systems_in,
     wide,
 )
+from asdstudy.report.trivial import trivial_table
 from asdstudy.runs.run import Run
-from asdstudy.systems.trivial import trivial_table
 
 MARKERS = dict(zip(SYSTEMS, "osX^vDsX^vDP*p", strict=False))
 

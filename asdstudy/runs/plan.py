@@ -8,8 +8,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from asdlib.profiles import Profile, make_profile
+from asdlib.errors import one_of
+from asdlib.profiles import Profile
 from asdstudy import paths
+from asdstudy.systems import VARIANTS, profile_of
+
+# Of the profile what scoring alone uses: runs that differ in nothing else share their training.
+SCORING = (
+    *("inlier", "inliers", "inlier_size", "inlier_sizes", "inlier_part"),
+    *("covariance", "covariance_floor", "aggregation"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Plan:
     @cached_property
     def profile(self) -> Profile:
         """The profile with the variant's changes and the overrides."""
-        return make_profile(self.profile_name, self.machine_type, self.variant, **self.overrides)
+        return profile_of(self.profile_name, self.machine_type, self.variant, **self.overrides)
 
     @property
     def folder(self) -> Path:
@@ -51,7 +59,7 @@ class Plan:
         Of the overrides those that change something: the same run has the same record.
         """
         fields = self.profile.to_dict()
-        usual = make_profile(self.profile_name, self.machine_type, self.variant).to_dict()
+        usual = profile_of(self.profile_name, self.machine_type, self.variant).to_dict()
         return {
             "corpus": self.corpus,
             "machine_type": self.machine_type,
@@ -61,6 +69,22 @@ class Plan:
             "overrides": {n: fields[n] for n in self.overrides if fields[n] != usual[n]},
             "profile": fields,
         }
+
+    @property
+    def training(self) -> dict:
+        """What of the plan makes it another training: not the name of its variant, nor h."""
+        return {
+            "corpus": self.corpus,
+            "machine_type": self.machine_type,
+            "system": VARIANTS[self.variant].system,
+            "seed": self.seed,
+            "profile": {n: v for n, v in self.profile.to_dict().items() if n not in SCORING},
+        }
+
+    @property
+    def scoring(self) -> dict:
+        """The fields of the profile that only scoring uses."""
+        return {n: v for n, v in self.profile.to_dict().items() if n in SCORING}
 
     @property
     def command(self) -> str:
@@ -77,3 +101,17 @@ class Plan:
         for name, value in values.items():
             words += ["-p", name, str(value)]
         return shlex.join(words)
+
+
+def overrides_in(namespace: dict, parameters: tuple[str, ...]) -> dict:
+    """Fields of the profile among the names of a notebook that has run its parameters cell only.
+
+    ``parameters`` are the notebook's own. A name that is neither raises :class:`InputError`, so
+    that a misspelt parameter cannot be ignored in silence.
+    """
+    fields = list(Profile.model_fields)
+    plain = (bool, int, float, str, list, tuple, dict, type(None))  # not what IPython put there
+    for name, value in namespace.items():
+        if not name.startswith("_") and name not in ("In", "Out") and isinstance(value, plain):
+            one_of("parameter", name, [*parameters, *fields])
+    return {name: namespace[name] for name in fields if name in namespace}

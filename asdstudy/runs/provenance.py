@@ -1,5 +1,6 @@
 """Provenance: what a run's record says of the code, the versions and the machine."""
 
+import ast
 import hashlib
 import importlib.metadata
 import json
@@ -44,10 +45,32 @@ def stamp(params: dict) -> dict:
     return told | {"overrides": json.dumps(params["overrides"]), "versions": " ".join(versions)}
 
 
-def code_hash() -> str:
-    """A short hash of this package's source: an interrupted run goes on with the same code only."""
+def code_files(module: str) -> list[Path]:
+    """The file of a module of this project and of every one that it imports, or they do.
+
+    What a stage computes depends on these. They are read from the source, and nothing is imported.
+    """
+    root, files, names = Path(__file__).parents[2], {}, [module]
+    while names:
+        name = names.pop()
+        path = root.joinpath(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if not name.startswith(("asdlib", "asdstudy")) or name in files or not path.exists():
+            continue
+        files[name] = path
+        names.append(name.rpartition(".")[0])  # a package is imported before what is in it
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return sorted(files.values())
+
+
+def code_hash(module: str) -> str:
+    """A short hash of :func:`code_files`: a stage that was done by other code is done again."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in code_files(module):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -1,58 +1,41 @@
-"""A run: one machine type, variant and seed, from the corpus to its folder of results."""
+"""A run's folder, read: what all later pages need is in there; and the runs that there are."""
 
 import json
-import sys
-import time
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from asdlib import metrics
-from asdlib.batches import split_clips
+from asdlib.embedding import Embedded
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
-from asdlib.scoring import Embedded, score_clips
-from asdlib.waves import onto_device
 from asdstudy import paths
-from asdstudy.data import labels_of, open_corpus, sound_fingerprint
-from asdstudy.runs.checkpoints import Checkpoints
 from asdstudy.runs.plan import Plan
-from asdstudy.runs.provenance import code_hash, provenance
-from asdstudy.systems import build
+from asdstudy.systems import VARIANTS
 
-EMBEDDED_COLUMNS = ("machine_type", "product", "label", "file")
+STAGES = ("train", "embed", "score", "evaluate")
 
 
 class Run:
-    """A finished run, as its folder was when it was read (all that later pages need is in there).
+    """A finished run, as its folder was when it was read.
 
-    ``params``: every parameter, versions, commit, fingerprint of the corpus, wall time;
-    ``history``: a row an epoch; ``scores``: a row a test clip, its score by the chosen h and a
-    column for each h; ``metrics``: a row a product ID and h with role, AUC, pAUC, inlier, size (p)
-    and chosen, none where there are no labels.
+    ``params``: the plan, and of all stages together what they record: corpus fingerprint, choice
+    of h and p, warnings, times, versions, commit; ``history``: a row an epoch; ``scores``: a row a
+    test clip, its score by the chosen h and a column for each h; ``metrics``: a row a product ID
+    and h with role, AUC, pAUC, inlier, size (p) and chosen, none where there are no labels.
     """
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        if not (self.folder / "params.json").exists():
-            raise InputError(
-                f"{self.folder}: no params.json; expected the folder of a finished run"
-            )
-        self.params = self._record()
+        self.params = self._params()
         self.profile = Profile(**self.params["profile"])
         self.history = pd.read_csv(self.folder / "history.csv")
-        self.scores = pd.read_csv(
-            self.folder / "scores.csv", dtype={"product": str}, keep_default_na=False,
-            na_values={"score": ""},
-        )  # fmt: skip
+        self.scores = read_scores(self.folder)
         self.metrics = pd.read_csv(
             self.folder / "metrics.csv",
             dtype={"product": str, "inlier": str, "chosen": bool},
@@ -60,12 +43,27 @@ class Run:
             na_values={"AUC": "", "pAUC": ""},
         )
 
-    def _record(self) -> dict:
-        return json.loads((self.folder / "params.json").read_text())
+    def _params(self) -> dict:
+        path = self.folder / "params.json"
+        params = json.loads(path.read_text()) if path.exists() else {}
+        if not is_finished(params):
+            what = (
+                f"only {', '.join(n for n in STAGES if n in params)}"
+                if params
+                else "no params.json"
+            )
+            raise InputError(f"{self.folder}: {what}; expected the folder of a finished run")
+        sections = [params.pop(stage) for stage in STAGES]
+        for section in reversed(sections):  # of device, versions and commit those of the training
+            params |= {name: value for name, value in section.items() if name != "identity"}
+        for clock in ("wall_seconds", "cpu_seconds"):
+            params[clock] = round(sum(section[clock] for section in sections), 1)
+        params["warnings"] = [warning for section in sections for warning in section["warnings"]]
+        return params | {"finished": sections[-1]["finished"]}
 
     def _file(self, name: str) -> Path:
         """A file that is read later: of the same run still, or an :class:`InputError`."""
-        if self._record() != self.params:
+        if self._params() != self.params:
             raise InputError(f"{self.folder}: made again since it was read; expected the same run")
         return self.folder / name
 
@@ -85,117 +83,34 @@ class Run:
 
     @cached_property
     def embedded(self) -> dict[str, Embedded]:
-        """ "fit", "test" and "others": embeddings, logits and the clips they are of."""
-        with np.load(self._file("embeddings.npz")) as arrays:
-            arrays = {name: arrays[name] for name in arrays.files}
-        parts = {}
-        for part in ("fit", "test", "others"):
-            clips = pd.DataFrame({name: arrays[f"{part}_{name}"] for name in EMBEDDED_COLUMNS})
-            parts[part] = Embedded(clips, arrays[f"{part}_embeddings"], arrays[f"{part}_logits"])
-        return parts
+        """What h was fitted on ("fit"), the "test" clips and clips of "others": see Embedded."""
+        embedded = Embedded.load(self._file("embeddings.npz"))
+        fit = embedded.fitted_on(self.profile.inlier_part)
+        return {"fit": fit} | {name: embedded.of_parts(name) for name in ("test", "others")}
 
     def encoder(self) -> Encoder:
         """The trained encoder, in evaluation mode on the CPU; only a serial system has just one."""
-        if self.profile.approach != "serial":
+        from asdstudy.systems.serial import load_encoder
+
+        if VARIANTS[self.params["variant"]].system != "serial":
             raise InputError(
                 f"{self.folder}: variant {self.params['variant']} has no encoder of its own alone"
             )
         weights = load_file(self._file("encoder.safetensors"))
-        # no pretrained weights are fetched for a network that gets its own
-        profile = self.profile.replace(pretrained=False)
-        encoder = Encoder(profile, len(self.params["products"]))
-        encoder.load_state_dict(weights)
-        return encoder.eval()
+        return load_encoder(weights, self.profile, len(self.params["products"]), "cpu")
 
 
-def execute(
-    corpus: str,
-    machine_type: str,
-    variant: str = "proposed",
-    profile: str = "quick",
-    seed: int = 0,
-    data_dir=None,
-    out_dir=None,
-    reuse: bool = False,
-    progress: bool = True,
-    **overrides,
-) -> Run:
-    """Train, score and write one run folder; ``overrides`` are fields of the profile by name.
-
-    With ``reuse`` a finished run of the same parameters and the same sound is returned as it is.
-    The folder appears when it is whole; a failed run leaves none. One that was interrupted is taken
-    up by the same call from its last epoch (:mod:`asdstudy.runs.checkpoints`).
-    """
-    begun, worked = time.perf_counter(), time.process_time()
-    cuda = torch.cuda.is_available()
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()  # of this run alone
-    plan = Plan(corpus, machine_type, variant, profile, seed, overrides, out_dir)
-    settings, folder = plan.profile, plan.folder
-    clips, banks = open_corpus(corpus, data_dir, machine_type, progress)
-    asked = plan.record | {"fingerprint": sound_fingerprint(banks), "labels": labels_of(clips)}
-    if reuse and (folder / "params.json").exists():
-        run = Run(folder)
-        if all(run.params.get(key) == value for key, value in asked.items()):
-            return run
-    identity = asked | {"code": code_hash(), "torch": torch.__version__, "cuda": cuda}
-    checkpoints = Checkpoints(folder, identity)
-    if profile == "paper" and not cuda:
-        warnings.warn("no CUDA device; the paper profile is very slow without one", stacklevel=2)
-    if cuda and settings.approach != "spectrum":
-        drawn = None if settings.needs_others else [machine_type]
-        banks = onto_device(banks, drawn)
-    others = [bank for name, bank in banks.items() if name != machine_type]
-    with checkpoints.kept():
-        split = split_clips(banks[machine_type], others, settings, seed)
-        with warnings_heard() as warned:
-            built = build(split, others, settings, seed, progress, checkpoints)
-            embedded = built.embedded
-            scores, table, choice = score_clips(
-                embedded["fit"], embedded["test"], split.products, settings, seed
-            )
-        record = asked | {
-            "products": list(split.products),
-            "choice": choice,
-            "models": built.models,
-            "parameters": built.parameters,
-            "fitted_on": f"{settings.inlier_part} part, {len(embedded['fit'].clips)} clips",
-            "warnings": sorted(warned),
-            "resumed": checkpoints.resumed,  # then the times are of the rest only
-            "wall_seconds": round(time.perf_counter() - begun, 1),
-            "cpu_seconds": round(time.process_time() - worked, 1),  # of all threads
-            **provenance(),
-        }
-        if cuda:
-            record["peak_cuda_bytes"] = torch.cuda.max_memory_allocated()
-        with paths.whole_folder(folder) as part:
-            built.history.to_csv(part / "history.csv", index=False)
-            scores.to_csv(part / "scores.csv", index=False)
-            table.to_csv(part / "metrics.csv", index=False)
-            save_file(
-                {name: value.cpu().contiguous() for name, value in built.weights.items()},
-                part / "encoder.safetensors",
-            )
-            _save_embeddings(embedded, part / "embeddings.npz")
-            metrics.write_submission(scores, machine_type, part / "submission")
-            (part / "params.json").write_text(json.dumps(record, indent=1))
-    return Run(folder)
+def is_finished(record: dict) -> bool:
+    """Whether the record of a run folder has all stages."""
+    return all(stage in record for stage in STAGES)
 
 
-@contextmanager
-def warnings_heard():
-    """``with warnings_heard() as warned:`` UserWarnings inside are said, and in the set."""
-    warned = set()
-
-    def say(message, category, *_):
-        if str(message) not in warned:
-            print(f"warning: {message}", file=sys.stderr)
-        warned.add(str(message))
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = say
-        yield warned
+def read_scores(folder: Path) -> pd.DataFrame:
+    """``scores.csv`` of a run folder, each number to the bit."""
+    return pd.read_csv(
+        folder / "scores.csv", dtype={"product": str}, keep_default_na=False,
+        na_values={"score": ""}, float_precision="round_trip",
+    )  # fmt: skip
 
 
 def find_runs(
@@ -223,6 +138,8 @@ def find_runs(
     present = []
     for path in root.glob("*/*/params.json"):
         record = json.loads(path.read_text())
+        if not is_finished(record):
+            continue
         with suppress(InputError):  # a run of fields or variants that are no more
             keys = ("machine_type", "variant", "seed", "profile_name")
             plan = plan_of(*(record[key] for key in keys))
@@ -257,14 +174,3 @@ def _missing(place: Path, plan: Plan) -> InputError:
         f"{place}: no finished run; make all of the study with `make book`, or one with "
         f"`{plan.command}`"
     )
-
-
-def _save_embeddings(embedded: dict[str, Embedded], path: Path) -> None:
-    arrays = {}
-    for name, part in embedded.items():
-        arrays[f"{name}_embeddings"] = part.embeddings.astype(np.float32)
-        arrays[f"{name}_logits"] = part.logits.astype(np.float32)
-        clips = part.clips.assign(file=[path.name for path in part.clips.path])
-        for column in EMBEDDED_COLUMNS:
-            arrays[f"{name}_{column}"] = clips[column].to_numpy().astype(str)
-    np.savez_compressed(path, **arrays)

@@ -8,8 +8,9 @@ from pathlib import Path
 import yaml
 
 from asdlib.errors import InputError, one_of
-from asdlib.profiles import PROFILES, VARIANTS, make_profile
+from asdlib.profiles import PROFILES, make_profile
 from asdstudy.runs.plan import Plan
+from asdstudy.systems import VARIANTS
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from asdlib.batches import Part
+from asdlib.embedding import Embedded
 from asdlib.profiles import SAMPLE_RATE
 from asdlib.training import random_states, set_random_states
 from asdlib.waves import normalise
+from asdstudy.systems.task import Task, Trained, device, size
 
 MEL_BINS, STACKED, BOTTLENECK = 128, 5, 8
 WINDOW, HOP = 1024, 512  # samples: 64 ms, 32 ms
 BATCH, LEARNING_RATE = 512, 1e-3
+SEGMENTED, SAYS, HEARS_OTHERS = False, ("output",), False
 FLOOR = np.finfo(float).eps  # of the power, before the logarithm
 KERAS = {"eps": 1e-3, "momentum": 0.01}  # of batch normalisation there, momentum counted as here
 
@@ -88,17 +91,37 @@ def mel_spectrogram() -> nn.Module:
 
 def frames_of(part: Part) -> Frames:
     """The frames of all clips of a part; a clip shorter than five of them is repeated."""
-    mel, found = mel_spectrogram(), []
+    mel, clips = mel_spectrogram(), []
     for row in part.rows:
         length = max(int(part.bank.frames[row]), HOP * STACKED)
         wave = part.bank.gather(np.array([row]), np.array([0]), length)
         power = mel(normalise(wave, mean=0.0, std=1.0)[0].cpu())  # full scale is 1, as it is
-        found.append(10 * torch.log10(power.clamp_min(FLOOR)).T)  # (frames, 128)
-    lengths = [len(clip) for clip in found]
+        clips.append(10 * torch.log10(power.clamp_min(FLOOR)).T)  # (frames, 128)
+    lengths = [len(clip) for clip in clips]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     first = [start + np.arange(n - STACKED + 1) for start, n in zip(starts, lengths, strict=True)]
-    clip = np.repeat(np.arange(len(found)), [len(rows) for rows in first])
-    return Frames(torch.cat(found), torch.from_numpy(np.concatenate(first)), torch.from_numpy(clip))
+    clip = np.repeat(np.arange(len(clips)), [len(rows) for rows in first])
+    return Frames(torch.cat(clips), torch.from_numpy(np.concatenate(first)), torch.from_numpy(clip))
+
+
+def train(task: Task) -> Trained:
+    """The autoencoder, on all train clips of the machine type."""
+    model, history = train_autoencoder(
+        task.split.train, task.split.validation, task.profile.epochs, task.seed, device(),
+        task.progress, task.checkpoint("autoencoder"),
+    )  # fmt: skip
+    return Trained(model.state_dict(), history, 1, size(model))
+
+
+def embed(task: Task, weights: dict[str, Tensor]) -> Embedded:
+    """The mean code of each clip; the output is its mean squared error."""
+    model = Autoencoder().to(device())
+    model.load_state_dict(weights)
+    several = []
+    for rows in (task.train_rows, task.test_rows):
+        scores, codes = score(model, task.part(rows))
+        several.append(Embedded(task.clips(rows), codes[:, None], output=scores[:, None]))
+    return Embedded.joined(several)
 
 
 def train_autoencoder(
@@ -106,7 +129,7 @@ def train_autoencoder(
     validation: Part,
     epochs: int,
     seed: int,
-    device="cpu",
+    on="cpu",
     progress: bool = True,
     checkpoint=None,
 ) -> tuple[Autoencoder, pd.DataFrame]:
@@ -116,8 +139,8 @@ def train_autoencoder(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
-    frames, held_out = (frames_of(part).to(device) for part in (train, validation))
-    model = Autoencoder().to(device)
+    frames, held_out = (frames_of(part).to(on) for part in (train, validation))
+    model = Autoencoder().to(on)
     optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True)
     history = []
     if state := checkpoint.load() if checkpoint else None:
@@ -128,8 +151,8 @@ def train_autoencoder(
     epochs_left = range(len(history) + 1, epochs + 1)
     for epoch in tqdm(epochs_left, "autoencoder", mininterval=2, disable=not progress):
         model.train()
-        total = torch.zeros((), device=device)
-        batches = torch.from_numpy(rng.permutation(len(frames))).to(device).split(BATCH)
+        total = torch.zeros((), device=on)
+        batches = torch.from_numpy(rng.permutation(len(frames))).to(on).split(BATCH)
         # a last batch of one row has no variance to normalise by
         for which in (batch for batch in batches if len(batch) > 1):
             optimiser.zero_grad(set_to_none=True)
@@ -137,7 +160,7 @@ def train_autoencoder(
             loss.backward()
             optimiser.step()
             total += loss.detach() * len(which)
-        unseen = float(told(model, held_out)[0].mean())
+        unseen = float(errors_of(model, held_out)[0].mean())
         history.append([epoch, float(total) / len(frames), unseen])
         if checkpoint:
             checkpoint.save(
@@ -151,7 +174,7 @@ def train_autoencoder(
     return model.eval(), pd.DataFrame(history, columns=["epoch", "loss", "validation_loss"])
 
 
-def told(model: Autoencoder, frames: Frames, at_once: int = 8192) -> tuple[Tensor, Tensor]:
+def errors_of(model: Autoencoder, frames: Frames, at_once: int = 8192) -> tuple[Tensor, Tensor]:
     """:func:`squared_errors` of all rows in evaluation mode, on the CPU."""
     model.eval()
     with torch.inference_mode():
@@ -163,7 +186,7 @@ def told(model: Autoencoder, frames: Frames, at_once: int = 8192) -> tuple[Tenso
 def score(model: Autoencoder, part: Part) -> tuple[np.ndarray, np.ndarray]:
     """The baseline's score of each clip, ``(clips,)``, and the mean code ``(clips, 8)``."""
     frames = frames_of(part).to(next(model.parameters()).device)
-    errors, codes = told(model, frames)
+    errors, codes = errors_of(model, frames)
     clip = frames.clip.cpu()
     counts = torch.bincount(clip, minlength=len(part)).double()
     scores = torch.bincount(clip, errors.double(), minlength=len(part)) / counts

@@ -1,18 +1,13 @@
-"""Trivial detectors: what a method must beat before it means anything.
-
-Neither is trained: the level of a clip, and the distance of its average spectrum from the product
-ID's train clips. A corpus on which they do well says nothing about a learned embedding.
-"""
+"""Trivial detectors beside a method: what it must beat before it means anything."""
 
 import numpy as np
 import pandas as pd
-import torch
 
 from asdlib import metrics
-from asdlib.encoder import LogMel
 from asdlib.inliers import Mahalanobis
 from asdlib.profiles import Profile
-from asdlib.waves import WaveBank, normalise
+from asdlib.waves import WaveBank
+from asdstudy.systems.spectrum import level_distances, mean_spectra
 
 
 def trivial_scores(bank: WaveBank, profile: Profile) -> pd.DataFrame:
@@ -24,31 +19,16 @@ def trivial_scores(bank: WaveBank, profile: Profile) -> pd.DataFrame:
     """
     everything = np.arange(len(bank.clips))
     spectra = mean_spectra(bank, everything, profile)
-    powers = [np.square(sound.numpy()).mean() for sound in _sounds(bank, everything)]
-    levels = 10 * np.log10(np.array(powers) + 1e-12)
+    levels = level_distances(bank, everything)
     parts = []
     for product, clips in bank.clips.groupby("product"):
         train = clips.index[clips.split == "train"].to_numpy()
         test = clips.index[clips.split == "test"].to_numpy()
         if len(test):
             spectrum = Mahalanobis().fit(spectra[train]).score(spectra[test])
-            level = np.abs(levels[test] - levels[train].mean())
-            scores = {"RMS level": level, "mean log-mel": spectrum}
+            scores = {"RMS level": levels[test], "mean log-mel": spectrum}
             parts.append(pd.DataFrame({"product": product, "label": clips.label[test], **scores}))
     return pd.concat(parts, ignore_index=True)
-
-
-def mean_spectra(bank: WaveBank, rows: np.ndarray, profile: Profile) -> np.ndarray:
-    """The log-mel of whole clips, averaged over time: ``(clips, mel bins)``."""
-    logmel = LogMel(profile)
-    with torch.inference_mode():
-        mels = (logmel(sound[None])[0] for sound in _sounds(bank, rows))
-        return torch.stack([mel.mean(dim=1) for mel in mels]).numpy()
-
-
-def _sounds(bank: WaveBank, rows: np.ndarray):
-    for first, frames in zip(bank.offsets[rows], bank.frames[rows], strict=True):
-        yield normalise(np.array(bank.samples[first : first + frames]), bank.mean, bank.std)
 
 
 def trivial_table(banks: dict[str, WaveBank], profile: Profile) -> pd.DataFrame:

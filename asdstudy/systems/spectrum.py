@@ -1,0 +1,59 @@
+"""What needs no training: the average spectrum of a clip stands for its embedding, and its level.
+
+A corpus on which such detectors do well says nothing about a learned embedding.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from asdlib.embedding import Embedded
+from asdlib.encoder import LogMel
+from asdlib.profiles import Profile
+from asdlib.waves import WaveBank, normalise
+from asdstudy.systems.task import Task, Trained
+
+SEGMENTED, SAYS, HEARS_OTHERS = False, ("output",), False
+
+
+def train(task: Task) -> Trained:
+    """Nothing."""
+    return Trained({}, pd.DataFrame(columns=["epoch", "loss", "validation_loss"]), 0, 0)
+
+
+def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
+    """The mean log-mel of each clip; the output says how far its level is from the usual one."""
+    several = []
+    for rows in (task.train_rows, task.test_rows):
+        clips = task.clips(rows)
+        spectra = mean_spectra(task.bank, rows, task.profile)
+        distances = level_distances(task.bank, rows)
+        several.append(Embedded(clips, spectra[:, None], output=distances[:, None]))
+    return Embedded.joined(several)
+
+
+def mean_spectra(bank: WaveBank, rows: np.ndarray, profile: Profile) -> np.ndarray:
+    """The log-mel of whole clips, averaged over time: ``(clips, mel bins)``.
+
+    A clip that is shorter than a window is repeated.
+    """
+    logmel, shortest = LogMel(profile), round(profile.window_seconds * 16_000)
+    with torch.inference_mode():
+        mels = (logmel(_sound(bank, row, shortest)) for row in rows)
+        return torch.stack([mel[0].mean(dim=1) for mel in mels]).numpy()
+
+
+def level_distances(bank: WaveBank, rows: np.ndarray) -> np.ndarray:
+    """How far each clip's RMS level is from the mean of its product ID's train clips, in dB."""
+    everything = bank.clips.index
+    powers = [_sound(bank, row).square().mean().item() for row in everything]
+    levels = pd.Series(10 * np.log10(np.array(powers) + 1e-12), everything)
+    train = bank.clips.split == "train"
+    usual = bank.clips["product"].map(levels[train].groupby(bank.clips["product"][train]).mean())
+    return (levels - usual).abs().to_numpy()[rows]
+
+
+def _sound(bank: WaveBank, row: int, shortest: int = 1) -> torch.Tensor:
+    """A whole clip, normalised: ``(1, samples)``."""
+    length = max(int(bank.frames[row]), shortest)
+    return normalise(bank.gather(np.array([row]), np.array([0]), length), bank.mean, bank.std)

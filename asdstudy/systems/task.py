@@ -1,0 +1,132 @@
+"""What a system is given to do, and what it returns of its training."""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from asdlib.batches import Part, Split, split_clips
+from asdlib.errors import InputError
+from asdlib.profiles import Profile
+from asdlib.waves import WaveBank
+
+
+@dataclass(frozen=True)
+class Trained:
+    """``weights`` by name; ``history``, a row an epoch and network; how many ``networks`` there are
+    for the machine type, and how many ``parameters`` they have together."""
+
+    weights: dict[str, torch.Tensor]
+    history: pd.DataFrame
+    networks: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """A target machine type to train on, embed and score, with ``others``, the banks beside it.
+
+    ``checkpoints.of(network)`` is where a network in training is kept, if anywhere.
+    """
+
+    split: Split
+    others: tuple[WaveBank, ...]
+    profile: Profile
+    seed: int
+    checkpoints: Any = None
+    progress: bool = True
+
+    @property
+    def bank(self) -> WaveBank:
+        """The clips of the target."""
+        return self.split.train.bank
+
+    @property
+    def train_rows(self) -> np.ndarray:
+        """Rows of the bank with its train clips: those of the train and the validation part."""
+        return np.sort(np.concatenate([self.split.train.rows, self.split.validation.rows]))
+
+    @property
+    def test_rows(self) -> np.ndarray:
+        """Rows of the bank with its test clips."""
+        return np.flatnonzero(self.bank.clips.split == "test")
+
+    def checkpoint(self, network: str):
+        """Where a network is kept while it is trained."""
+        return self.checkpoints.of(network) if self.checkpoints else None
+
+    def part(self, rows: np.ndarray, bank: WaveBank | None = None) -> Part:
+        """Clips of the target, or of another machine type's bank, scaled as in training."""
+        bank = bank or self.bank
+        scale = bank if self.profile.normalisation == "own" else self.bank
+        return Part(bank, rows, np.full(len(rows), -1), scale.mean, scale.std)
+
+    def clips(self, rows: np.ndarray) -> pd.DataFrame:
+        """Clips of the target with a column ``part``: "train", "validation" or "test"."""
+        clips = self.bank.clips.iloc[rows]
+        held_out = np.isin(rows, self.split.validation.rows)
+        return clips.assign(part=clips.split.where(~held_out, "validation"))
+
+
+def make_task(
+    system: ModuleType,
+    machine_type: str,
+    banks: dict[str, WaveBank],
+    profile: Profile,
+    seed: int,
+    checkpoints: Any = None,
+    progress: bool = True,
+) -> Task:
+    """Split the clips, and check that the system can be trained on them, and score, at all.
+
+    Raises :class:`InputError` where it cannot.
+    """
+    others = [bank for name, bank in banks.items() if name != machine_type]
+    heard = others if system.HEARS_OTHERS or profile.needs_others else []
+    split = split_clips(banks[machine_type], heard, profile, seed)
+    task = Task(split, tuple(others), profile, seed, checkpoints, progress)
+    check(task, system)
+    return task
+
+
+def check(task: Task, system: ModuleType) -> None:
+    """Raise :class:`InputError` for what would fail, or mean nothing, after hours of training."""
+    clips, products, profile = task.bank.clips, task.split.products, task.profile
+    folder = clips.path.iloc[0].parent.parent
+    if not len(task.test_rows):
+        raise InputError(f"{folder}: no test clips to score")
+    if unknown := sorted(set(clips["product"].iloc[task.test_rows]) - set(products)):
+        raise InputError(f"{folder}: product IDs {unknown} are tested but have no train clips")
+    if profile.product_entropy == "softmax" and len(products) < 2:
+        raise InputError(f"{folder}: one product ID only; a softmax over product IDs needs two")
+    name = system.__name__.rpartition(".")[2]
+    for inlier in {"none", "output", "centroid"} & {*profile.inliers}:
+        if inlier not in system.SAYS:
+            raise InputError(
+                f"one of inliers is {inlier}, a score that the system {name} does not have; "
+                f"expected an h that is fitted{''.join(f', or {n}' for n in system.SAYS)}"
+            )
+        # "none" beside others is left out then
+        if "none" in system.SAYS and not profile.product_weight and inlier != "none":
+            raise InputError(
+                f"one of inliers is {inlier} and product_weight is 0: g_product is not trained and "
+                "has nothing to say; expected another inlier"
+            )
+
+
+def size(network: torch.nn.Module) -> int:
+    """How many weights are trained."""
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def device() -> str:
+    """Where networks run."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def below(prefix: str, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of one of several networks, by the names that they have in it."""
+    return {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
