@@ -94,13 +94,12 @@ def check_enough(clips: pd.DataFrame, segments: int, profile: Profile) -> None:
 
 def score_clips(
     fit: Embedded, test: Embedded, products, profile: Profile, seed: int = 0
-) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+) -> tuple[pd.DataFrame, dict]:
     """Score every test clip with every h; choose p for each h, and h, on the validation IDs.
 
     Returns ``scores`` (a row a clip: file, product, domain, role, label, attributes, ``score`` by
-    the chosen h, and a column for each h), ``metrics`` (a row a product ID and h: role, p, AUC,
-    pAUC, chosen; none without labels) and the choice: inlier, sizes by h, what chose them, and the
-    harmonic mean on the validation IDs that each candidate reached.
+    the chosen h, and a column for each h) and the choice: inlier, sizes by h, what chose them, and
+    the harmonic mean on the validation IDs that each candidate reached.
     """
     check_enough(fit.clips, fit.embeddings.shape[1], profile)
     clips = test.clips
@@ -148,16 +147,24 @@ def score_clips(
         )
     chosen, reason = _choose(profile, sizes, candidates)
     scores = frame.assign(score=columns[chosen], **columns)
+    choice = {"inlier": chosen, "sizes": sizes, "chosen_by": reason, "candidates": candidates}
+    return scores, choice
+
+
+def metrics_by_product(scores: pd.DataFrame, choice: dict) -> pd.DataFrame:
+    """AUC and pAUC of what :func:`score_clips` returned: a row a product ID and h; none unlabelled.
+
+    Columns: product, role, AUC, pAUC, numbers of normal and anomalous clips, inlier, size, chosen.
+    """
+    if not (scores.label != "unknown").any():
+        return pd.DataFrame(columns=METRICS)
     rows = [
         metrics.table(scores, inlier, by=("product", "role")).assign(
-            inlier=inlier, size=sizes[inlier], chosen=inlier == chosen
+            inlier=inlier, size=size, chosen=inlier == choice["inlier"]
         )
-        for inlier in columns
-        if (scores.label != "unknown").any()
+        for inlier, size in choice["sizes"].items()
     ]
-    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=METRICS)
-    choice = {"inlier": chosen, "sizes": sizes, "chosen_by": reason, "candidates": candidates}
-    return scores, table, choice
+    return pd.concat(rows, ignore_index=True)
 
 
 def _validation_mean(frame: pd.DataFrame, scores: np.ndarray, may_choose: np.ndarray):

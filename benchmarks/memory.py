@@ -20,7 +20,7 @@ from asdstudy.data.simulate import Simulation, make_corpus
 LIMIT_GIB = 4.0
 RUN = """
 import sys
-from asdstudy.runs.run import execute
+from asdstudy.runs.stages import execute
 root, variant, epochs = sys.argv[1:]
 run = execute("big", "fan", variant, "quick", data_dir=root + "/corpus", out_dir=root + "/runs",
               epochs=int(epochs))

@@ -22,7 +22,8 @@ from asdstudy.data.machines import MACHINE_TYPES
 from asdstudy.data.simulate import Simulation
 from asdstudy.report.paper import MACHINE_TYPES as PAPER_TYPES
 from asdstudy.runs.provenance import stamp
-from asdstudy.runs.run import Run, execute
+from asdstudy.runs.run import Run
+from asdstudy.runs.stages import execute
 from benchmarks.memory import full_size
 
 VARIANTS = ("proposed", "no-mixup", "product-only")

@@ -12,7 +12,7 @@ from conftest import ROOT, write_clip, write_corpus
 from asdlib import InputError, corpora, waves
 from asdstudy.data import commands
 from asdstudy.data.adopt import Conversion, adopt
-from asdstudy.runs import run as runs
+from asdstudy.runs import stages as runs
 
 
 @pytest.fixture

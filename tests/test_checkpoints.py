@@ -20,7 +20,7 @@ from test_training import SMALL
 from asdlib import InputError, training
 from asdlib.training import random_states, set_random_states
 from asdstudy import paths
-from asdstudy.runs import run as runs
+from asdstudy.runs import stages as runs
 from asdstudy.runs.checkpoints import (
     Checkpoint,
     Checkpoints,
@@ -37,7 +37,7 @@ import sys, time
 import torch
 torch.set_num_threads(1)
 from asdstudy.systems import autoencoder
-from asdstudy.runs import checkpoints, run as runs
+from asdstudy.runs import checkpoints, stages as runs
 from asdlib import training
 
 data_dir, out_dir, variant, moment, options = sys.argv[1:]
@@ -66,7 +66,7 @@ elif moment == "inside an epoch":
 elif moment == "while writing":
     halt_at(checkpoints.torch, "save", 3, half_a_file)
 elif moment == "while writing the run folder":
-    halt_at(runs, "_save_embeddings", 1)
+    halt_at(runs, "save_file", 1)
 runs.execute("noise", "pump", variant, data_dir=data_dir, out_dir=out_dir, progress=False,
              **eval(options))
 print("whole", flush=True)
@@ -354,10 +354,10 @@ def test_a_checkpoint_executes_nothing(tmp_path):
 def test_wrong_input_leaves_no_checkpoint(noise, tmp_path, monkeypatch):
     def refuse(*_):
         assert left_behind(tmp_path)
-        raise InputError("not to be scored")
+        raise InputError("not to be trained")
 
-    monkeypatch.setattr(runs, "score_clips", refuse)
-    with pytest.raises(InputError, match="not to be scored"):
+    monkeypatch.setattr("asdstudy.systems.serial.collapses", refuse)
+    with pytest.raises(InputError, match="not to be trained"):
         runs.execute("noise", "pump", data_dir=noise, out_dir=tmp_path, progress=False, **SMALL)
     assert not left_behind(tmp_path)
 

@@ -13,7 +13,7 @@ import sys, warnings
 from functools import partialmethod
 import numpy as np
 import torch
-from asdstudy.runs import run as runs
+from asdstudy.runs import stages as runs
 from asdlib import training
 from asdlib.encoder import Encoder
 

@@ -1,22 +1,30 @@
 """A run from clips to its folder: whole or not there, reproducible, and readable again."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import shared, write_corpus
+from conftest import ROOT, shared, write_corpus
 from test_training import SMALL
 
 from asdlib import InputError, metrics
-from asdlib.profiles import PROFILES, VARIANTS, make_profile, overrides_in
-from asdstudy import paths, systems
+from asdlib.corpora import COLUMNS
+from asdlib.embedding import Embedded
+from asdlib.profiles import PROFILES, make_profile
+from asdstudy import paths
 from asdstudy.data import open_corpus
 from asdstudy.report import figures, studies
-from asdstudy.runs import run as runs
-from asdstudy.runs.plan import Plan
+from asdstudy.runs import stages as runs
+from asdstudy.runs.plan import Plan, overrides_in
+from asdstudy.runs.provenance import code_files
+from asdstudy.runs.run import STAGES, Run, find_runs
+from asdstudy.systems import VARIANTS, profile_of, serial
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 
@@ -32,7 +40,7 @@ def noise(tmp_path_factory):
 
 def test_run_folder(noise, tmp_path):
     run = execute(noise, out_dir=tmp_path)
-    assert runs.Run(str(run.folder)).params == run.params and not run.params["resumed"]
+    assert Run(str(run.folder)).params == run.params and not run.params["resumed"]
     assert run.folder.parent == tmp_path / "noise" / "pump"
     assert re.fullmatch("proposed-s0-[0-9a-f]{8}", run.folder.name)
     assert {path.name for path in run.folder.iterdir()} == {
@@ -78,39 +86,186 @@ def test_same_seed_same_result(noise, tmp_path):
     assert not np.allclose(first.scores.score, other.scores.score)
 
 
-def test_a_failed_run_leaves_nothing_and_keeps_what_was_there(noise, tmp_path, monkeypatch):
-    run = execute(noise, out_dir=tmp_path)
-    before = run.folder.joinpath("scores.csv").read_text()
+def test_a_failed_stage_leaves_what_was_there(noise, tmp_path, monkeypatch):
+    """And a run that never was finished is none."""
+    before = execute(noise, out_dir=tmp_path)
+    there = {path: path.read_bytes() for path in before.folder.glob("*.*")}
+    monkeypatch.setattr(runs, "_code", lambda plan: "of other code")
 
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(runs, "_save_embeddings", fail)
-    for seed in (0, 1):
-        with pytest.raises(OSError, match="disk full"):
-            execute(noise, out_dir=tmp_path, seed=seed)
+    with monkeypatch.context() as patch:
+        patch.setattr(Embedded, "save", fail)
+        patch.setattr(runs, "save_file", fail)
+        for seed in (0, 1):
+            with pytest.raises(OSError, match="disk full"):
+                execute(noise, out_dir=tmp_path, seed=seed)
+    assert {path: path.read_bytes() for path in before.folder.glob("*.*")} == there
+    other = before.folder.with_name(before.folder.name.replace("s0", "s1"))
+    assert not list(other.iterdir())
     # what was trained is kept: with room on the disk, the same call has only to write
-    name = run.folder.name
-    assert sorted(path.name for path in run.folder.parent.iterdir()) == [
-        f".{name}.encoder.checkpoint", f".{name.replace('s0', 's1')}.encoder.checkpoint", name,
-    ]  # fmt: skip
-    assert run.folder.joinpath("scores.csv").read_text() == before
+    assert len(list(before.folder.parent.glob(".*.encoder.checkpoint"))) == 2
+    with pytest.raises(InputError, match="finished stages: none; expected the folder of a fin"):
+        Run(other)
 
 
-def test_reuse_only_what_is_the_same(noise, tmp_path):
+@pytest.fixture
+def did(monkeypatch):
+    """Which stages are really done, in their order."""
+    stages, do = [], runs._stage
+
+    def noted(plan, stage, identity):
+        stages.append(stage)
+        return do(plan, stage, identity)
+
+    monkeypatch.setattr(runs, "_stage", noted)
+    return stages
+
+
+def test_reuse_only_what_is_the_same(noise, tmp_path, did):
     first = execute(noise, out_dir=tmp_path)
-    assert execute(noise, out_dir=tmp_path, reuse=True).params == first.params
-    other = execute(noise, out_dir=tmp_path, reuse=True, epochs=1)
+    assert did == [*STAGES]
+    assert execute(noise, out_dir=tmp_path).params == first.params
+    assert did == [*STAGES]
+    other = execute(noise, out_dir=tmp_path, epochs=1)
     assert other.params["overrides"]["epochs"] == 1 and len(other.history) == 1
+    assert did == [*STAGES, *STAGES]
+
+
+@pytest.mark.parametrize(
+    ("changed", "again"),
+    [
+        ("asdstudy.systems.serial", STAGES),
+        ("asdlib.scoring", ("score", "evaluate")),
+        ("asdlib.metrics", ("evaluate",)),
+    ],
+)
+def test_a_stage_is_done_again_after_a_change_of_its_code(
+    noise, tmp_path, monkeypatch, did, changed, again
+):
+    execute(noise, out_dir=tmp_path)
+    hashed = runs.code_hash
+    monkeypatch.setattr(runs, "code_hash", lambda name: hashed(name) + "+" * (name == changed))
+    did.clear()
+    execute(noise, out_dir=tmp_path)
+    assert did == [*again]
+
+
+def test_what_a_stage_computes_depends_on_its_own_code_only():
+    files = {
+        name: {path.stem for path in code_files(name)}
+        for name in ("asdstudy.systems.serial", "asdstudy.systems.parallel", "asdlib.scoring")
+    }
+    drawing = {path.stem for path in (ROOT / "asdstudy/report").glob("[a-z]*.py")}
+    for name, stems in files.items():
+        assert not stems & (drawing | {"stages", "run", "captions"}), name
+    assert {"losses", "training", "waves", "encoder"} <= files["asdstudy.systems.serial"]
+    assert not {"inliers", "scoring", "metrics"} & files["asdstudy.systems.serial"]
+    assert {"autoencoder", "serial"} <= files["asdstudy.systems.parallel"]
+    assert "ddcsad" not in files["asdstudy.systems.parallel"]
+    assert {"inliers", "metrics"} <= files["asdlib.scoring"]
+    assert not {"losses", "training"} & files["asdlib.scoring"]
+
+
+SCORE = """
+import builtins, json, sys
+from asdlib.corpora import COLUMNS
+from asdlib.embedding import Embedded
+from asdstudy.runs import stages
+from asdstudy.runs.plan import Plan
+import asdlib.encoder, asdlib.training, asdstudy.systems.serial
+
+def refuse(*_, **__):
+    raise AssertionError("a network, or training")
+
+asdlib.encoder.Encoder.__init__ = refuse
+asdlib.training.train = asdstudy.systems.serial.train_encoder = refuse
+out_dir, options = sys.argv[1], eval(sys.argv[2])
+plan = Plan("noise", "pump", overrides=options, out_dir=out_dir)
+stages.score(plan)
+stages.evaluate(plan)
+print(plan.folder)
+"""
+
+
+def scored_again(out, **options) -> Run:
+    """A run scored by a process of its own, which can make no network and knows no corpus."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCORE, out, repr(SMALL | options)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return Run(done.stdout.strip())
+
+
+def test_a_stored_run_is_scored_again_to_the_same_bits(noise, tmp_path):
+    first = execute(noise, out_dir=tmp_path)
+    there = {name: (first.folder / name).read_bytes() for name in ("scores.csv", "metrics.csv")}
+    record = json.loads((first.folder / "params.json").read_text())
+    del record["score"], record["evaluate"]
+    (first.folder / "params.json").write_text(json.dumps(record))
+    again = scored_again(tmp_path)
+    assert again.folder == first.folder
+    assert {name: (again.folder / name).read_bytes() for name in there} == there
+
+
+def test_another_h_on_a_stored_run_needs_no_training(noise, tmp_path):
+    changes = {"inlier": "LOF", "aggregation": "max", "inlier_sizes": (2,), "inlier_part": "train"}
+    execute(noise, out_dir=tmp_path)
+    stored = scored_again(tmp_path, **changes)
+    assert stored.params["choice"]["inlier"] == "LOF" and stored.profile.aggregation == "max"
+    trained = execute(noise, out_dir=tmp_path / "trained anew", **changes)
+    assert trained.folder.name == stored.folder.name
+    for name in ("scores.csv", "metrics.csv", "history.csv", "embeddings.npz"):
+        if name != "history.csv":  # it has the speed
+            assert (trained.folder / name).read_bytes() == (stored.folder / name).read_bytes(), name
+    assert stored.seconds("wall_seconds") is not None and stored.encoder() is not None
+
+
+def test_runs_that_differ_in_their_scoring_alone_share_an_encoder(noise, tmp_path, did):
+    execute(noise, out_dir=tmp_path)
+    did.clear()
+    part = execute(
+        noise, out_dir=tmp_path, inlier_part="validation", inliers=("kNN",), inlier="kNN"
+    )
+    assert did == ["score", "evaluate"]
+    assert len(part.embedded["fit"].clips) == 2 and part.params["fitted_on"].startswith(
+        "validation"
+    )
+    whole = execute(noise, out_dir=tmp_path, seed=1)
+    assert did[2:] == [*STAGES] and len(whole.embedded["fit"].clips) == 12
+
+
+def test_a_stage_that_was_not_done_is_named(tmp_path):
+    plan = Plan("noise", "pump", overrides=SMALL, out_dir=tmp_path)
+    with pytest.raises(InputError, match="not done yet: embed"):
+        runs.score(plan)
+
+
+def test_embedded_clips_in_and_out_of_a_file_are_the_same(noise, tmp_path):
+    run = execute(noise, out_dir=tmp_path)
+    embedded = Embedded.load(run.folder / "embeddings.npz")
+    assert {*embedded.clips} == {*COLUMNS, "part"}
+    assert embedded.clips.part.value_counts().to_dict() == {
+        "train": 10, "validation": 2, "test": 8, "others": 12,
+    }  # fmt: skip
+    assert not embedded.clips.path.duplicated().any()
+    embedded.save(tmp_path / "again")
+    again = Embedded.load(tmp_path / "again")
+    pd.testing.assert_frame_equal(again.clips, embedded.clips)
+    assert again.embeddings.dtype == np.float32 and again.output is None
+    np.testing.assert_array_equal(again.embeddings, embedded.embeddings)
+    np.testing.assert_array_equal(again.logits, embedded.logits)
 
 
 def test_runs_with_other_fields_of_the_profile_lie_side_by_side(noise, tmp_path):
     default = execute(noise, out_dir=tmp_path)
     rate = execute(noise, out_dir=tmp_path, learning_rate=0.003)
     assert rate.folder.parent == default.folder.parent and rate.folder != default.folder
-    assert runs.Run(default.folder).params == default.params
+    assert Run(default.folder).params == default.params
     # a value that is the default's, however it is written, makes no other run
-    same = execute(noise, out_dir=tmp_path, reuse=True, learning_rate="5e-3", mel_power=2)
+    same = execute(noise, out_dir=tmp_path, learning_rate="5e-3", mel_power=2)
     assert same.params == default.params and "learning_rate" not in same.params["overrides"]
 
 
@@ -121,28 +276,34 @@ def test_a_page_takes_the_default_runs_or_those_of_its_overrides(noise, tmp_path
 
     def names(*words, **more):
         overrides = {"pump": SMALL | more.pop("changed", {})}
-        found = runs.find_runs("noise", *words, out_dir=tmp_path, overrides=overrides, **more)
+        found = find_runs("noise", *words, out_dir=tmp_path, overrides=overrides, **more)
         return [(r.params["variant"], r.params["seed"], r.profile.epochs) for r in found]
 
     assert names() == [("proposed", 0, 2), ("proposed", 1, 2), ("spectrum", 0, 2)]
     assert names(["pump"], ["proposed"]) == [("proposed", 0, 2), ("proposed", 1, 2)]
     assert names(changed={"epochs": 1}) == [("proposed", 0, 1)]
     with pytest.raises(InputError, match="no finished run"):
-        runs.find_runs("noise", out_dir=tmp_path)
+        find_runs("noise", out_dir=tmp_path)
     with pytest.raises(InputError, match="no finished run"):
         names(profile="paper")
 
 
+def finished(plan: Plan) -> None:
+    """A folder that looks like that of a finished run."""
+    plan.folder.mkdir(parents=True)
+    record = plan.record | dict.fromkeys(STAGES, {})
+    (plan.folder / "params.json").write_text(json.dumps(record))
+
+
 def test_missing_run_says_how_to_make_it(tmp_path, monkeypatch):
     def find(*words):
-        return runs.find_runs("simulated", *words, out_dir=tmp_path)
+        return find_runs("simulated", *words, out_dir=tmp_path)
 
     with pytest.raises(InputError, match="make book"):
         find()
     plan = Plan("simulated", "fan", out_dir=tmp_path)
-    plan.folder.mkdir(parents=True)
-    (plan.folder / "params.json").write_text(json.dumps(plan.record))
-    monkeypatch.setattr(runs, "Run", str)
+    finished(plan)
+    monkeypatch.setattr("asdstudy.runs.run.Run", str)
     assert find() == [str(plan.folder)]
     named = r"proposed-s1-.*: .*papermill .*-p machine_type fan -p variant proposed .*-p seed 1`"
     with pytest.raises(InputError, match=named):
@@ -152,8 +313,7 @@ def test_missing_run_says_how_to_make_it(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="pump: no finished run.*-p machine_type pump"):
         find(["fan", "pump"])
     paper = Plan("simulated", "fan", profile_name="paper", out_dir=tmp_path)
-    paper.folder.mkdir()
-    (paper.folder / "params.json").write_text(json.dumps(paper.record))
+    finished(paper)
     with pytest.raises(InputError, match="profiles paper, quick; expected one to be named"):
         find()
 
@@ -216,12 +376,10 @@ def test_bad_parameters_leave_no_folder(noise, tmp_path):
     with pytest.raises(InputError, match="nowhere: no such folder"):
         execute(noise / "nowhere", out_dir=tmp_path)
     assert not list(tmp_path.rglob("*.*"))
-    with pytest.raises(InputError, match="expected the folder of a finished run"):
-        runs.Run(tmp_path)
 
 
 def test_too_few_clips_are_told_before_the_hours_of_training(noise, tmp_path, monkeypatch):
-    monkeypatch.setattr(systems, "train", lambda *_, **__: pytest.fail("it was trained"))
+    monkeypatch.setattr(serial, "train_encoder", lambda *_, **__: pytest.fail("it was trained"))
     for options, message in (
         ({"inlier": "LOF", "inlier_size": 18}, "18 embeddings are too few for LOF, .* needs 19"),
         ({"inlier_sizes": [10, 20]}, r"18 embeddings are too few for any p of \(10, 20\)"),
@@ -258,13 +416,13 @@ def test_clips_without_labels_are_scored(corpus, tmp_path):
 def test_labels_that_come_later_make_it_another_run(corpus, tmp_path):
     labelled = {path.name: path for path in corpus.glob("pump/source_test/*.wav")}
     unlabelled(corpus)
-    first = execute(corpus, out_dir=tmp_path, reuse=True)
-    assert execute(corpus, out_dir=tmp_path, reuse=True).params == first.params
+    first = execute(corpus, out_dir=tmp_path)
+    assert execute(corpus, out_dir=tmp_path).params == first.params
     table = corpus / "ground_truth" / "ground_truth_pump_section_00_test.csv"
     table.parent.mkdir()
     names = sorted(path.name for path in corpus.glob("pump/source_test/section_00*.wav"))
     table.write_text("".join(f"{name},{i % 2}\n" for i, name in enumerate(names)))
-    again = execute(corpus, out_dir=tmp_path, reuse=True)
+    again = execute(corpus, out_dir=tmp_path)
     assert again.params["labels"] != first.params["labels"]
     assert again.params["fingerprint"] == first.params["fingerprint"]
     assert len(labelled) == 8 and set(again.metrics["product"]) == {"00"}
@@ -273,7 +431,7 @@ def test_labels_that_come_later_make_it_another_run(corpus, tmp_path):
 def test_clips_that_cannot_be_scored_are_told_before_training(corpus, tmp_path, monkeypatch):
     for path in corpus.glob("pump/train/section_01*"):
         path.unlink()
-    monkeypatch.setattr("asdstudy.systems.train", None)
+    monkeypatch.setattr(serial, "train_encoder", None)
     with pytest.raises(
         InputError, match=r"pump: product IDs \['01'\] are tested but have no train"
     ):
@@ -309,8 +467,8 @@ def test_profiles_are_the_papers():
     )
     assert make_profile("paper", "gearbox").inlier_size == 64
     assert make_profile("paper", "uav").product_weight == 10
-    for variant, changed in VARIANTS.items():
-        profile = make_profile("quick", "fan", variant)
+    for variant, (_, changed) in VARIANTS.items():
+        profile = profile_of("quick", "fan", variant)
         default = PROFILES["quick"]
         differs = {k for k, v in profile.to_dict().items() if default.to_dict()[k] != v}
         assert differs <= set(changed)
@@ -322,7 +480,7 @@ def test_overrides_of_a_notebook():
     found = overrides_in({"corpus": "c", "seed": 1, "epochs": 3, "_": 1, "In": []}, names)
     assert found == {"epochs": 3}
     with pytest.raises(
-        InputError, match="unknown parameter 'epoch'; known: corpus, seed, approach"
+        InputError, match="unknown parameter 'epoch'; known: corpus, seed, segment_seconds"
     ):
         overrides_in({"corpus": "c", "seed": 1, "epoch": 3}, names)
     assert make_profile("quick", "fan", learning_rate="1e-2", inlier_sizes=[2]).inlier_sizes == (2,)
@@ -342,4 +500,4 @@ def test_params_record_is_plain_json(noise, tmp_path):
     run = execute(noise, out_dir=tmp_path, variant="product-only")
     record = json.loads((run.folder / "params.json").read_text())
     assert record["profile"]["machine_weight"] == 0
-    assert record["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert record["train"]["versions"]["torch"] == torch.__version__.split("+")[0]

@@ -11,7 +11,7 @@ from asdlib.errors import InputError
 from asdstudy import paths
 from asdstudy.report import bootstrap, captions, figures, maps, studies, tables
 from asdstudy.report.paper import ALL, PAPER_SYSTEMS, PAPER_TABLE_II, PAPER_TABLE_III
-from asdstudy.runs import run as runs
+from asdstudy.runs import stages as runs
 
 
 @pytest.fixture

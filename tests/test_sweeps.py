@@ -8,7 +8,7 @@ from test_training import SMALL
 
 from asdlib import InputError
 from asdstudy import paths
-from asdstudy.runs import run as runs
+from asdstudy.runs import stages as runs
 from asdstudy.runs import sweeps
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")

@@ -1,5 +1,7 @@
 """The rivals of Table II: complete run folders, and what sets each apart."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,16 +12,17 @@ from test_training import SMALL
 
 from asdlib import InputError
 from asdlib.batches import Batch, split_clips
+from asdlib.embedding import Embedded, log_odds
 from asdlib.inliers import Centroid, Mahalanobis
-from asdlib.profiles import RIVALS, make_profile
-from asdlib.scoring import Embedded, segment_scores
-from asdlib.training import log_odds, losses
-from asdstudy import systems
+from asdlib.scoring import segment_scores
+from asdlib.training import losses
 from asdstudy.data import open_corpus
-from asdstudy.runs import run as runs
 from asdstudy.report.trivial import trivial_scores
+from asdstudy.runs import stages as runs
+from asdstudy.systems import RIVALS, autoencoder, ddcsad, parallel, profile_of, serial
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
+PROFILE = profile_of("quick", "pump", "ddcsad", **SMALL)
 FILES = {"params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",
          "metrics.csv", "submission"}  # fmt: skip
 
@@ -42,7 +45,7 @@ def test_a_rival_leaves_a_complete_run_folder_and_is_the_same_again(noise, tmp_p
     assert run.scores.score.notna().all() and len(run.scores) == 8
     assert 0 <= run.result() <= 1
     assert set(run.embedded) == {"fit", "test", "others"}
-    assert run.profile == make_profile("quick", "pump", variant, **SMALL)
+    assert run.profile == profile_of("quick", "pump", variant, **SMALL)
     networks = {"ddcsad": 2, "spectrum": 0, "parallel": 2}.get(variant, 1)
     assert run.params["models"] == networks
     assert (run.params["parameters"] == 0) == (variant == "spectrum")
@@ -53,13 +56,13 @@ def test_a_rival_leaves_a_complete_run_folder_and_is_the_same_again(noise, tmp_p
 def split_of(noise, machine_type="pump", variant="ddcsad"):
     _, banks = open_corpus("noise", noise, progress=False)
     others = [bank for name, bank in banks.items() if name != machine_type]
-    profile = make_profile("quick", machine_type, variant, **SMALL)
+    profile = profile_of("quick", machine_type, variant, **SMALL)
     return split_clips(banks[machine_type], others, profile, 0)
 
 
 def test_ddcsad_sets_one_id_against_its_siblings_and_the_other_machines(noise):
     split = split_of(noise)
-    binary = systems.one_against_rest(split, 1)
+    binary = ddcsad.one_against_rest(split, 1)
     assert binary.products == ("01",)
     clips = binary.train.bank.clips
     assert set(clips["product"].iloc[binary.train.rows]) == {"01"}
@@ -97,7 +100,7 @@ def test_ddcsads_score_by_hand(noise):
     own = bank.clips[bank.clips["product"] == "00"]
     fit = embedded(own[:2], [[[-1.0]], [[1.0]]], np.zeros((2, 1, 1)))
     test = embedded(own[2:3], [[[3.0]]], [[[0.0]]])
-    profile = make_profile("quick", "pump", "ddcsad")
+    profile = profile_of("quick", "pump", "ddcsad")
     for percent, expected in ((0, 3.0), (100, 0.5), (25, 0.25 * 0.5 + 0.75 * 3.0)):
         told = segment_scores("centroid", percent, fit, test, ["00"], profile)
         assert told[0, 0] == pytest.approx(expected)
@@ -133,56 +136,121 @@ def test_spectrum_is_the_trivial_detector(noise, tmp_path):
     np.testing.assert_allclose(run.scores.score, trivial["mean log-mel"], rtol=1e-5)
 
 
+def clips_of(*events: str) -> pd.DataFrame:
+    return pd.DataFrame({"product": "00", "event": events})
+
+
 def test_parallel_standardises_h_on_clips_that_it_was_not_fitted_on():
     """Fewer clips than dimensions: the distances of the fitted ones themselves would be tiny."""
     rng = np.random.default_rng(0)
-
-    def embedded(count):
-        clips = pd.DataFrame({"product": ["00"] * count})
-        vectors = rng.normal(size=(count, 1, 64)) * np.linspace(0.1, 3, 64)
-        return Embedded(clips, vectors, np.zeros((count, 1, 1)))
-
-    fit, test = embedded(50), embedded(500)
-    built = systems.Built({}, pd.DataFrame(), {"fit": fit, "test": test}, 0, 0)
-    known, new = systems.own_scores(built, 0, "00", seed=0)
-    assert len(known) == 50 and len(new) == 500
-    standard = (new - known.mean()) / known.std()
+    fit, test = (rng.normal(size=(count, 64)) * np.linspace(0.1, 3, 64) for count in (50, 500))
+    task = SimpleNamespace(seed=0)
+    usual, new = parallel.unheard_distances(fit, test, clips_of(*[""] * 50), task)
+    assert len(usual) == 50 and len(new) == 500
+    standard = parallel.standardised(usual, new)
     assert abs(standard.mean()) < 1 and 0.5 < standard.std() < 1.5
-    inside = Mahalanobis().fit(fit.embeddings[:, 0]).score(fit.embeddings[:, 0])
+    inside = Mahalanobis().fit(fit).score(fit)
     assert ((new - inside.mean()) / inside.std()).mean() > 2  # what this guards against
 
 
-def test_own_scores_of_a_network_by_hand():
-    """The k-th logit is of the own ID; two segments of +-2 and 4 are a score of -1 and -3."""
-    clips = pd.DataFrame({"product": ["00", "01", "01"]})
-    logits = np.zeros((3, 2, 2))
-    logits[1:, :, 1] = [[-2, 4], [2, 4]]
-    part = Embedded(clips, np.zeros((3, 2, 1)), logits)
-    built = systems.Built({}, pd.DataFrame(), {"fit": part, "test": part}, 1, 1)
-    for scores in systems.own_scores(built, 1, "01", seed=0):
-        assert scores.tolist() == [-1, -3]
+def test_parallel_leaves_out_whole_recordings(monkeypatch):
+    """Clips of one event, each other's doubles, are never on both sides of a fit."""
+    events = ["a", "b", "a", "", "c", "b", ""]
+    numbers = np.arange(7.0)[:, None]
+    fits = []
+
+    def noted(fitted, vectors):
+        fits.append(({*fitted[:, 0].astype(int)}, {*vectors[:, 0].astype(int)}))
+        return np.zeros(len(vectors))
+
+    monkeypatch.setattr(parallel, "distances", noted)
+    parallel.unheard_distances(numbers, numbers + 7, clips_of(*events), SimpleNamespace(seed=0))
+    assert sorted(row for _, left_out in fits[:-1] for row in left_out) == list(range(7))
+    for fitted, left_out in fits[:-1]:
+        assert not {events[row] for row in fitted} & {events[row] for row in left_out} - {""}
+
+
+def test_a_product_id_of_two_recordings_is_fitted_as_a_whole():
+    rng = np.random.default_rng(0)
+    fit, events = rng.normal(size=(6, 2)), clips_of(*"aaabbb")
+    usual, _ = parallel.unheard_distances(fit, fit, events, SimpleNamespace(seed=0))
+    np.testing.assert_array_equal(usual, parallel.distances(fit, fit))
+
+
+def test_ddcsad_divides_no_recording(noise):
+    split = split_of(noise)
+    clips = split.train.bank.clips
+    clips["event"] = [f"e{number // 2}" for number in range(len(clips))]
+    whole = split_clips(split.train.bank, [part.bank for part in split.others_train], PROFILE, 0)
+    for k in range(2):
+        binary = ddcsad.one_against_rest(whole, k)
+        heard = np.concatenate([binary.train.rows, binary.others_train[0].rows])
+        unheard = np.concatenate([binary.validation.rows, binary.others_validation[0].rows])
+        keys = [{*zip(clips["product"].iloc[rows], clips.event.iloc[rows], strict=True)}
+                for rows in (heard, unheard)]  # fmt: skip
+        assert keys[0] and keys[1] and not keys[0] & keys[1]
 
 
 def test_parallel_averages_three_standardised_scores(noise, tmp_path, monkeypatch):
-    """Known 0 and 2, 10 and 14, 1 and 3; new 3, 14, 2: (2 + 1 + 0) / 3 = 1."""
-    known, new = iter([[0, 2], [10, 14], [1, 3]] * 2), iter([3, 14, 2] * 2)
+    """Usual 0 and 2, 10 and 14, 1 and 3; new 3, 14, 2: (2 + 1 + 0) / 3 = 1."""
 
-    def by_hand(built, k, product, seed):  # all IDs of one system, then of the next
-        if k == 0:
-            by_hand.pair = np.array(next(known)), next(new)
-        count = built.embedded["test"].of_product(product).sum()
-        return by_hand.pair[0], np.full(count, by_hand.pair[1])
+    def embedded(usual, new, logits=False):
+        def embed(task, weights):
+            parts = [task.clips(task.train_rows), task.clips(task.test_rows)]
+            counts = [len(part) for part in parts]
+            scores = np.concatenate([np.tile(usual, counts[0] // 2), np.full(counts[1], new)])
+            scores = scores[:, None].astype(float)
+            own = np.repeat(-scores[..., None], 2, axis=2) if logits else None
+            output = None if logits else scores
+            return Embedded(pd.concat(parts), scores[..., None], own, output)
 
-    monkeypatch.setattr(systems, "own_scores", by_hand)
+        return embed
+
+    monkeypatch.setattr(parallel.autoencoder, "embed", embedded([0, 2], 3))
+    monkeypatch.setattr(parallel.serial, "embed", embedded([10, 14], 14, logits=True))
+    monkeypatch.setattr(parallel.spectrum, "embed", embedded([1, 3], 2))
+    monkeypatch.setattr(
+        parallel, "unheard_distances", lambda train, test, *_: (train[:, 0], test[:, 0])
+    )
     run = execute(noise, "parallel", out_dir=tmp_path)
     np.testing.assert_allclose(run.scores.score, 1)
     assert len(run.history) == 100 and run.history.squared_error.notna().all()
     assert run.history.loss.notna().sum() == SMALL["epochs"]  # the classifier's
 
 
+@pytest.mark.parametrize(
+    ("variant", "options", "message"),
+    [
+        ("ae", {"inliers": ["none"], "inlier": "none"}, "none, a score that the system autoenc"),
+        ("spectrum", {"inliers": ["centroid"], "inlier": "centroid"}, "centroid, a score that"),
+        ("parallel", {"inliers": ["output", "none"]}, "none, .* that is fitted, or output"),
+        ("ddcsad", {"product_entropy": "softmax"}, "one logit: expected binary"),
+        ("ddcsad", {"product_weight": 0, "machine_weight": 1}, "product_weight is 0: g_product"),
+        ("machine-only", {"inliers": ["output"], "inlier": "output"}, "g_product is not trained"),
+        ("ae", {"inliers": ["output", "GMM"], "inlier_sizes": [7]}, "6 embeddings are too few"),
+        ("spectrum", {"inlier_part": "validation"}, "1 embeddings are too few for Mahalanobis"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_training(
+    noise, tmp_path, monkeypatch, variant, options, message
+):
+    for module, name in ((serial, "train_encoder"), (ddcsad, "train_encoder"),
+                         (autoencoder, "train_autoencoder")):  # fmt: skip
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("it was trained"))
+    with pytest.raises(InputError, match=message):
+        execute(noise, variant, out_dir=tmp_path, **options)
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_clip_shorter_than_a_window_has_a_spectrum(tmp_path):
+    short = write_corpus(tmp_path / "short", seconds=0.03)
+    run = execute(short, "spectrum", out_dir=tmp_path, window_seconds=0.128)
+    assert run.scores.score.notna().all()
+
+
 def test_ddcsads_loss_by_hand():
     """Classes (0, 2) and (5, 9): W = 1 + 4, B = 36. Logits of +-log 3: each entropy -log(3/4)."""
-    profile = make_profile("quick", "pump", "ddcsad")
+    profile = profile_of("quick", "pump", "ddcsad")
     machine = torch.tensor([1.0, 1, 0, 0])
     batch = Batch(torch.zeros(4, 1), machine[:, None], machine)
     logits = torch.tensor([[1.0], [1], [-1], [-1]]) * np.log(3)

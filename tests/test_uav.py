@@ -17,7 +17,7 @@ from test_training import SMALL
 
 from asdlib import InputError, corpora, waves
 from asdstudy.data import commands, is_corpus, uav
-from asdstudy.runs import run as runs
+from asdstudy.runs import stages as runs
 
 PATTERNS = ("ccw_f8", "ccw_square", "cw_f8", "cw_square")
 SHORT = uav.Recipe(trim_seconds=1.0, clip_seconds=0.5)

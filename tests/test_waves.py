@@ -17,7 +17,7 @@ from asdlib import InputError, batches, corpora, waves
 from asdlib.profiles import make_profile
 from asdstudy import paths
 from asdstudy.data import open_corpus
-from asdstudy.runs import run as runs
+from asdstudy.runs import stages as runs
 
 
 @pytest.fixture

@@ -47,12 +47,10 @@ class Run:
         path = self.folder / "params.json"
         params = json.loads(path.read_text()) if path.exists() else {}
         if not is_finished(params):
-            what = (
-                f"only {', '.join(n for n in STAGES if n in params)}"
-                if params
-                else "no params.json"
+            stages = ", ".join(name for name in STAGES if name in params) or "none"
+            raise InputError(
+                f"{self.folder}: finished stages: {stages}; expected the folder of a finished run"
             )
-            raise InputError(f"{self.folder}: {what}; expected the folder of a finished run")
         sections = [params.pop(stage) for stage in STAGES]
         for section in reversed(sections):  # of device, versions and commit those of the training
             params |= {name: value for name, value in section.items() if name != "identity"}
@@ -109,7 +107,7 @@ def read_scores(folder: Path) -> pd.DataFrame:
     """``scores.csv`` of a run folder, each number to the bit."""
     return pd.read_csv(
         folder / "scores.csv", dtype={"product": str}, keep_default_na=False,
-        na_values={"score": ""}, float_precision="round_trip",
+        na_values={"score": ""},
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from asdlib import metrics
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
-from asdlib.scoring import check_enough, evaluate_scores, score_clips
+from asdlib.scoring import check_enough, metrics_by_product, score_clips
 from asdlib.waves import WaveBank, onto_device
 from asdstudy import paths
 from asdstudy.data import labels_of, open_corpus, sound_fingerprint
@@ -107,7 +107,7 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> None
 
 
 def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> None:
-    """EMBED: encoder and clips become ``embeddings.npz``; of the train clips all, marked by part."""
+    """EMBED: encoder and clips become ``embeddings.npz``, all train clips marked by their part."""
     trained = _section(plan, "train")["identity"]
     labels = labels_of(pd.concat([bank.clips for bank in banks.values()]))
     identity = {"trained": trained, "labels": labels, "code": _code(plan)}
@@ -148,7 +148,7 @@ def evaluate(plan: Plan) -> None:
     if _has(plan, "evaluate", identity):
         return
     with _stage(plan, "evaluate", identity) as leave:
-        table = evaluate_scores(read_scores(plan.folder), scored["choice"])
+        table = metrics_by_product(read_scores(plan.folder), scored["choice"])
         leave(partial(table.to_csv, index=False))
 
 
@@ -203,7 +203,7 @@ def _link(source: Path, target: Path) -> None:
 
 @contextmanager
 def _stage(plan: Plan, stage: str, identity: dict):
-    """``with _stage(...) as leave:`` ``leave(*writers, **facts)`` writes its files, and its section.
+    """``with _stage(...) as leave:`` ``leave(*writers, **facts)`` writes its files and its section.
 
     A writer takes the path to write to; they are in the order of ``FILES``. UserWarnings inside are
     said, and in the section.

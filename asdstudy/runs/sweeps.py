@@ -17,7 +17,8 @@ from asdlib.errors import InputError
 from asdstudy import paths
 from asdstudy.report.captions import papermill_command
 from asdstudy.runs.provenance import STAMP, stamp
-from asdstudy.runs.run import Run, execute
+from asdstudy.runs.run import Run
+from asdstudy.runs.stages import execute
 
 PINNED = "versions as pinned by that commit's constraints.txt"  # where a table records none
 
@@ -63,7 +64,7 @@ def _run(arguments: dict) -> Path:
     torch.set_num_threads(1)
     if arguments.get("profile", "quick") == "quick":  # as many processes would crowd a GPU
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    return execute(**arguments, reuse=True, progress=False).folder
+    return execute(**arguments, progress=False).folder
 
 
 def tidy(run: Run, labels: dict | None = None) -> pd.DataFrame:
