@@ -7,7 +7,6 @@ encoder and the embeddings of a run that differs in its scoring alone are taken 
 """
 
 import json
-import os
 import shutil
 import sys
 import time
@@ -185,20 +184,13 @@ def _is_done(plan: Plan, stage: str, identity: dict) -> bool:
 
 
 def _take(plan: Plan, stage: str, identity: dict) -> bool:
-    """Link the files of a stage from a run beside that did the same, if there is one."""
+    """Copy the files of a stage from a run beside that did the same, if there is one."""
     for other in sorted(plan.folder.parent.glob("*/params.json")):
         if other.parent != plan.folder and _has(plan, stage, identity, other.parent):
-            writers = [partial(_link, other.parent / name) for name in FILES[stage]]
+            writers = [partial(shutil.copyfile, other.parent / name) for name in FILES[stage]]
             _leave(plan, stage, writers, _record(other.parent)[stage])
             return True
     return False
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # not every file system has links
-        shutil.copyfile(source, target)
 
 
 @contextmanager

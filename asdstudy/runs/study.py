@@ -2,58 +2,51 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Annotated
 
 import yaml
+from pydantic import Field, model_validator
 
 from asdlib.errors import InputError, one_of
-from asdlib.profiles import PROFILES, make_profile
+from asdlib.profiles import PROFILES
+from asdlib.settings import Settings
 from asdstudy.runs.plan import Plan
-from asdstudy.systems import VARIANTS
+from asdstudy.systems import VARIANTS, profile_of
+
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-@dataclass(frozen=True)
-class Study:
+class Study(Settings):
     """Which runs a study has; the fields are the keys of `study.yaml`."""
 
     corpus: str = "simulated"
     data_dir: str = ""
     profile: str = "quick"
-    machine_types: list = field(default_factory=list)
-    variants: list = field(default_factory=lambda: ["proposed"])
-    seeds: list = field(default_factory=lambda: [0])
-    overrides: dict = field(default_factory=dict)
-    simulation: dict = field(default_factory=dict)
+    machine_types: Names
+    variants: Names = ("proposed",)
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    overrides: dict[str, dict] = {}  # fields of the profile by machine type
+    simulation: dict = {}
 
-    def __post_init__(self):
-        for item in fields(self):
-            kind = item.type
-            if not isinstance(getattr(self, item.name), kind):
-                raise InputError(
-                    f"study: {item.name} is {getattr(self, item.name)!r}; expected {kind.__name__}"
-                )
+    @model_validator(mode="after")
+    def _consistent(self) -> "Study":
         one_of("profile in the study", self.profile, PROFILES)
-        for name in ("machine_types", "variants", "seeds"):
-            if not getattr(self, name):
-                raise InputError(f"study: {name} is empty; expected at least one")
-        for seed in self.seeds:
-            if type(seed) is not int:
-                raise InputError(f"study: seed {seed!r}; expected a whole number")
         for variant in self.variants:
             one_of("variant in the study", variant, VARIANTS)
         if "proposed" not in self.variants:
-            raise InputError(
-                f"study: variants {self.variants}; expected proposed among them, which the pages "
-                "compare the others with"
+            raise ValueError(
+                f"study: variants {', '.join(self.variants)}; expected proposed among them, which "
+                "the pages compare the others with"
             )
-        for machine_type, given in self.overrides.items():
+        for machine_type, changes in self.overrides.items():
             one_of("machine type under overrides", machine_type, self.machine_types)
-            make_profile(self.profile, machine_type, **given)  # raises where a field is wrong
+            profile_of(self.profile, machine_type, **changes)  # raises where a field is wrong
         if self.simulation and (self.corpus != "simulated" or not self.data_dir):
-            raise InputError(
+            raise ValueError(
                 "study: simulation settings need `corpus: simulated` and a data_dir of their own"
             )
+        return self
 
     @property
     def folder(self) -> str:
@@ -109,14 +102,8 @@ def read_study(path, changes: dict) -> Study:
 
     Snakemake hands those over with every number as a string, so they are read as YAML again.
     """
-    changes = {key: _as_yaml(value) for key, value in changes.items()}
-    found = (yaml.safe_load(Path(path).read_text()) or {}) | changes
-    for key in found:
-        one_of(f"key in {Path(path).name}", key, [item.name for item in fields(Study)])
-    return Study(**found)
-
-
-def _as_yaml(value):
-    if isinstance(value, list):
-        return [_as_yaml(item) for item in value]
-    return yaml.safe_load(value) if isinstance(value, str) else value
+    changes = {
+        key: yaml.safe_load(value) if value and isinstance(value, str) else value
+        for key, value in changes.items()
+    }
+    return Study(**((yaml.safe_load(Path(path).read_text()) or {}) | changes))
