@@ -7,12 +7,17 @@ a motor whines; all of it is heard through the body's resonances. A ``Machine`` 
 All of them are positive, so everything that changes a machine is an offset of their logarithms:
 a product ID from its type, a clip from its product ID, a fault from the healthy machine.
 
+The sound is the same on every processor, though the last digits of numpy's functions are not: it is
+made in double precision, where they lie far below a 16-bit sample, and what would magnify them, the
+numbers of a machine and the phase of its whine, is computed exactly.
+
 Sources: fans, gears and their sidebands after Randall, "Vibration-based Condition Monitoring"
 (2011); machine types and kinds of faults after MIMII DUE (Tanabe et al., 2021) and ToyADMOS2
 (Harada et al., 2021). The numbers themselves are ours: plausible, not fitted to recordings.
 """
 
 from dataclasses import MISSING, dataclass, field, fields
+from decimal import Decimal
 from functools import lru_cache
 
 import numpy as np
@@ -26,7 +31,7 @@ MESH_HARMONICS = 4
 WHINE_HARMONICS = 3
 RUN_IN_SECONDS = 0.1  # filters are circular: what wraps round rings in this time and is cut off
 
-Signal = NDArray[np.float32]
+Signal = NDArray[np.float64]
 
 
 def _number(product: float, clip: float, default=MISSING) -> float:
@@ -81,12 +86,12 @@ class Machine:
 
     def logarithms(self) -> NDArray[np.float64]:
         """The natural logarithms of all numbers, ``(fields,)``."""
-        return np.log([getattr(self, f.name) for f in fields(self)])
+        return np.array([_log(getattr(self, f.name)) for f in fields(self)])
 
     @classmethod
     def from_logarithms(cls, logarithms: NDArray[np.float64]) -> "Machine":
         """The machine whose ``logarithms()``, ``(fields,)``, these are."""
-        return cls(*np.exp(logarithms).tolist())
+        return cls(*(float(Decimal(number).exp()) for number in logarithms.tolist()))
 
     @classmethod
     def spread(cls, between: str) -> NDArray[np.float64]:
@@ -96,7 +101,12 @@ class Machine:
     @classmethod
     def direction(cls, factors: dict[str, float]) -> NDArray[np.float64]:
         """The offset of the logarithms, ``(fields,)``, that multiplies the named numbers."""
-        return np.log([factors.get(f.name, 1.0) for f in fields(cls)])
+        return np.array([_log(factors.get(f.name, 1.0)) for f in fields(cls)])
+
+
+@lru_cache(maxsize=1024)
+def _log(number: float) -> float:
+    return float(Decimal(number).ln())  # the same on every processor, as numpy's is not
 
 
 # fmt: off
@@ -209,14 +219,15 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
 
     uneven = min(m.uneven, 0.8) * (turn.real + 0.5 * _shifted(turn * turn, rng))
     teeth = max(round(m.teeth), 2)
-    mesh = _phasor(angle * teeth + m.chipped * tooth)
+    mesh = _phasor(angle * teeth) * _phasor(m.chipped * tooth)
     sound = m.shaft * _harmonics(turn, SHAFT_HARMONICS, m.rolloff, rng)
     sound += (
         m.mesh
         * (1 + uneven + 2 * m.chipped * tooth)
         * _harmonics(mesh, MESH_HARMONICS, m.rolloff, rng)
     )
-    whine = _phasor(2 * np.pi * np.cumsum(m.whine_hertz / SAMPLE_RATE * speed * (0.7 + 0.3 * gate)))
+    whine_turns = m.whine_hertz / SAMPLE_RATE * speed * (0.7 + 0.3 * gate)
+    whine = _phasor(2 * np.pi * _running_phase(whine_turns))
     sound += m.whine * gate * _harmonics(whine, WHINE_HARMONICS, 1.0, rng)
 
     white = white_spectrum(n, rng)
@@ -239,9 +250,9 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
     blows = m.impacts * _blows(ends, 0.25, n, rng) + m.knock * _blows(turns, 0.3, n, rng)
     blows += m.scrape * _blows(scraped, 0.4, n, rng) + m.rattle * _blows(loose, 0.8, n, rng)
     click = _resonance(hertz, m.click_hertz, np.pi * m.click_hertz * m.click_seconds)
-    click *= np.sqrt(0.2 * SAMPLE_RATE / np.mean(np.abs(click) ** 2)).astype(np.float32)
+    click *= np.sqrt(0.2 * SAMPLE_RATE / np.mean(np.abs(click) ** 2))
 
-    body = np.float32(0.3) + sum(
+    body = 0.3 + sum(
         _resonance(hertz, mode, m.quality) for mode in (m.mode_1, m.mode_2, m.mode_3, m.mode_4)
     )
     spectrum = (fft.rfft(sound) + fft.rfft(blows) * click) * (body * place)
@@ -257,35 +268,40 @@ def _strokes(m: Machine, n: int, rng: np.random.Generator):
     duty = min(m.duty, 0.95)
     time = np.arange(n) / SAMPLE_RATE
     place = np.interp(time, starts, np.arange(count)) % 1 / duty
-    stroke = np.sqrt(np.sin(np.pi * np.minimum(place, 1)).clip(0))
+    stroke = np.sqrt(np.sin(np.pi * place).clip(0)) * (place < 1)
 
     def samples(places):
         return ((starts[:-1, None] + np.diff(starts)[:, None] * places) * SAMPLE_RATE).astype(int)
 
     ends = samples(np.array([0, duty])).ravel()
     scraped = samples(duty * np.array([0.55, 0.6, 0.65])).ravel()
-    return stroke.astype(np.float32), ends, scraped
+    return stroke, ends, scraped
 
 
-def _phasor(angle: NDArray[np.float64]) -> NDArray[np.complex64]:
-    """exp(i angle) in single precision; the angle is folded first, so late samples keep theirs."""
-    folded = (angle - 2 * np.pi * np.floor(angle / (2 * np.pi))).astype(np.float32)
-    phasor = np.empty(len(folded), np.complex64)
-    np.cos(folded, out=phasor.real)
-    np.sin(folded, out=phasor.imag)
+def _phasor(angle: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """exp(i angle)."""
+    phasor = np.empty(len(angle), np.complex128)
+    np.cos(angle, out=phasor.real)
+    np.sin(angle, out=phasor.imag)
     return phasor
+
+
+def _running_phase(turns: Signal) -> Signal:
+    """The running sum of ``turns``, modulo 1: exact, so that the error of one is not magnified."""
+    steps = np.cumsum((turns * 2.0**60).astype(np.int64))  # overflows, and keeps the fraction
+    return (steps & (2**60 - 1)) / 2.0**60
 
 
 def _shifted(phasor, rng) -> Signal:
     """The real part of a phasor after a random turn."""
-    return (phasor * np.complex64(np.exp(2j * np.pi * rng.random()))).real
+    return (phasor * np.exp(2j * np.pi * rng.random())).real
 
 
 def _harmonics(phasor, count: int, rolloff: float, rng) -> Signal:
     """The sum of ``count`` harmonics with amplitudes k ** -rolloff and random phases, RMS 1."""
     amplitudes = np.arange(1, count + 1) ** -rolloff
     amplitudes = amplitudes / np.sqrt(np.sum(amplitudes**2) / 2)
-    weights = (amplitudes * np.exp(2j * np.pi * rng.random(count))).astype(np.complex64)
+    weights = amplitudes * np.exp(2j * np.pi * rng.random(count))
     total = np.zeros_like(phasor)
     for weight in weights[::-1]:  # Horner's scheme
         total += weight
@@ -297,13 +313,13 @@ def _blows(places, spread: float, n: int, rng) -> Signal:
     """Impulses at the samples ``places``, hit more or less hard by a log-normal ``spread``."""
     places = places[(places >= 0) & (places < n)]
     force = np.exp(spread * rng.standard_normal(len(places)))
-    return np.bincount(places, force, minlength=n).astype(np.float32)
+    return np.bincount(places, force, minlength=n)
 
 
-def _resonance(hertz: Signal, centre: float, quality: float) -> NDArray[np.complex64]:
+def _resonance(hertz: Signal, centre: float, quality: float) -> NDArray[np.complex128]:
     """The response of a damped resonance, 1 at its centre, ``(len(hertz),)``."""
-    ratio = hertz / np.float32(centre)
-    return 1 / (1 + np.complex64(1j * quality) * (ratio - 1 / ratio))
+    ratio = hertz / centre
+    return 1 / (1 + 1j * quality * (ratio - 1 / ratio))
 
 
 def padded(samples: int) -> int:
@@ -314,17 +330,17 @@ def padded(samples: int) -> int:
 @lru_cache(maxsize=4)
 def frequencies(n: int) -> Signal:
     """The frequencies of ``rfft`` over ``n`` samples in hertz, ``(n // 2 + 1,)``; never quite 0."""
-    return np.maximum(fft.rfftfreq(n, 1 / SAMPLE_RATE), 1.0).astype(np.float32)
+    return np.maximum(fft.rfftfreq(n, 1 / SAMPLE_RATE), 1.0)
 
 
-def white_spectrum(n: int, rng: np.random.Generator) -> NDArray[np.complex64]:
+def white_spectrum(n: int, rng: np.random.Generator) -> NDArray[np.complex128]:
     """The spectrum of white noise of ``n`` samples above 30 Hz, ``(n // 2 + 1,)``."""
-    spectrum = rng.standard_normal(2 * (n // 2 + 1), np.float32).view(np.complex64)
+    spectrum = rng.standard_normal(2 * (n // 2 + 1)).view(np.complex128)
     spectrum[frequencies(n) < 30] = 0
     return spectrum
 
 
-def shaped_noise(spectrum: NDArray[np.complex64], n: int) -> Signal:
+def shaped_noise(spectrum: NDArray[np.complex128], n: int) -> Signal:
     """Noise of ``n`` samples with a given spectrum and an RMS of 1."""
     return normalised(fft.irfft(spectrum, n))
 
@@ -333,7 +349,7 @@ def smooth_noise(n: int, hertz: float, rng: np.random.Generator) -> Signal:
     """A random course of time, about N(0, 1), drawn ``hertz`` times a second, ``(n,)``."""
     knots = rng.standard_normal(int(n / SAMPLE_RATE * hertz) + 2)
     time = np.arange(n) * (hertz / SAMPLE_RATE)
-    return np.interp(time, np.arange(len(knots)), knots).astype(np.float32)
+    return np.interp(time, np.arange(len(knots)), knots)
 
 
 @lru_cache(maxsize=4)
@@ -345,9 +361,9 @@ def octaves(n: int) -> Signal:
 def smooth_tilt(n: int, rng: np.random.Generator, an_octave: int = 1) -> Signal:
     """A random course over frequency, N(0, 1) at ``an_octave`` places, ``(n // 2 + 1,)``."""
     places = np.arange(8 * an_octave + 1) / an_octave
-    return np.interp(octaves(n), places, rng.standard_normal(len(places))).astype(np.float32)
+    return np.interp(octaves(n), places, rng.standard_normal(len(places)))
 
 
 def normalised(signal: Signal) -> Signal:
     """The signal with an RMS of 1; silence stays silence."""
-    return signal / max(np.sqrt(np.mean(signal**2)), np.finfo(np.float32).tiny)
+    return signal / max(np.sqrt(np.mean(signal**2)), np.finfo(np.float64).tiny)

@@ -36,6 +36,12 @@ def cuts(samples: int, seconds: float, trim_seconds: float = 0.0) -> list[tuple[
     return [(start, start + length) for start in starts]
 
 
+def write_clip(path: Path, sound: np.ndarray) -> None:
+    """Write ``sound``, ``(samples,)``, as 16-bit WAV; what is beyond -1 and 1 is clipped."""
+    rounded = np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    soundfile.write(path, rounded, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+
+
 class ClipWriter:
     """Writes clips below the ``folder`` of a machine type, numbered and named as in DCASE 2022."""
 
@@ -51,8 +57,7 @@ class ClipWriter:
         self.numbers[kind] += 1
         path = self.folder / split / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-        soundfile.write(path, whole, SAMPLE_RATE, subtype="PCM_16")
+        write_clip(path, sound)
         self.rows.append({"clip": f"{split}/{name}", "product": f"{product:02d}", **origin})
 
     def write_listing(self) -> None:

@@ -18,7 +18,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from filelock import FileLock
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
@@ -36,8 +35,9 @@ from asdstudy.data.machines import (
     Signal,
     machine_sound,
 )
+from asdstudy.data.recordings import write_clip
 
-GENERATOR = 5  # raised whenever the same settings would make other sound
+GENERATOR = 6  # raised whenever the same settings would make other sound
 SETTINGS_FILE = "corpus.json"
 SPLITS = ("train", "test")
 LABELS = ("normal", "anomaly")
@@ -152,8 +152,8 @@ def simulate_clip(
     noise = factory_noise(simulation.samples, rng)
     level = _amplitude(LEVEL_DBFS + rng.uniform(-LEVEL_RANGE_DB, LEVEL_RANGE_DB))
     ratio = _amplitude(simulation.snr_db)
-    level = np.float32(level / np.hypot(ratio, 1))
-    return Clip(np.float32(ratio) * level * machine, level * noise, numbers, fault)
+    level /= np.hypot(ratio, 1)
+    return Clip(ratio * level * machine, level * noise, numbers, fault)
 
 
 def factory_noise(samples: int, rng: np.random.Generator) -> Signal:
@@ -164,7 +164,7 @@ def factory_noise(samples: int, rng: np.random.Generator) -> Signal:
     noise = machines.shaped_noise(machines.white_spectrum(n, rng) * colour, n)
     noise *= np.exp(0.25 * machines.smooth_noise(n, 1.5, rng))
     for start in rng.integers(0, n, rng.poisson(BANGS_PER_SECOND * n / SAMPLE_RATE)):
-        after = np.arange(n - start, dtype=np.float32) / SAMPLE_RATE
+        after = np.arange(n - start) / SAMPLE_RATE
         ring = rng.uniform(1, 4) * np.exp(-after / rng.uniform(0.02, 0.1))
         noise[start:] += ring * (noise[start:] + np.sin(2 * np.pi * rng.uniform(150, 3000) * after))
     return machines.normalised(noise[n - samples :])
@@ -252,9 +252,8 @@ def _make_clips(root: Path, simulation: Simulation, clips: list[tuple]) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / clip_name(simulation, *clip)
         if not path.exists():
-            audio = np.clip(simulate_clip(simulation, *clip).audio, -1, 1)
             unfinished = path.with_name(path.name + ".part")
-            soundfile.write(unfinished, audio, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+            write_clip(unfinished, simulate_clip(simulation, *clip).audio)
             unfinished.replace(path)
     return len(clips)
 
