@@ -15,22 +15,26 @@ from asdlib.waves import FULL_SCALE
 LISTING = "recordings.csv"  # beside train and test: where each clip comes from
 
 
-def hold_out(recordings: Sequence[str], share: float, rng: np.random.Generator) -> set[str]:
-    """The ``share`` of the recordings that is for testing: some, but not all, of two or more."""
-    if not 0 <= share < 1:
-        raise InputError(f"the share of test recordings is {share}; expected 0 up to less than 1")
-    if share == 0 or len(recordings) < 2:
-        return set()
-    count = min(max(round(share * len(recordings)), 1), len(recordings) - 1)
-    return set(rng.permutation(sorted(recordings))[:count].tolist())
+def hold_out(normal: dict[str, list], share: float, seed: int, place: Path) -> set:
+    """Which normal recordings are for testing: a ``share`` of each product's, by product.
+
+    Some of them, but not all. Raises :class:`InputError`, naming the ``place``, for a single one.
+    """
+    held_out = set()
+    for number, (product, recordings) in enumerate(sorted(normal.items())):
+        if share and len(recordings) < 2:
+            raise InputError(
+                f"{place / product}: {len(recordings)} normal recordings; expected at least 2, "
+                "one for training and one for testing, or --test-share 0"
+            )
+        count = min(max(round(share * len(recordings)), 1), len(recordings) - 1) if share else 0
+        drawn = np.random.default_rng([seed, number]).permutation(len(recordings))[:count]
+        held_out |= {sorted(recordings)[row] for row in drawn}
+    return held_out
 
 
 def cuts(samples: int, seconds: float, trim_seconds: float = 0.0) -> list[tuple[int, int]]:
     """Start and end of the whole pieces of ``seconds`` in a recording, without its two ends."""
-    if not (seconds > 0 and trim_seconds >= 0):
-        raise InputError(
-            f"cuts of {seconds:g} s without {trim_seconds:g} s; expected more than 0, and 0 or more"
-        )
     length, trim = round(seconds * SAMPLE_RATE), round(trim_seconds * SAMPLE_RATE)
     starts = range(trim, samples - trim - length + 1, length)
     return [(start, start + length) for start in starts]
