@@ -60,7 +60,7 @@ def describe(data_dir) -> Description:
                 unplaced[path] = _why(error, path)
         more = (p for p in folder.glob(f"{SUPPLEMENTAL}/*") if p.suffix.lower() in corpora.SUFFIXES)
         rows += [_supplemental(path, machine_type) for path in more]
-    clips = pd.DataFrame(rows, columns=corpora.COLUMNS[:-1])
+    clips = pd.DataFrame(rows, columns=corpora.COLUMNS[:-2])
     with ThreadPoolExecutor() as pool:
         frames = list(pool.map(_frames, clips.path))
     bad = {

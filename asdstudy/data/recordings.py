@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from asdlib.corpora import LISTING
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 from asdlib.waves import FULL_SCALE
-
-LISTING = "recordings.csv"  # beside train and test: where each clip comes from
 
 
 def hold_out(normal: dict[str, list], share: float, seed: int, place: Path) -> set:
