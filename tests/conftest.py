@@ -12,6 +12,7 @@ from asdstudy.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+ODD = "Lüfter 1.2 [50%] {a} ~*"  # a name of a folder or a machine type, which may hold all of this
 # The suite is about the CPU, on every computer; test_cuda.py starts processes that see a GPU. Torch
 # looks at this when it is first asked for a device.
 GPUS = os.environ.get("CUDA_VISIBLE_DEVICES")

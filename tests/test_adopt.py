@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import ROOT, asd, write_clip, write_corpus
+from conftest import ODD, ROOT, asd, write_clip, write_corpus
 
 from asdlib import InputError, corpora, waves
+from asdstudy.data import open_corpus
 from asdstudy.data.adopt import adopt
+from asdstudy.data.describe import describe
 from asdstudy.data.settings import Adoption
 from asdstudy.runs import run as runs
 
@@ -176,6 +178,28 @@ def test_folders_that_cannot_be_adopted(folder, tmp_path):
     with pytest.raises(InputError, match="corpus/fan: is there already; expected a new"):
         make(folder)
     assert sorted((tmp_path / "corpus").rglob("*")) == before
+
+
+def test_names_may_hold_more_than_letters(folder, tmp_path):
+    """Of the folders, a product, a file, and of both machine types."""
+    (folder / "Fan north").rename(folder / ODD)
+    (folder / ODD / "normal" / "rec 1.wav").rename(folder / ODD / "normal" / f"{ODD}.1.wav")
+    mine = folder.rename(tmp_path / ODD)
+    other = write_corpus(tmp_path / f"other {ODD}", (f"{ODD}.1", ODD), products=1) / f"{ODD}.1"
+    corpus = tmp_path / f"corpus {ODD}"
+    asd("adopt", mine, corpus, "--machine-type", ODD, "--beside", other)
+    found = describe(corpus)
+    assert found.unplaced == {} and sorted(found.clips.machine_type.unique()) == [ODD, f"{ODD}.1"]
+    clips, banks = open_corpus(ODD, corpus, ODD, progress=False)
+    part = clips[clips.machine_type == ODD]
+    listing = pd.read_csv(corpus / ODD / "recordings.csv")
+    assert set(listing.folder) == {"fan-south", ODD} and f"{ODD}.1.wav" in set(listing.recording)
+    for row in listing.itertuples():
+        assert np.array_equal(
+            banks[ODD].sound(corpus / ODD / row.clip), waves.read_clip(mine / row.file)
+        )
+    assert len(part) == len(listing)
+    assert part.attributes.str.startswith(("Lüfter-1.2-50-a_", "fan-south_")).all()
 
 
 def test_from_folder_to_scores(folder, capsys):

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT, asd
+from conftest import ODD, ROOT, asd
 from serving import Archives, served, zipped
 
 from asdlib import InputError, corpora
@@ -117,6 +117,14 @@ def test_a_second_call_asks_for_nothing(zenodo, tmp_path):
     assert zenodo.asked[asked:] == [zenodo.path(TEST, "eval_data_fan_test.zip")]
     get(zenodo, tmp_path, ("fan", "pump"))  # another type: the ground truth is there
     assert len(zenodo.asked) == asked + 1 + 3
+
+
+def test_the_folder_may_have_any_name(zenodo, tmp_path):
+    clips = corpora.index(get(zenodo, tmp_path / ODD))
+    assert len(clips) and leftovers(tmp_path) == []
+    asked = len(zenodo.asked)
+    get(zenodo, tmp_path / ODD)
+    assert len(zenodo.asked) == asked
 
 
 def test_zips_are_kept_on_request(zenodo, tmp_path):

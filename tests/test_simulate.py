@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT, asd
+from conftest import ODD, ROOT, asd
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
@@ -284,7 +284,7 @@ def test_corpus_cut_short_is_gone_on_with(tmp_path):
 
 
 def test_complete_corpus_is_left_alone(tmp_path, monkeypatch):
-    root = make_corpus(tmp_path / "corpus", TINY, ["fan"], workers=1, progress=False)
+    root = make_corpus(tmp_path / ODD, TINY, ["fan"], workers=1, progress=False)
     monkeypatch.setattr(simulate, "_make_clips", lambda *_: pytest.fail("made clips again"))
     assert make_corpus(root, TINY, ["fan"], workers=1, progress=False) == root
 
@@ -336,11 +336,11 @@ def test_a_study_s_settings_are_options_of_the_command(tmp_path):
     settings = {"snr_db": -6.5, "products": 1, "train_clips": 1, "test_clips": 0}
     study = Study(
         machine_types=["fan"],
-        data_dir=str(tmp_path),
+        data_dir=str(tmp_path / ODD),
         simulation={**settings, "machine_types": ["fan", "pump"]},
     )
-    asd("simulate", tmp_path, "--workers", 1, *shlex.split(study.simulator_options()))
-    about = json.loads((tmp_path / "corpus.json").read_text())
+    asd("simulate", tmp_path / ODD, "--workers", 1, *shlex.split(study.simulator_options()))
+    about = json.loads((tmp_path / ODD / "corpus.json").read_text())
     assert about["machine_types"] == ["fan", "pump"]
     assert about["settings"] == dict(Simulation(**settings))
 

@@ -5,11 +5,12 @@ import json
 import re
 import shlex
 import zipfile
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT, asd, write_corpus
+from conftest import ODD, ROOT, asd, write_corpus
 from serving import Archives, served, zipped
 from test_fetch import dcase
 from test_training import SMALL
@@ -195,6 +196,19 @@ def test_another_machine_type_beside_it(github, tmp_path):
     more = write_corpus(tmp_path / "more", ("fan",), products=1)
     with pytest.raises(InputError, match="data/fan: is there already"):
         get(github, folder, beside=[more / "fan"])
+
+
+@pytest.mark.parametrize("branch", ["a/b-c", "a-b/c", "50% off #1"])
+def test_folder_and_branch_may_have_any_name(github, tmp_path, branch):
+    """And the archives of two branches are two files."""
+    archive = f"/{uav.REPOSITORY}/archive/{quote(branch)}.zip"
+    github.files[archive] = github.files[ARCHIVE]
+    other = write_corpus(tmp_path / "other", (ODD,), products=1) / ODD
+    options = {"beside": [other], "revision": branch, "keep_zip": True}
+    folder = get(github, tmp_path / ODD, **options)
+    assert sorted(corpora.index(folder).machine_type.unique()) == [ODD, "uav"]
+    assert github.asked == [archive]
+    assert (folder / ".fetch" / f"{quote(branch, safe='')}.zip").exists()
 
 
 def test_command(github, tmp_path, capsys):
