@@ -5,36 +5,26 @@ it.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import soundfile
 import torch
 from torchaudio.functional import resample
-from tqdm import tqdm
 
 from asdlib.corpora import SUFFIXES, read_header
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
-from asdstudy.data.recordings import ClipWriter, cuts, hold_out, link, links_beside
+from asdstudy.data.recordings import Recording, cuts, link, links_beside, write_recordings
 from asdstudy.data.settings import Adoption
 from asdstudy.paths import whole_folder
 
 LABELS = {"normal": "normal", "anomaly": "anomaly", "abnormal": "anomaly"}  # the last as in MIMII
 LONGEST_SECONDS = 60.0  # of a clip that is not to be cut
 EXPECTED = "<product>/normal/*.wav and <product>/anomaly/*.wav"
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Sound that must not be torn apart by the split: a file, or all files of a sub-folder."""
-
-    product: str
-    label: str
-    path: Path
-    files: tuple[Path, ...]
 
 
 def adopt(
@@ -63,36 +53,15 @@ def adopt(
         raise InputError(f"{target}: is there already; expected a new machine type")
     links = links_beside(Path(out), beside)
     recordings = list(_recordings(folder))
-    products = sorted({recording.product for recording in recordings})
-    normal = {
-        product: [r.path for r in recordings if (r.product, r.label) == (product, "normal")]
-        for product in products
-    }
-    held_out = hold_out(normal, adoption.test_share, adoption.seed, folder)
+    clips_of = partial(_clips, folder, adoption)
+    split = adoption.test_share, adoption.seed
     with whole_folder(target) as part:
-        writer = ClipWriter(part)
-        for recording in tqdm(recordings, unit="recording", mininterval=1, disable=not progress):
-            tested = recording.label == "anomaly" or recording.path in held_out
-            for path in recording.files:
-                file = path.relative_to(folder)
-                for start, sound in _clips(path, adoption):
-                    writer.write(
-                        sound,
-                        products.index(recording.product),
-                        "test" if tested else "train",
-                        recording.label,
-                        _text(recording.product, *file.parts[2:-1], path.stem),
-                        folder=recording.product,
-                        recording=recording.path.name,
-                        file=file.as_posix(),
-                        start_seconds=start / SAMPLE_RATE,
-                    )
-        writer.write_listing()
-        for number, product in enumerate(products):
-            count = writer.numbers[f"section_{number:02d}_source_train_normal"]
-            if count < 2:
+        listing = write_recordings(part, recordings, clips_of, *split, folder, progress)
+        counts = Counter(listing["folder"][listing["clip"].str.startswith("train/")])
+        for product in sorted({recording.product for recording in recordings}):
+            if counts[product] < 2:
                 raise InputError(
-                    f"{folder / product}: {count} train clips; expected at least 2: add "
+                    f"{folder / product}: {counts[product]} train clips; expected at least 2: add "
                     "recordings, or cut them with --cut"
                 )
     link(links)
@@ -116,29 +85,34 @@ def _recordings(folder: Path) -> Iterator[Recording]:
                 for file in files:
                     if file.suffix.lower() not in SUFFIXES or not file.is_file():
                         raise InputError(f"{file}: expected a .wav or .flac file")
-                yield Recording(product.name, LABELS[inner.name], path, tuple(files))
+                yield Recording(product.name, LABELS[inner.name], path.name, tuple(files))
 
 
 def _visible(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*"))
 
 
-def _clips(path: Path, adoption: Adoption) -> Iterator[tuple[int, np.ndarray]]:
-    """Start, in samples, and sound, ``(samples,)`` at 16 kHz, of each clip of a file."""
-    sound = read_recording(path, adoption)
-    seconds, wanted = len(sound) / SAMPLE_RATE, adoption.cut_seconds
-    if wanted is None and seconds > LONGEST_SECONDS:
-        raise InputError(
-            f"{path}: {seconds:.1f} s long; expected clips of at most {LONGEST_SECONDS:.0f} s, "
-            "or --cut SECONDS to cut it"
-        )
-    pieces = [(0, len(sound))] if wanted is None else cuts(len(sound), wanted)
-    if not pieces:
-        raise InputError(
-            f"{path}: {seconds:.1f} s long; expected at least the {wanted:g} s of --cut"
-        )
-    for start, end in pieces:
-        yield start, sound[start:end]
+def _clips(folder: Path, adoption: Adoption, recording: Recording) -> Iterator[tuple]:
+    """Sound, ``(samples,)`` at 16 kHz, attributes and origin of each clip of a recording."""
+    wanted = adoption.cut_seconds
+    for path in recording.files:
+        sound, file = read_recording(path, adoption), path.relative_to(folder)
+        seconds = len(sound) / SAMPLE_RATE
+        if wanted is None and seconds > LONGEST_SECONDS:
+            raise InputError(
+                f"{path}: {seconds:.1f} s long; expected clips of at most {LONGEST_SECONDS:.0f} s, "
+                "or --cut SECONDS to cut it"
+            )
+        pieces = [(0, len(sound))] if wanted is None else cuts(len(sound), wanted)
+        if not pieces:
+            raise InputError(
+                f"{path}: {seconds:.1f} s long; expected at least the {wanted:g} s of --cut"
+            )
+        words = [recording.product, *file.parts[2:-1], path.stem]
+        attributes = "_".join(re.sub(r"[^\w.]+", "-", word).strip("-") for word in words)
+        origin = {"folder": recording.product, "file": file.as_posix()}
+        for start, end in pieces:
+            yield sound[start:end], attributes, origin | {"start_seconds": start / SAMPLE_RATE}
 
 
 def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
@@ -171,8 +145,3 @@ def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
     if peak > 1:
         raise InputError(f"{path}: samples up to {peak:.3g}; expected -1 to 1, full scale")
     return resample(torch.from_numpy(sounds[channel].copy()), rate, SAMPLE_RATE).numpy()
-
-
-def _text(*words: str) -> str:
-    """Words as attributes in a file name."""
-    return "_".join(re.sub(r"[^\w.]+", "-", word).strip("-") for word in words)

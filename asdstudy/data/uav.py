@@ -14,7 +14,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,7 +29,7 @@ from asdlib.profiles import SAMPLE_RATE
 from asdlib.waves import check_room
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
-from asdstudy.data.recordings import ClipWriter, cuts, hold_out, link, links_beside
+from asdstudy.data.recordings import Recording, cuts, link, links_beside, write_recordings
 from asdstudy.data.settings import Recipe
 from asdstudy.data.simulate import factory_noise
 from asdstudy.paths import whole_folder
@@ -44,16 +44,6 @@ RECORDING = re.compile(
     r"/(?P<pattern>\w+)/(?P<flight>\d+)/ch1\.wav"
 )
 EXPECTED = "<top>/Dataset/<normal|k_broken/<0|1 for each propeller>>/<pattern>/<n>/ch1.wav"
-
-
-@dataclass(frozen=True)
-class Flight:
-    """A recording in the archive: ``pattern`` as in "ccw-f8", ``broken`` as in "0100" or ""."""
-
-    member: str
-    pattern: str
-    broken: str
-    number: int
 
 
 def fetch_uav(
@@ -119,38 +109,16 @@ def _make(path: Path, folder: Path, recipe: Recipe, source: dict, progress: bool
     """Cut all flights of the archive to a machine type."""
     with open_zip(path) as content:
         commit = _commit(content, source)
-        flights = list(_flights(content, path))
-        patterns = sorted({flight.pattern for flight in flights})
-        normal = {
-            pattern: [f.member for f in flights if f.pattern == pattern and not f.broken]
-            for pattern in patterns
-        }
-        held_out = hold_out(normal, recipe.test_share, recipe.seed, path)
-        too_short = []
+        flights = list(_flights(content, path, recipe))
+        clips_of = partial(_clips, content, recipe)
+        split = recipe.test_share, recipe.seed
         with whole_folder(folder) as part:
-            writer = ClipWriter(part)
-            for flight in tqdm(flights, desc="cutting", unit="flight", disable=not progress):
-                if flight.broken and flight.broken.count("1") not in recipe.broken:
-                    continue
-                tested = flight.broken or flight.member in held_out
-                clips = list(_clips(content, flight, recipe))
-                if not clips:
-                    too_short.append(flight.member)
-                for start, sound in clips:
-                    writer.write(
-                        sound,
-                        patterns.index(flight.pattern),
-                        "test" if tested else "train",
-                        "anomaly" if flight.broken else "normal",
-                        _attributes(flight),
-                        recording=flight.member,
-                        start_seconds=start / SAMPLE_RATE,
-                    )
-            if not writer.rows:
+            listing = write_recordings(part, flights, clips_of, *split, path, progress)
+            if listing.empty:
                 raise InputError(f"{path}: no flight is long enough for a clip of {recipe}")
-            writer.write_listing()
+            too_short = [f.name for f in flights if f.name not in set(listing.recording)]
             source |= {"archive_commit": commit, "archive_sha256": pooch.file_hash(str(path))}
-            source |= {"patterns": patterns, "too_short": too_short}
+            source |= {"patterns": sorted({f.product for f in flights}), "too_short": too_short}
             (part / "source.json").write_text(json.dumps(source, indent=1))
     if commit is None:
         warnings.warn(f"{source['url']} does not say of which commit it is", stacklevel=3)
@@ -171,8 +139,8 @@ def _commit(content: zipfile.ZipFile, source: dict) -> str | None:
     return commit
 
 
-def _flights(content: zipfile.ZipFile, path: Path) -> Iterator[Flight]:
-    """The recordings of an archive, in a fixed order."""
+def _flights(content: zipfile.ZipFile, path: Path, recipe: Recipe) -> Iterator[Recording]:
+    """The recordings of an archive that the recipe is of, in a fixed order."""
     members = sorted(name for name in content.namelist() if name.lower().endswith(".wav"))
     if not members:
         raise InputError(f"{path}: no recordings in it; expected {EXPECTED}")
@@ -180,32 +148,34 @@ def _flights(content: zipfile.ZipFile, path: Path) -> Iterator[Flight]:
         match = RECORDING.fullmatch(member)
         if match is None:
             raise InputError(f"{path}: {member} does not parse; expected {EXPECTED}")
-        pattern = match["pattern"].replace("_", "-")
-        yield Flight(member, pattern, match["broken"] or "", int(match["flight"]))
+        pattern, broken = match["pattern"].replace("_", "-"), match["broken"]
+        if broken is None:
+            yield Recording(pattern, "normal", member)
+        elif broken.count("1") in recipe.broken:
+            yield Recording(pattern, "anomaly", member)
 
 
-def _clips(content: zipfile.ZipFile, flight: Flight, recipe: Recipe) -> Iterator[tuple]:
-    """Start and sound ``(samples,)`` of each clip of a flight: with noise, all equally loud."""
+def _clips(content: zipfile.ZipFile, recipe: Recipe, flight: Recording) -> Iterator[tuple]:
+    """Sound, ``(samples,)``, attributes and origin of the clips: with noise, all equally loud."""
     try:
-        sound, rate = soundfile.read(io.BytesIO(content.read(flight.member)), always_2d=True)
+        sound, rate = soundfile.read(io.BytesIO(content.read(flight.name)), always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{content.filename}: {flight.member} is no audio ({error})") from error
+        raise InputError(f"{content.filename}: {flight.name} is no audio ({error})") from error
     if (rate, sound.shape[1]) != (SAMPLE_RATE, 1):
         raise InputError(
-            f"{content.filename}: {flight.member} has {rate} Hz and {sound.shape[1]} channels; "
+            f"{content.filename}: {flight.name} has {rate} Hz and {sound.shape[1]} channels; "
             f"expected {SAMPLE_RATE} Hz and one"
         )
-    below = flight.member.partition("/")[2]  # the top folder is named after the revision
+    match = RECORDING.fullmatch(flight.name)
+    fault = f"_fault_broken-{match['broken']}" if match["broken"] else ""
+    attributes = f"pattern_{flight.product}{fault}_flight_{int(match['flight'])}"
+    below = flight.name.partition("/")[2]  # the top folder is named after the revision
     for start, end in cuts(len(sound), recipe.clip_seconds, recipe.trim_seconds):
         clip = sound[start:end, 0]
         level = np.sqrt(np.mean(clip**2))
         if not level > 0:  # NaN too
-            raise InputError(f"{content.filename}: {flight.member} is silent from sample {start}")
+            raise InputError(f"{content.filename}: {flight.name} is silent from sample {start}")
         rng = np.random.default_rng([recipe.seed, zlib.crc32(below.encode()), start])
         noisy = 10 ** (recipe.snr_db / 20) * clip / level + factory_noise(len(clip), rng)
-        yield start, recipe.rms * noisy / np.sqrt(np.mean(noisy**2))
-
-
-def _attributes(flight: Flight) -> str:
-    fault = f"_fault_broken-{flight.broken}" if flight.broken else ""
-    return f"pattern_{flight.pattern}{fault}_flight_{flight.number}"
+        noisy *= recipe.rms / np.sqrt(np.mean(noisy**2))
+        yield noisy, attributes, {"start_seconds": start / SAMPLE_RATE}
