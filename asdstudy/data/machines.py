@@ -9,7 +9,7 @@ a product ID from its type, a clip from its product ID, a fault from the healthy
 
 The sound is the same on every processor, though the last digits of numpy's functions are not: it is
 made in double precision, where they lie far below a 16-bit sample, and what would magnify them, the
-numbers of a machine and the phase of its whine, is computed exactly.
+numbers of a machine, its strokes and the phase of its whine, is computed exactly.
 
 Sources: fans, gears and their sidebands after Randall, "Vibration-based Condition Monitoring"
 (2011); machine types and kinds of faults after MIMII DUE (Tanabe et al., 2021) and ToyADMOS2
@@ -91,7 +91,7 @@ class Machine:
     @classmethod
     def from_logarithms(cls, logarithms: NDArray[np.float64]) -> "Machine":
         """The machine whose ``logarithms()``, ``(fields,)``, these are."""
-        return cls(*(float(Decimal(number).exp()) for number in logarithms.tolist()))
+        return cls(*_exp(logarithms).tolist())
 
     @classmethod
     def spread(cls, between: str) -> NDArray[np.float64]:
@@ -104,57 +104,49 @@ class Machine:
         return np.array([_log(factors.get(f.name, 1.0)) for f in fields(cls)])
 
 
+# These two are the same on every processor, as numpy's are not.
 @lru_cache(maxsize=1024)
 def _log(number: float) -> float:
-    return float(Decimal(number).ln())  # the same on every processor, as numpy's is not
+    return float(Decimal(number).ln())
 
 
-# fmt: off
+def _exp(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.array([float(Decimal(number).exp()) for number in numbers.tolist()])
+
+
+NUMBERS = """
+                      fan  gearbox     pump    valve   slider   ToyCar ToyTrain
+shaft_hertz            24       19       48       50       12       85       33
+teeth                   7       31        5        2       20       10        9
+wander              0.002    0.002    0.003    0.001    0.006    0.008    0.006
+cycle_hertz             1      1.5        7      2.2      0.9        9        3
+duty                  0.5      0.5      0.7     0.35     0.75      0.4      0.3
+irregularity          0.2      0.2     0.02     0.25     0.03     0.05     0.03
+gating               0.02     0.05      0.7      0.9      0.9      0.1      0.1
+shaft                 0.3      0.3      0.5     0.06      0.1     0.35      0.2
+mesh                  0.7        1      0.3     0.04     0.12      0.7     0.35
+flow                    1     0.25      0.8      0.1     0.08     0.25     0.45
+friction             0.03     0.05     0.25      0.2      0.9     0.08     0.25
+impacts              0.03     0.03     0.12      1.5     0.35     0.06      0.9
+whine                0.05     0.05     0.05     0.03     0.45      0.5      0.4
+rolloff               1.2      0.9      0.7      1.2      0.9      0.6      0.8
+flow_hertz            250      700      900     2500     1200     1800      200
+flow_slope              1      0.8      1.3      0.7      0.8      0.7      1.2
+friction_hertz       1500     1800      900     4200     2600     3200     1100
+click_hertz          1800     2400      700     3500     1400     2800     1200
+click_seconds        0.01    0.006    0.012    0.004    0.015    0.004    0.018
+whine_hertz          1900     2600     1200      900     1100     3100     1700
+mode_1                180      560      120     1300      480      850      300
+mode_2                420     1250      350     2600     1500     2100      750
+mode_3                950     2000      800     4300     2700     3800     1700
+mode_4               2100     3400     1600     6300     4600     5600     2900
+"""
+_HEADER, *_ROWS = [line.split() for line in NUMBERS.strip().splitlines()]
 TYPES = {
-    "fan": Machine(
-        shaft_hertz=24, teeth=7, wander=0.002, cycle_hertz=1.0, duty=0.5, irregularity=0.2,
-        gating=0.02, shaft=0.3, mesh=0.7, flow=1.0, friction=0.03, impacts=0.03, whine=0.05,
-        rolloff=1.2, flow_hertz=250, flow_slope=1.0, friction_hertz=1500, click_hertz=1800,
-        click_seconds=0.010, whine_hertz=1900, mode_1=180, mode_2=420, mode_3=950, mode_4=2100,
-    ),
-    "gearbox": Machine(
-        shaft_hertz=19, teeth=31, wander=0.002, cycle_hertz=1.5, duty=0.5, irregularity=0.2,
-        gating=0.05, shaft=0.3, mesh=1.0, flow=0.25, friction=0.05, impacts=0.03, whine=0.05,
-        rolloff=0.9, flow_hertz=700, flow_slope=0.8, friction_hertz=1800, click_hertz=2400,
-        click_seconds=0.006, whine_hertz=2600, mode_1=560, mode_2=1250, mode_3=2000, mode_4=3400,
-    ),
-    "pump": Machine(
-        shaft_hertz=48, teeth=5, wander=0.003, cycle_hertz=7.0, duty=0.7, irregularity=0.02,
-        gating=0.7, shaft=0.5, mesh=0.3, flow=0.8, friction=0.25, impacts=0.12, whine=0.05,
-        rolloff=0.7, flow_hertz=900, flow_slope=1.3, friction_hertz=900, click_hertz=700,
-        click_seconds=0.012, whine_hertz=1200, mode_1=120, mode_2=350, mode_3=800, mode_4=1600,
-    ),
-    "valve": Machine(
-        shaft_hertz=50, teeth=2, wander=0.001, cycle_hertz=2.2, duty=0.35, irregularity=0.25,
-        gating=0.9, shaft=0.06, mesh=0.04, flow=0.10, friction=0.20, impacts=1.5, whine=0.03,
-        rolloff=1.2, flow_hertz=2500, flow_slope=0.7, friction_hertz=4200, click_hertz=3500,
-        click_seconds=0.004, whine_hertz=900, mode_1=1300, mode_2=2600, mode_3=4300, mode_4=6300,
-    ),
-    "slider": Machine(
-        shaft_hertz=12, teeth=20, wander=0.006, cycle_hertz=0.9, duty=0.75, irregularity=0.03,
-        gating=0.9, shaft=0.10, mesh=0.12, flow=0.08, friction=0.9, impacts=0.35, whine=0.45,
-        rolloff=0.9, flow_hertz=1200, flow_slope=0.8, friction_hertz=2600, click_hertz=1400,
-        click_seconds=0.015, whine_hertz=1100, mode_1=480, mode_2=1500, mode_3=2700, mode_4=4600,
-    ),
-    "ToyCar": Machine(
-        shaft_hertz=85, teeth=10, wander=0.008, cycle_hertz=9.0, duty=0.4, irregularity=0.05,
-        gating=0.1, shaft=0.35, mesh=0.7, flow=0.25, friction=0.08, impacts=0.06, whine=0.5,
-        rolloff=0.6, flow_hertz=1800, flow_slope=0.7, friction_hertz=3200, click_hertz=2800,
-        click_seconds=0.004, whine_hertz=3100, mode_1=850, mode_2=2100, mode_3=3800, mode_4=5600,
-    ),
-    "ToyTrain": Machine(
-        shaft_hertz=33, teeth=9, wander=0.006, cycle_hertz=3.0, duty=0.3, irregularity=0.03,
-        gating=0.1, shaft=0.2, mesh=0.35, flow=0.45, friction=0.25, impacts=0.9, whine=0.4,
-        rolloff=0.8, flow_hertz=200, flow_slope=1.2, friction_hertz=1100, click_hertz=1200,
-        click_seconds=0.018, whine_hertz=1700, mode_1=300, mode_2=750, mode_3=1700, mode_4=2900,
-    ),
+    machine_type: Machine(**{name: float(row[column]) for name, *row in _ROWS})
+    for column, machine_type in enumerate(_HEADER)
 }
-# fmt: on
+MACHINE_TYPES = tuple(TYPES)
 
 # What a fault multiplies the numbers by at severity 0.7; at 0.35 it is the square root of that.
 TABLE_SEVERITY = 0.7
@@ -195,7 +187,6 @@ FAULTS = {
         "obstruction": {"slip": 900, "squeal": 200},
     },
 }
-MACHINE_TYPES = tuple(TYPES)
 
 
 def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> Signal:
@@ -263,7 +254,7 @@ def _strokes(m: Machine, n: int, rng: np.random.Generator):
     """The stroke's speed, 0 to 1, ``(n,)``; the samples where strokes end; those of a scrape."""
     duration = n / SAMPLE_RATE
     count = int(duration * m.cycle_hertz * 2) + 8
-    intervals = np.exp(np.clip(m.irregularity * rng.standard_normal(count), -1, 1)) / m.cycle_hertz
+    intervals = _exp(np.clip(m.irregularity * rng.standard_normal(count), -1, 1)) / m.cycle_hertz
     starts = np.cumsum(intervals) - intervals[0] * (1 + rng.random())
     duty = min(m.duty, 0.95)
     time = np.arange(n) / SAMPLE_RATE
