@@ -17,12 +17,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT
+from conftest import ODD, ROOT, asd
 from serving import Archives, served, zipped
 
 from asdlib import InputError, corpora
-from asdstudy.data import commands, downloads, fetch
-from asdstudy.report.paper import MACHINE_TYPES
+from asdstudy.data import downloads, fetch
+from asdstudy.data.machines import MACHINE_TYPES
 from asdstudy.runs.run import Run
 
 DEV, TRAIN, TEST, TRUTH = "4562016", "4660992", "4884786", "5257674"
@@ -89,8 +89,8 @@ def get(zenodo, folder, machine_types=("fan",), **options):
 
 def leftovers(folder) -> list[str]:
     """Zips and unfinished files."""
-    found = [p.name for p in folder.rglob("*") if p.is_file()]
-    return [n for n in found if not n.endswith((".wav", ".csv", ".json")) and n != "lock"]
+    names = [p.name for p in folder.rglob("*") if p.is_file()]
+    return [n for n in names if not n.endswith((".wav", ".csv", ".json")) and n != "lock"]
 
 
 def test_three_sets_and_their_labels_become_one_tree(zenodo, tmp_path):
@@ -117,6 +117,14 @@ def test_a_second_call_asks_for_nothing(zenodo, tmp_path):
     assert zenodo.asked[asked:] == [zenodo.path(TEST, "eval_data_fan_test.zip")]
     get(zenodo, tmp_path, ("fan", "pump"))  # another type: the ground truth is there
     assert len(zenodo.asked) == asked + 1 + 3
+
+
+def test_the_folder_may_have_any_name(zenodo, tmp_path):
+    clips = corpora.index(get(zenodo, tmp_path / ODD))
+    assert len(clips) and leftovers(tmp_path) == []
+    asked = len(zenodo.asked)
+    get(zenodo, tmp_path / ODD)
+    assert len(zenodo.asked) == asked
 
 
 def test_zips_are_kept_on_request(zenodo, tmp_path):
@@ -167,7 +175,7 @@ def test_a_killed_fetch_is_taken_up_and_leaves_nothing(zenodo, tmp_path):
     path = zenodo.path(TEST, "eval_data_fan_test.zip")
     words = ["fetch", "dcase2021", tmp_path / "data", "--machine-types", "fan", "--workers", "1"]
     killed = subprocess.Popen(
-        [sys.executable, "-m", "asdstudy.data", *words, "--server", zenodo.address],
+        [sys.executable, "-m", "asdstudy", *words, "--server", zenodo.address],
         cwd=ROOT, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -336,24 +344,12 @@ def test_ctrl_c_ends_what_is_under_way_and_keeps_what_is_finished(
 
 
 def test_commands(zenodo, tmp_path, capsys):
-    words = ["fetch", "dcase2021", str(tmp_path / "data"), "--machine-types", "fan,pump"]
-    commands.main([*words, "--server", zenodo.address])
+    words = ["fetch", "dcase2021", tmp_path / "data", "--machine-types", "fan,pump"]
+    asd(*words, "--server", zenodo.address)
     said = capsys.readouterr().out
     assert said.startswith(str(tmp_path / "data")) and "pump" in said and "test, anomaly" in said
     with pytest.raises(SystemExit, match="error: unknown machine type of DCASE 2021 'drone'"):
-        commands.main(["fetch", "dcase2021", "--machine-types", "drone"])
-    with pytest.raises(SystemExit):
-        commands.main(["fetch", "dcase2021", "--workers", "0"])
-    assert "--workers: '0'; expected a whole number from 1 on" in capsys.readouterr().err
-
-
-def test_help_lists_the_commands():
-    said = subprocess.run(
-        [sys.executable, "-m", "asdstudy.data", "--help"], capture_output=True, text=True
-    )
-    assert said.returncode == 0
-    for command in ("fetch", "describe", "adopt"):
-        assert f"\n    {command} " in said.stdout
+        asd("fetch", "dcase2021", "--machine-types", "drone")
 
 
 TINY = {
@@ -386,10 +382,10 @@ def test_the_chapter_works_word_by_word(elsewhere, monkeypatch):
     chapter = chapter.split("## The paper's data")[1].split("\n## ")[0]
     fetched, trained, _ = re.findall(r"^\$ (.*)$", chapter, re.MULTILINE)
     (cell,) = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
-    python, *words = shlex.split(fetched)
-    assert python == "python" and words[:2] == ["-m", "asdstudy.data"]
+    command, *words = shlex.split(fetched)
+    assert command == "asd"
     with served(dcase(("fan", "pump"), train=4)) as zenodo:
-        commands.main([*words[2:], "--server", zenodo.address])
+        asd(*words, "--server", zenodo.address)
         asked = len(zenodo.asked)
         monkeypatch.setattr(fetch, "ZENODO", zenodo.address)
         exec(cell, {})
@@ -415,10 +411,10 @@ def test_the_two_commands_of_the_readme(elsewhere):
     """All seven machine types; the study is planned on what came, and no run is missing."""
     readme = (ROOT / "README.md").read_text()
     assert "make dcase2021\n  make book STUDY=dcase2021.yaml\n" in readme
-    _, *words = said_by_make("dcase2021")
-    assert words[:2] == ["-m", "asdstudy.data"]
+    command, *words = said_by_make("dcase2021")
+    assert command.endswith("/asd")
     with served(dcase(MACHINE_TYPES, train=2)) as zenodo:
-        commands.main([*words[2:], "--server", zenodo.address])
+        asd(*words, "--server", zenodo.address)
     _, *words = said_by_make("book", "STUDY=dcase2021.yaml")
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--directory", elsewhere]

@@ -6,30 +6,25 @@ from pathlib import Path
 import pandas as pd
 
 from asdlib import corpora
-from asdlib.corpora import machine_folders
 from asdlib.errors import one_of
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import WaveBank, open_bank
 from asdstudy import paths
-
-
-def locate(corpus: str, data_dir=None) -> Path:
-    """The folder of a corpus; the simulated one is made at its default place if it is missing."""
-    folder = Path(data_dir) if data_dir else paths.data_dir(corpus)
-    if corpus == "simulated" and not data_dir:
-        from asdstudy.data.simulate import make_corpus
-
-        make_corpus(folder)
-    return folder
 
 
 def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, progress: bool = True):
     """The corpus index, source domain (section IV-A), and the banks of all its machine types.
 
-    Returns ``(clips, banks)``; ``banks`` by machine type. Raises :class:`InputError` where
-    ``machine_type`` is not in the corpus.
+    Returns ``(clips, banks)``; ``banks`` by machine type. The simulated corpus is made at its
+    default place if it is missing. Raises :class:`InputError` where ``machine_type`` is not in the
+    corpus.
     """
-    folder = locate(corpus, data_dir)
+    from asdlib.waves import open_bank  # brings torch: not for who asks for a setting only
+
+    folder = Path(data_dir or paths.data_dir(corpus))
+    if corpus == "simulated" and not data_dir:
+        from asdstudy.data.simulate import make_corpus
+
+        make_corpus(folder)
     clips = corpora.index(folder, domain="source")
     present = list(clips.machine_type.unique())
     if machine_type is not None:
@@ -41,18 +36,17 @@ def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, pro
     return clips, banks
 
 
-def sound_fingerprint(banks: dict[str, WaveBank]) -> str:
-    """One SHA-256 over names and samples of all machine types, its first 16 digits."""
+def sound_fingerprint(banks: dict) -> str:
+    """One SHA-256 over names and samples of the banks of all machine types, its first 16 digits."""
     parts = [f"{name} {banks[name].fingerprint}\n" for name in sorted(banks)]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
 def labels_of(clips: pd.DataFrame) -> str:
     """A short hash of what the corpus says of its clips: labels may come later than the sound."""
-    told = clips[["machine_type", "split", "product", "domain", "label"]].assign(
-        file=[path.name for path in clips.path]
-    )
-    return hashlib.sha256(told.to_csv(index=False).encode()).hexdigest()[:16]
+    columns = ["machine_type", "split", "product", "domain", "label", "attributes", "event"]
+    labels = clips[columns].assign(file=[path.name for path in clips.path])
+    return hashlib.sha256(labels.to_csv(index=False).encode()).hexdigest()[:16]
 
 
 def summary(clips: pd.DataFrame) -> pd.DataFrame:
@@ -72,4 +66,4 @@ def summary(clips: pd.DataFrame) -> pd.DataFrame:
 
 def is_corpus(folder, machine_type: str) -> bool:
     """Whether a corpus with that machine type lies there."""
-    return machine_type in machine_folders(folder)
+    return machine_type in corpora.machine_folders(folder)

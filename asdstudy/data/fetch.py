@@ -1,6 +1,6 @@
 """Fetch the paper's data, DCASE 2021 Task 2, from Zenodo: checked, unpacked, in one tree.
 
-``python -m asdstudy.data fetch dcase2021``, or :func:`fetch` in a notebook. A zip is the unit of a
+``asd fetch dcase2021``, or :func:`fetch` in a notebook. A zip is the unit of a
 restart: one that was unpacked whole is noted in ``<folder>/.fetch/`` and never fetched again.
 """
 
@@ -26,7 +26,7 @@ from asdstudy.data.downloads import (
     open_zip,
     side_by_side,
 )
-from asdstudy.report.paper import MACHINE_TYPES
+from asdstudy.data.machines import MACHINE_TYPES
 
 ZENODO = "https://zenodo.org"
 RECORDS = {  # Zenodo record: its zip of a machine type
