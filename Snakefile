@@ -4,16 +4,18 @@
     snakemake --cores all --config study=tests/small-study.yaml   another study
     snakemake --profile profiles/slurm                            the same on a cluster
 
-One rule a notebook. Sources are read from beside this file; what is made lands in the working
+One rule a stage, and one for the pages. Sources are read from beside this file; what is made lands in the working
 directory: data/, runs/ and _build/.
 """
 
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -24,7 +26,9 @@ ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, workflow.basedir)
 
 from asdlib.errors import InputError
+from asdstudy.runs.provenance import code_files
 from asdstudy.runs.study import read_study
+from asdstudy.systems import VARIANTS
 
 try:
     changes = dict(config)
@@ -40,43 +44,46 @@ shell.prefix(
 )
 # Runs go side by side, so each computes on its own threads only.
 THREADS = "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} MKL_NUM_THREADS={threads} "
-NOTEBOOK = (
-    THREADS + "python {input.runner} {input.notebook} {output.notebook} --log {log} "
-    "--parameters {params.notebook:q}"
-)
-RUNNER = ROOT / "workflow/run_notebook.py"
-RUN = f"runs/{STUDY.corpus}/{{machine_type}}/{{variant}}-s{{seed}}-{{mark}}"
+# The quick profile is for CPUs: many runs side by side on one GPU would only crowd it.
+THREADS += "CUDA_VISIBLE_DEVICES= " if STUDY.profile == "quick" else ""
+GPU = 1 if STUDY.profile == "paper" else 0  # runs of the paper profile take turns on it
 FINGERPRINT = f"data/waves/{STUDY.corpus}/fingerprint.json"
+RUN = f"runs/{STUDY.corpus}/{{machine_type}}/{{variant}}-s{{seed}}-{{mark}}"
+RUN_LOG = "_build/logs/{{machine_type}}-{{variant}}-s{{seed}}-{{mark}}-{}.log"
+# What went wrong is said at once, and again at the end.
+STAGE = (
+    THREADS + "asd {rule} {params.words} > {log} 2>&1 || "
+    "{{ tail -n 3 {log} | tee {log}.failed >&2; exit 1; }}"
+)
 
 
-def library(*places):
-    """Files of the packages by place: a change in one of them makes again what was made with it."""
-    folders = [ROOT / place for place in places]
-    return [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+def code(module):
+    """A module's file and those of all that it imports: what a stage computes depends on these."""
+    return [os.path.relpath(path) for path in code_files(module)]
 
 
-# What computes a run, from its corpus on; what draws the pages stands on it.
-METHOD = library("asdlib", "asdstudy/data", "asdstudy/systems", "asdstudy/runs") + [
-    ROOT / "asdstudy/paths.py"
-]
-PAGE = METHOD + library("asdstudy/report")
+def code_of_system(run):
+    """The code of the system that a variant is of."""
+    return code(f"asdstudy.systems.{VARIANTS[run.variant].system}")
 
 
-def runs(file="params.json", machine_types=None, variants=None):
-    """A file of each run of the study."""
-    return [f"{plan.folder}/{file}" for plan in STUDY.plans(machine_types, variants)]
+def words(run, data_dir=""):
+    """What names the run to a stage's command."""
+    (plan,) = STUDY.plans([run.machine_type], [run.variant], [int(run.seed)])
+    more = ["--data-dir", STUDY.data_dir] if data_dir and STUDY.data_dir else []
+    return shlex.join([*plan.words, "--out-dir", "runs", *more])
 
 
-def committed(name):
-    """The committed table of a long study, where there is one."""
-    here = f"book/measured/{name}.csv"
-    return [here] * (ROOT / here).exists()
+def runs(file, **which):
+    """A file of each run of the study, or of some of its machine types, variants and seeds."""
+    paths = [f"{plan.folder}/{file}" for plan in STUDY.plans(**which)]
+    return [path.replace("{", "{{").replace("}", "}}") for path in paths]
 
 
-def measured(name):
+def measured(name, fresh=True):
     """The tables of a sweep, where there are any: a fresh one of this folder, a committed one."""
-    fresh = f"runs/{name}/table.csv"
-    return [fresh] * Path(fresh).exists() + committed(name)
+    made, committed = f"runs/{name}/table.csv", f"book/measured/{name}.csv"
+    return [made] * (fresh and Path(made).exists()) + [committed] * (ROOT / committed).exists()
 
 
 def collected(corpus):
@@ -88,52 +95,92 @@ def collected(corpus):
     return hashlib.sha256(made.read_bytes()).hexdigest() if made.exists() else ""
 
 
-def parameters(**values):
+SAME_CORPUS = {"corpus": STUDY.corpus, "data_dir": STUDY.data_dir, "profile": STUDY.profile}
+SAME_RUNS = {
+    "corpus": STUDY.corpus,
+    "machine_types": STUDY.machine_types,
+    "variants": STUDY.variants,
+    "seeds": STUDY.seeds,
+    "profile": STUDY.profile,
+    "overrides": STUDY.overrides,
+}
+MAPPED = {  # what Fig. 3 shows, as far as the study has it
+    "machine_types": [name for name in ("pump", "slider") if name in STUDY.machine_types]
+    or STUDY.machine_types[:2],
+    "variants": [name for name in ("proposed", "product-only") if name in STUDY.variants],
+}
+SEED = STUDY.seeds[0]  # of the pages that show one run, or one a variant
+
+
+class Page(NamedTuple):
+    """What a page is drawn from, and the parameters of its notebook."""
+
+    inputs: list
+    parameters: dict
+    collected: str = ""
+    notebook: str = ""  # its name, where it is not the page's
+
+
+PAGES = {
+    "sounds": Page([FINGERPRINT], SAME_CORPUS),
+    "hypersphere": Page([], {}),
+    "results": Page(
+        runs("metrics.csv") + measured("seeds", fresh=False),
+        SAME_RUNS | {"data_dir": STUDY.data_dir},
+        collected(STUDY.corpus),
+    ),
+    "ablation": Page(
+        runs("metrics.csv") + measured("seeds", fresh=False), SAME_RUNS, collected(STUDY.corpus)
+    ),
+    "embedding": Page(
+        runs("metrics.csv", **MAPPED, seeds=[SEED]),
+        {name: SAME_RUNS[name] for name in ("corpus", "profile", "overrides")}
+        | MAPPED
+        | {"seed": SEED},
+    ),
+    "similarity": Page(measured("similarity"), {}),
+    "switches": Page(measured("switches"), {}),
+    "rivals": Page(measured("rivals") + measured("seeds", fresh=False), {}, collected("simulated")),
+    "uav": Page(measured("uav") + measured("uav-trivial"), {}),
+}
+PAGES = {name: page for name, page in PAGES.items() if (ROOT / f"notebooks/{name}.ipynb").exists()}
+MACHINES = {  # a page a machine type: its first run, which is there by then
+    f"machines/{name}": Page(
+        runs("metrics.csv", machine_types=[name], variants=STUDY.variants[:1], seeds=[SEED])
+        + [FINGERPRINT],
+        SAME_CORPUS
+        | {"machine_type": name, "variant": STUDY.variants[0], "seed": SEED}
+        | STUDY.overrides.get(name, {}),
+        notebook="train",
+    )
+    for name in STUDY.machine_types
+}
+
+
+ALL_PAGES = PAGES | MACHINES
+
+
+def library(_=None):
+    """All of both packages: a page may show anything."""
+    places = [ROOT / "asdlib", ROOT / "asdstudy"]
+    return [path for place in places for path in sorted(place.rglob("*.py"))]
+
+
+def parameters(values):
     """The parameters of a notebook as one JSON word; empty ones keep the notebook's default.
 
     Sorted: the order of keys in study.yaml is no change.
     """
-    given = {name: value for name, value in values.items() if value not in ("", None)}
-    return json.dumps(given, sort_keys=True)
-
-
-def of_study(**more):
-    """The parameters that the pages over several runs share."""
-    return parameters(
-        **more,
-        corpus=STUDY.corpus,
-        machine_types=STUDY.machine_types,
-        variants=STUDY.variants,
-        seeds=STUDY.seeds,
-        profile=STUDY.profile,
-        overrides=STUDY.overrides,
-    )
+    return json.dumps({n: v for n, v in values.items() if v not in ("", None)}, sort_keys=True)
 
 
 def page(name):
     """The executed notebook of a page."""
-    return f"_build/pages/{name}.ipynb"
-
-
-PAGES = [
-    name
-    for name in (
-        "sounds",
-        "hypersphere",
-        "results",
-        "ablation",
-        "embedding",
-        "similarity",
-        "switches",
-        "rivals",
-        "uav",
-    )
-    if (ROOT / f"notebooks/{name}.ipynb").exists()
-]
+    return f"_build/pages/{name}.ipynb".replace("{", "{{").replace("}", "}}")
 
 
 wildcard_constraints:
-    machine_type=r"\w[\w.-]*",
+    machine_type="[^/]+",
     variant="[a-z-]+",
     seed=r"\d+",
     mark="[0-9a-f]{8}",
@@ -188,36 +235,68 @@ rule corpus:
 
 
 rule train:
-    """One run: one machine type, variant and seed, and its executed notebook in the run folder."""
+    """TRAIN: the encoder of one machine type, variant and seed."""
     input:
-        notebook=ROOT / "notebooks/train.ipynb",
-        runner=RUNNER,
-        library=PAGE,
+        code_of_system,
         corpus=FINGERPRINT,
     output:
-        notebook=f"{RUN}/train.ipynb",
-        files=[
-            f"{RUN}/{name}"
-            for name in ("params.json", "metrics.csv", "scores.csv", "embeddings.npz")
-        ],
+        f"{RUN}/encoder.safetensors",
+        f"{RUN}/history.csv",
     log:
-        "_build/logs/train-{machine_type}-{variant}-s{seed}-{mark}.ipynb",
-    threads: 1
+        RUN_LOG.format("train"),
     resources:
-        gpu=1 if STUDY.profile == "paper" else 0,  # runs of the paper profile take turns on it
+        gpu=GPU,
     params:
-        notebook=lambda run: parameters(
-            corpus=STUDY.corpus,
-            data_dir=STUDY.data_dir,
-            machine_type=run.machine_type,
-            variant=run.variant,
-            profile=STUDY.profile,
-            seed=int(run.seed),
-            **STUDY.overrides.get(run.machine_type, {}),
-        ),
+        words=lambda run: words(run, STUDY.data_dir),
     shell:
-        # the quick profile is for CPUs: many runs side by side on one GPU would only crowd it
-        ("CUDA_VISIBLE_DEVICES= " if STUDY.profile == "quick" else "") + NOTEBOOK
+        STAGE
+
+
+rule embed:
+    """EMBED: the clips by that encoder."""
+    input:
+        code_of_system,
+        encoder=f"{RUN}/encoder.safetensors",
+    output:
+        f"{RUN}/embeddings.npz",
+    log:
+        RUN_LOG.format("embed"),
+    resources:
+        gpu=GPU,
+    params:
+        words=lambda run: words(run, STUDY.data_dir),
+    shell:
+        STAGE
+
+
+rule score:
+    """SCORE: h on the embeddings."""
+    input:
+        code("asdlib.scoring"),
+        embeddings=f"{RUN}/embeddings.npz",
+    output:
+        f"{RUN}/scores.csv",
+    log:
+        RUN_LOG.format("score"),
+    params:
+        words=words,
+    shell:
+        STAGE
+
+
+rule evaluate:
+    """EVALUATE: AUC and pAUC of the scores; the run is finished then."""
+    input:
+        code("asdlib.metrics"),
+        scores=f"{RUN}/scores.csv",
+    output:
+        f"{RUN}/metrics.csv",
+    log:
+        RUN_LOG.format("evaluate"),
+    params:
+        words=words,
+    shell:
+        STAGE
 
 
 if ROOT != Path("."):
@@ -233,177 +312,25 @@ if ROOT != Path("."):
             "cp {input} {output}"
 
 
-rule sounds:
-    """The page on the data and how it sounds."""
+rule page:
+    """A page: its notebook executed from what PAGES and MACHINES say that it is drawn from."""
     input:
-        notebook=ROOT / "notebooks/sounds.ipynb",
-        runner=RUNNER,
-        library=PAGE,
-        corpus=FINGERPRINT,
+        lambda its: ALL_PAGES[its.page].inputs,
+        notebook=lambda its: ROOT / f"notebooks/{ALL_PAGES[its.page].notebook or its.page}.ipynb",
+        runner=ROOT / "workflow/run_notebook.py",
+        library=library,
     output:
-        notebook=page("sounds"),
+        "_build/pages/{page}.ipynb",
     log:
-        "_build/logs/sounds.ipynb",
+        "_build/logs/{page}.ipynb",
+    wildcard_constraints:
+        page="|".join(map(re.escape, ALL_PAGES)),
     params:
-        notebook=parameters(
-            corpus=STUDY.corpus, data_dir=STUDY.data_dir, profile=STUDY.profile
-        ),
+        notebook=lambda its: parameters(ALL_PAGES[its.page].parameters),
+        collected=lambda its: ALL_PAGES[its.page].collected,
     shell:
-        NOTEBOOK
-
-
-rule hypersphere:
-    """The page on the method in the plane, which needs no corpus."""
-    input:
-        notebook=ROOT / "notebooks/hypersphere.ipynb",
-        runner=RUNNER,
-        library=PAGE,
-    output:
-        notebook=page("hypersphere"),
-    log:
-        "_build/logs/hypersphere.ipynb",
-    params:
-        notebook=parameters(),
-    shell:
-        NOTEBOOK
-
-
-rule results:
-    """Table II: the paper's figures beside ours."""
-    input:
-        notebook=ROOT / "notebooks/results.ipynb",
-        runner=RUNNER,
-        library=PAGE,
-        runs=runs("metrics.csv"),
-        measured=committed("seeds"),
-    output:
-        notebook=page("results"),
-    log:
-        "_build/logs/results.ipynb",
-    params:
-        notebook=of_study(data_dir=STUDY.data_dir),
-        collected=collected(STUDY.corpus),
-    shell:
-        NOTEBOOK
-
-
-rule ablation:
-    """Table III: what Mixup, h and the machine type loss are worth."""
-    input:
-        notebook=ROOT / "notebooks/ablation.ipynb",
-        runner=RUNNER,
-        library=PAGE,
-        runs=runs("metrics.csv"),
-        measured=committed("seeds"),
-    output:
-        notebook=page("ablation"),
-    log:
-        "_build/logs/ablation.ipynb",
-    params:
-        notebook=of_study(),
-        collected=collected(STUDY.corpus),
-    shell:
-        NOTEBOOK
-
-
-MAPPED = {  # what Fig. 3 shows, as far as the study has it
-    "machine_types": [name for name in ("pump", "slider") if name in STUDY.machine_types]
-    or STUDY.machine_types[:2],
-    "variants": [name for name in ("proposed", "product-only") if name in STUDY.variants],
-}
-
-
-rule embedding:
-    """Maps of the embedding in the manner of Fig. 3."""
-    input:
-        notebook=ROOT / "notebooks/embedding.ipynb",
-        runner=RUNNER,
-        library=PAGE,
-        runs=runs("embeddings.npz", **MAPPED),
-    output:
-        notebook=page("embedding"),
-    log:
-        "_build/logs/embedding.ipynb",
-    params:
-        notebook=parameters(
-            corpus=STUDY.corpus,
-            machine_types=MAPPED["machine_types"],
-            variants=MAPPED["variants"],
-            seed=STUDY.seeds[0],
-            profile=STUDY.profile,
-            overrides=STUDY.overrides,
-        ),
-    shell:
-        NOTEBOOK
-
-
-rule similarity:
-    """What the two dials of the simulator do to the method: from the committed table."""
-    input:
-        notebook=ROOT / "notebooks/similarity.ipynb",
-        runner=RUNNER,
-        library=PAGE,
-        measured=measured("similarity"),
-    output:
-        notebook=page("similarity"),
-    log:
-        "_build/logs/similarity.ipynb",
-    params:
-        notebook=parameters(),
-    shell:
-        NOTEBOOK
-
-
-rule switches:
-    """The measured effect of each choice that the paper leaves open: from the committed table."""
-    input:
-        notebook=ROOT / "notebooks/switches.ipynb",
-        runner=RUNNER,
-        library=PAGE,
-        measured=measured("switches"),
-    output:
-        notebook=page("switches"),
-    log:
-        "_build/logs/switches.ipynb",
-    params:
-        notebook=parameters(),
-    shell:
-        NOTEBOOK
-
-
-rule rivals:
-    """The other systems of Table II: from the committed tables."""
-    input:
-        notebook=ROOT / "notebooks/rivals.ipynb",
-        runner=RUNNER,
-        library=PAGE,
-        measured=measured("rivals") + committed("seeds"),
-    output:
-        notebook=page("rivals"),
-    log:
-        "_build/logs/rivals.ipynb",
-    params:
-        notebook=parameters(),
-        collected=collected("simulated"),
-    shell:
-        NOTEBOOK
-
-
-rule uav:
-    """Real recordings: from the committed table, and from runs where the data is there."""
-    input:
-        notebook=ROOT / "notebooks/uav.ipynb",
-        runner=RUNNER,
-        library=PAGE,
-        measured=measured("uav") + measured("uav-trivial"),
-    output:
-        notebook=page("uav"),
-    log:
-        "_build/logs/uav.ipynb",
-    params:
-        notebook=parameters(),
-    shell:
-        NOTEBOOK
+        THREADS + "python {input.runner} {input.notebook} {output:q} --log {log:q} "
+        "--parameters {params.notebook:q}"
 
 
 rule source:
@@ -417,20 +344,19 @@ rule source:
             if path.is_file() and "_build" not in path.parts
         ],
         pages=[page(name) for name in PAGES],
-        machines=runs("train.ipynb", variants=STUDY.variants[:1]),
-        # the other variants have no page of their own, but are part of the study
-        runs=runs("train.ipynb"),
+        machines=[page(name) for name in MACHINES],
+        runs=runs("metrics.csv"),  # those that no page shows are part of the study, too
     output:
         "_build/source/_toc.yml",
     shell:
         f"python {{input.script}} --book {ROOT / 'book'} --toc {{input.toc}} "
-        "--pages {input.pages} --machines {input.machines} --out _build/source"
+        "--pages {input.pages:q} --machines {input.machines:q} --out _build/source"
 
 
 rule long_study:
     """A tidy table of all runs of the study, to be committed under book/measured: `make seeds`."""
     input:
-        library=PAGE,
+        library=library,
         runs=runs("metrics.csv"),
     output:
         f"runs/{STUDY.corpus}/collected.csv",
@@ -446,10 +372,10 @@ rule long_study:
 
 
 onstart:
-    for failed in Path("_build/logs").glob("*.failed"):
+    for failed in Path("_build/logs").rglob("*.failed"):
         failed.unlink()
 
 
 onerror:
-    for failed in sorted(Path("_build/logs").glob("*.failed")):
+    for failed in sorted(Path("_build/logs").rglob("*.failed")):
         print(failed.read_text(), file=sys.stderr)

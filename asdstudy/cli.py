@@ -18,6 +18,7 @@ from typer import Argument, Option
 from asdlib.errors import InputError
 from asdlib.settings import Settings
 from asdstudy.data.settings import Adoption, Recipe, Simulation
+from asdstudy.runs.commands import add_stages
 
 
 class Commands(typer.core.TyperGroup):
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 fetch = typer.Typer(help="Download a public corpus.", **PLAIN)
 app.add_typer(fetch, name="fetch")
+add_stages(app)
 
 Types = Annotated[str, Option(metavar="TYPE,...", help="machine types; all seven unless named")]
 Beside = Annotated[

@@ -107,7 +107,8 @@ PROFILE = Profile(pretrained=False, inlier_sizes=(1, 2), segments=4)
 
 def test_scores_rise_with_the_distance_and_use_the_own_product():
     test = joined(embedded(2, seed=1), embedded(2, "anomaly", shift=6, seed=2))
-    scores, table, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)
+    scores, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)
+    table = scoring.metrics_by_product(scores, choice)
     assert (table[table.chosen].AUC == 1).all()
     assert choice["inlier"] in ("GMM", "LOF") and choice["chosen_by"] == "validation IDs"
     assert set(table.inlier) == set(INLIERS)
@@ -122,7 +123,7 @@ def test_test_ids_never_choose():
         rest = joined(embedded(2, seed=3), embedded(2, "anomaly", shift=shift, seed=4))
         keep = rest.of_product("01")
         rest = scoring.Embedded(rest.clips[keep], rest.embeddings[keep], rest.logits[keep])
-        *_, choice = scoring.score_clips(embedded(2), joined(first, rest), ("00", "01"), PROFILE)
+        _, choice = scoring.score_clips(embedded(2), joined(first, rest), ("00", "01"), PROFILE)
         choices.append((choice["inlier"], choice["sizes"], choice["candidates"]))
     assert choices[0] == choices[1] == choices[2]
 
@@ -142,7 +143,8 @@ def test_too_few_clips_for_p_names_the_product():
 
 def test_unlabelled_clips_are_scored_without_metrics():
     test = embedded(2, "unknown", seed=1)
-    scores, table, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)
+    scores, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)
+    table = scoring.metrics_by_product(scores, choice)
     assert scores.score.notna().all() and table.empty
     assert choice["chosen_by"].startswith("default")
 
@@ -171,12 +173,13 @@ def test_a_candidate_that_cannot_be_fitted_is_left_out(monkeypatch):
     products = ("00", "01")
     monkeypatch.setattr("asdlib.inliers.GMM", failing(2))
     with pytest.warns(UserWarning, match="GMM with p = 2 left out: Fitting the mixture"):
-        _, _, choice = scoring.score_clips(embedded(2), test, products, PROFILE)
+        _, choice = scoring.score_clips(embedded(2), test, products, PROFILE)
     tried = [(c["inlier"], c["size"]) for c in choice["candidates"]]
     assert ("GMM", 1) in tried and ("GMM", 2) not in tried
     monkeypatch.setattr("asdlib.inliers.GMM", failing(1, 2))
     with pytest.warns(UserWarning, match="left out"):
-        scores, table, choice = scoring.score_clips(embedded(2), test, products, PROFILE)
+        scores, choice = scoring.score_clips(embedded(2), test, products, PROFILE)
+    table = scoring.metrics_by_product(scores, choice)
     assert choice["inlier"] == "LOF" and "GMM" not in scores and "GMM" not in set(table.inlier)
     with (
         pytest.warns(UserWarning, match="left out"),
@@ -190,7 +193,7 @@ def test_auto_chooses_from_the_papers_two():
         Profile(inliers=("kNN",))
     profile = PROFILE.replace(inliers=("kNN", "LOF"))
     unlabelled = embedded(2, "unknown", seed=1)
-    *_, choice = scoring.score_clips(embedded(2), unlabelled, ("00", "01"), profile)
+    _, choice = scoring.score_clips(embedded(2), unlabelled, ("00", "01"), profile)
     assert choice["inlier"] == "LOF"
     assert Profile(inlier="kNN", inliers=["kNN"]).inlier == "kNN"
 

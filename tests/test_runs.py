@@ -5,12 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, shared, write_corpus
+from conftest import ROOT, asd, shared, write_corpus
 from test_training import SMALL
 
 from asdlib import InputError, metrics
@@ -243,6 +244,37 @@ def test_a_stage_that_was_not_done_is_named(tmp_path):
         runs.score(plan)
 
 
+def test_stages_from_the_command_line(noise, tmp_path, capsys):
+    """Each by itself, then all at once with another h: the encoder is there."""
+    sets = [
+        word for name, value in SMALL.items() for word in ("--set", f"{name}={json.dumps(value)}")
+    ]
+    words = ["noise", "pump", "--out-dir", tmp_path, "--seed", 2, *sets]
+    for stage in ("train", "embed"):
+        asd(stage, *words, "--data-dir", noise)
+    for stage in ("score", "evaluate"):
+        asd(stage, *words)
+    folder = Path(capsys.readouterr().out.splitlines()[-1])
+    assert Run(folder).params["seed"] == 2 and Run(folder).profile.inlier_sizes == (1, 2)
+    asd("score", *words, "--set", "inlier=kNN")
+    asd("evaluate", *words, "--set", "inlier=kNN")
+    again = Run(capsys.readouterr().out.splitlines()[-1])
+    assert again.params["choice"]["inlier"] == "kNN" and again.folder != folder
+    with pytest.raises(InputError, match="unknown profile field 'epoch'"):
+        asd("run", *words, "--set", "epoch=3")
+    with pytest.raises(InputError, match="expected FIELD=VALUE"):
+        asd("run", *words, "--set", "epochs")
+
+
+def test_the_words_of_a_plan_name_it(capsys, tmp_path):
+    plan = Plan("my own", "Lüfter 1.2", "no-mixup", seed=3, out_dir=tmp_path,
+                overrides={"epochs": 7, "inlier_sizes": (1, 4), "backbone": "a b"})  # fmt: skip
+    finished(plan)
+    (plan.folder / "params.json").unlink()
+    with pytest.raises(InputError, match=f"{re.escape(str(plan.folder))}: not done yet: embed"):
+        asd("score", *plan.words, "--out-dir", tmp_path)
+
+
 def test_embedded_clips_in_and_out_of_a_file_are_the_same(noise, tmp_path):
     run = execute(noise, out_dir=tmp_path)
     embedded = Embedded.load(run.folder / "embeddings.npz")
@@ -305,12 +337,12 @@ def test_missing_run_says_how_to_make_it(tmp_path, monkeypatch):
     finished(plan)
     monkeypatch.setattr("asdstudy.runs.run.Run", str)
     assert find() == [str(plan.folder)]
-    named = r"proposed-s1-.*: .*papermill .*-p machine_type fan -p variant proposed .*-p seed 1`"
+    named = r"proposed-s1-.*: .*`asd run simulated fan --variant proposed --profile quick --seed 1`"
     with pytest.raises(InputError, match=named):
         find(["fan"], ["proposed"], [0, 1])
-    with pytest.raises(InputError, match="no-mixup-s0-.*: .*-p variant no-mixup .*-p seed 0`"):
+    with pytest.raises(InputError, match="no-mixup-s0-.*: .*--variant no-mixup .*--seed 0`"):
         find(["fan"], ["proposed", "no-mixup"], [0])
-    with pytest.raises(InputError, match="pump: no finished run.*-p machine_type pump"):
+    with pytest.raises(InputError, match="pump: no finished run.*asd run simulated pump"):
         find(["fan", "pump"])
     paper = Plan("simulated", "fan", profile_name="paper", out_dir=tmp_path)
     finished(paper)

@@ -62,11 +62,12 @@ def test_a_sweep_resumes_and_its_table_says_where_it_is_from(tmp_path, monkeypat
     )
     jobs = [sweeps.Job(arguments | {"seed": seed}, {"switch": "none"}) for seed in (0, 1)]
     first = sweeps.sweep(jobs, workers=1, progress=False)
-    monkeypatch.setattr(runs, "build", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "_stage", lambda *_, **__: pytest.fail("trained again"))
     again = sweeps.sweep(jobs, workers=1, progress=False)
     pd.testing.assert_frame_equal(first, again)
     assert set(first.role) == {"validation", "test", "all"} and set(first.seed) == {0, 1}
-    run = runs.Run(tmp_path / "noise" / "pump" / "proposed-s0")
+    (folder,) = (tmp_path / "noise" / "pump").glob("proposed-s0-*")
+    run = runs.Run(folder)
     chosen = first[(first.seed == 0) & first.chosen & (first.role == "all")]
     assert chosen.value.item() == pytest.approx(100 * run.result(), abs=1e-3)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -87,20 +86,13 @@ class Plan:
         return {n: v for n, v in self.profile.to_dict().items() if n in SCORING}
 
     @property
-    def command(self) -> str:
-        """The command that makes the run."""
-        values = {
-            "corpus": self.corpus,
-            "machine_type": self.machine_type,
-            "variant": self.variant,
-            "profile": self.profile_name,
-            "seed": self.seed,
-            **self.overrides,
-        }
-        words = ["papermill", "notebooks/train.ipynb", "out.ipynb"]
-        for name, value in values.items():
-            words += ["-p", name, str(value)]
-        return shlex.join(words)
+    def words(self) -> list[str]:
+        """What names the run to a command such as ``asd run``."""
+        words = [self.corpus, self.machine_type, "--variant", self.variant]
+        words += ["--profile", self.profile_name, "--seed", str(self.seed)]
+        for name, value in self.record["overrides"].items():
+            words += ["--set", f"{name}={json.dumps(value)}"]
+        return words
 
 
 def overrides_in(namespace: dict, parameters: tuple[str, ...]) -> dict:

@@ -9,8 +9,6 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from asdstudy import paths
 
 PACKAGES = ("asdlib", "torch", "torchaudio", "timm", "scikit-learn", "numpy", "pandas", "soundfile")
@@ -18,6 +16,8 @@ PACKAGES = ("asdlib", "torch", "torchaudio", "timm", "scikit-learn", "numpy", "p
 
 def provenance() -> dict:
     """Versions, git commit, device, threads and time: what a figure's record must say."""
+    import torch  # slow to import, and the workflow asks for code_files only
+
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -1,6 +1,7 @@
 """A run's folder, read: what all later pages need is in there; and the runs that there are."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -83,6 +84,7 @@ class Run:
     def embedded(self) -> dict[str, Embedded]:
         """What h was fitted on ("fit"), the "test" clips and clips of "others": see Embedded."""
         embedded = Embedded.load(self._file("embeddings.npz"))
+        embedded.clips["file"] = [path.name for path in embedded.clips.path]
         fit = embedded.fitted_on(self.profile.inlier_part)
         return {"fit": fit} | {name: embedded.of_parts(name) for name in ("test", "others")}
 
@@ -170,5 +172,5 @@ def find_runs(
 def _missing(place: Path, plan: Plan) -> InputError:
     return InputError(
         f"{place}: no finished run; make all of the study with `make book`, or one with "
-        f"`{plan.command}`"
+        f"`{shlex.join(['asd', 'run', *plan.words])}`"
     )

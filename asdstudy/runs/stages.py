@@ -62,8 +62,7 @@ def execute(
     train(plan, banks, progress)
     embed(plan, banks, progress)
     score(plan)
-    evaluate(plan)
-    return Run(plan.folder)
+    return evaluate(plan)
 
 
 def task_of(plan: Plan, banks: dict[str, WaveBank], checkpoints=None, progress=True) -> Task:
@@ -76,22 +75,26 @@ def task_of(plan: Plan, banks: dict[str, WaveBank], checkpoints=None, progress=T
     return task
 
 
-def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> None:
-    """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``."""
-    cuda = torch.cuda.is_available()
-    identity = plan.training | {"fingerprint": sound_fingerprint(banks), "code": _code(plan)}
+def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.DataFrame:
+    """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``, which is returned."""
+    cuda, task = torch.cuda.is_available(), task_of(plan, banks)
+    identity = plan.training | {
+        "fingerprint": sound_fingerprint(banks),
+        "split": task.split_hash,  # the corpus may say later which clips are of one event
+        "code": _code(plan),
+    }
     # a checkpoint is of one machine's numbers, a finished encoder is what it is
     checkpoints = Checkpoints(plan.folder, identity | {"torch": torch.__version__, "cuda": cuda})
-    task = task_of(plan, banks, checkpoints, progress)
     if _is_done(plan, "train", identity):
-        return
+        return pd.read_csv(plan.folder / "history.csv")
     if cuda:
         torch.cuda.reset_peak_memory_stats()  # of this run alone
         heard = [plan.machine_type, *(banks if task.split.others_train else ())]
-        task = task_of(plan, onto_device(banks, heard), checkpoints, progress)
+        banks = onto_device(banks, heard)
     elif plan.profile_name == "paper":
         warnings.warn("no CUDA device; the paper profile is very slow without one", stacklevel=2)
     with _stage(plan, "train", identity) as leave, checkpoints.kept():
+        task = task_of(plan, banks, checkpoints, progress)
         trained = system_of(plan.variant).train(task)
         weights = {name: value.cpu().contiguous() for name, value in trained.weights.items()}
         leave(
@@ -103,52 +106,54 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> None
             resumed=checkpoints.resumed,  # then the times are of the rest only
             **({"peak_cuda_bytes": torch.cuda.max_memory_allocated()} if cuda else {}),
         )
+    return trained.history
 
 
-def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> None:
+def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embedded:
     """EMBED: encoder and clips become ``embeddings.npz``, all train clips marked by their part."""
     trained = _section(plan, "train")["identity"]
     labels = labels_of(pd.concat([bank.clips for bank in banks.values()]))
     identity = {"trained": trained, "labels": labels, "code": _code(plan)}
     if trained["fingerprint"] != sound_fingerprint(banks):
         raise InputError(f"{plan.folder}: trained on other sound; expected the same corpus")
-    if _is_done(plan, "embed", identity):
-        return
-    with _stage(plan, "embed", identity) as leave:
-        weights = load_file(plan.folder / "encoder.safetensors")
-        embedded = system_of(plan.variant).embed(task_of(plan, banks, None, progress), weights)
-        leave(embedded.save, fingerprint=trained["fingerprint"], labels=labels)
+    if not _is_done(plan, "embed", identity):
+        with _stage(plan, "embed", identity) as leave:
+            weights = load_file(plan.folder / "encoder.safetensors")
+            embedded = system_of(plan.variant).embed(task_of(plan, banks, None, progress), weights)
+            leave(embedded.save, fingerprint=trained["fingerprint"], labels=labels)
+    return Embedded.load(plan.folder / "embeddings.npz")
 
 
-def score(plan: Plan) -> None:
+def score(plan: Plan) -> pd.DataFrame:
     """SCORE: embeddings become ``scores.csv``, and h and p are chosen; no network, no training."""
     if not _has(plan, "embed", {}):
         _take(plan, "train", plan.training) and _take(plan, "embed", {})
     embedded_by = _section(plan, "embed")["identity"]
     identity = {"embedded": embedded_by, "code": code_hash("asdlib.scoring")} | plan.scoring
-    if _has(plan, "score", identity):
-        return
-    with _stage(plan, "score", identity) as leave:
-        embedded, profile = Embedded.load(plan.folder / "embeddings.npz"), plan.profile
-        fit, products = embedded.fitted_on(profile.inlier_part), _section(plan, "train")["products"]
-        scores, choice = score_clips(fit, embedded.of_parts("test"), products, profile, plan.seed)
-        leave(
-            partial(scores.to_csv, index=False),
-            partial(metrics.write_submission, scores, plan.machine_type),
-            choice=choice,
-            fitted_on=f"{profile.inlier_part} part, {len(fit.clips)} clips",
-        )
+    if not _has(plan, "score", identity):
+        with _stage(plan, "score", identity) as leave:
+            embedded, part = Embedded.load(plan.folder / "embeddings.npz"), plan.profile.inlier_part
+            fit, test = embedded.fitted_on(part), embedded.of_parts("test")
+            products = _section(plan, "train")["products"]
+            scores, choice = score_clips(fit, test, products, plan.profile, plan.seed)
+            leave(
+                partial(scores.to_csv, index=False),
+                partial(metrics.write_submission, scores, plan.machine_type),
+                choice=choice,
+                fitted_on=f"{part} part, {len(fit.clips)} clips",
+            )
+    return read_scores(plan.folder)
 
 
-def evaluate(plan: Plan) -> None:
-    """EVALUATE: scores and labels become ``metrics.csv``."""
+def evaluate(plan: Plan) -> Run:
+    """EVALUATE: scores and labels become ``metrics.csv``; the run is finished."""
     scored = _section(plan, "score")
     identity = {"scored": scored["identity"], "code": code_hash("asdlib.metrics")}
-    if _has(plan, "evaluate", identity):
-        return
-    with _stage(plan, "evaluate", identity) as leave:
-        table = metrics_by_product(read_scores(plan.folder), scored["choice"])
-        leave(partial(table.to_csv, index=False))
+    if not _has(plan, "evaluate", identity):
+        with _stage(plan, "evaluate", identity) as leave:
+            table = metrics_by_product(read_scores(plan.folder), scored["choice"])
+            leave(partial(table.to_csv, index=False))
+    return Run(plan.folder)
 
 
 def _code(plan: Plan) -> str:

@@ -54,8 +54,8 @@ class Study(Settings):
         """Where the corpus lies, relative to the folder of the study."""
         return self.data_dir or f"data/{self.corpus}"
 
-    def plans(self, machine_types=None, variants=None) -> list[Plan]:
-        """The runs of the study, or of some of its machine types and variants; below ``runs``."""
+    def plans(self, machine_types=None, variants=None, seeds=None) -> list[Plan]:
+        """The runs of the study, or some of them; below ``runs``."""
         return [
             Plan(
                 *(self.corpus, machine_type, variant, self.profile, seed),
@@ -64,7 +64,7 @@ class Study(Settings):
             )
             for machine_type in machine_types or self.machine_types
             for variant in variants or self.variants
-            for seed in self.seeds
+            for seed in seeds or self.seeds
         ]
 
     def simulator_options(self) -> str:

@@ -1,5 +1,7 @@
 """What a system is given to do, and what it returns of its training."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -53,6 +55,14 @@ class Task:
     def test_rows(self) -> np.ndarray:
         """Rows of the bank with its test clips."""
         return np.flatnonzero(self.bank.clips.split == "test")
+
+    @property
+    def split_hash(self) -> str:
+        """A short hash of which clips are in which part."""
+        split = self.split
+        parts = (split.train, split.validation, *split.others_train, *split.others_validation)
+        rows = json.dumps([part.rows.tolist() for part in parts])
+        return hashlib.sha256(rows.encode()).hexdigest()[:16]
 
     def checkpoint(self, network: str):
         """Where a network is kept while it is trained."""

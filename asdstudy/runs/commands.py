@@ -1,0 +1,78 @@
+"""The commands ``asd train``, ``embed``, ``score``, ``evaluate``, one a stage, and ``asd run``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from typer import Argument, Option
+
+from asdlib.errors import InputError, one_of
+from asdlib.profiles import PROFILES, Profile
+from asdstudy.runs.plan import Plan
+from asdstudy.systems import VARIANTS
+
+STAGES = {
+    "train": "Train the encoder of a run: encoder.safetensors, history.csv.",
+    "embed": "Embed its clips: embeddings.npz.",
+    "score": "Fit h, choose it and p, score the test clips: scores.csv. Needs no corpus.",
+    "evaluate": "AUC and pAUC of the scores: metrics.csv. Needs no corpus.",
+}
+SAME = """
+
+    Nothing is done again that is there already, of the same parameters, sound and code; a run that
+    differs in fields of scoring alone takes the encoder of the one beside. Prints the run's folder,
+    which is named after all of these options but --data-dir.
+"""
+
+
+def add_stages(app: typer.Typer) -> None:
+    """Add the commands to ``app``, all with the options that name a run."""
+    for name, meaning in STAGES.items():
+        app.command(name, help=meaning + SAME)(_command(name))
+    app.command("run", help="Make a whole run: train, embed, score, evaluate." + SAME)(
+        _command(*STAGES)
+    )
+
+
+def _command(*names: str):
+    def command(
+        corpus: Annotated[str, Argument(help="simulated, uav, dcase2021 or a name of your own")],
+        machine_type: Annotated[str, Argument(help="the target, a folder of the corpus")],
+        variant: Annotated[str, Option(help=", ".join(VARIANTS))] = "proposed",
+        profile: Annotated[str, Option(help=", ".join(PROFILES))] = "quick",
+        seed: Annotated[int, Option(help="random seed")] = 0,
+        changes: Annotated[
+            list[str], Option("--set", metavar="FIELD=VALUE", help="a field; may be repeated")
+        ] = (),
+        data_dir: Annotated[
+            Path | None, Option(metavar="DIR", help="the corpus; data/<corpus> unless named")
+        ] = None,
+        out_dir: Annotated[
+            Path | None, Option(metavar="DIR", help="root of the run folders; runs unless named")
+        ] = None,
+    ):
+        from asdstudy.data import open_corpus
+        from asdstudy.runs import stages
+
+        overrides = dict(map(_field, changes))
+        plan = Plan(corpus, machine_type, variant, profile, seed, overrides, out_dir)
+        progress = sys.stderr.isatty()
+        if {"train", "embed"} & {*names}:
+            _, banks = open_corpus(corpus, data_dir, machine_type, progress)
+        for name in names:
+            stage = getattr(stages, name)
+            stage(plan, banks, progress) if name in ("train", "embed") else stage(plan)
+        print(plan.folder)
+
+    return command
+
+
+def _field(words: str) -> tuple[str, object]:
+    """``FIELD=VALUE``, the value as YAML."""
+    name, equals, value = words.partition("=")
+    if not equals:
+        raise InputError(f"--set {words}: expected FIELD=VALUE, as in epochs=20")
+    one_of("profile field", name, Profile.model_fields)
+    return name, yaml.safe_load(value)
