@@ -116,11 +116,12 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
 
 @dataclass(frozen=True)
 class Batch:
-    """Waves ``(N, n)``, y ``(N, K)`` and t ``(N,)`` of one mini-batch, on the device."""
+    """Waves ``(N, n)``, y ``(N, K)`` and t ``(N,)`` of one mini-batch; whether Mixup mixed it."""
 
     waves: torch.Tensor
     product: torch.Tensor
     machine: torch.Tensor
+    mixed: bool = False
 
     @classmethod
     def of(cls, waves: torch.Tensor, products: np.ndarray, count: int) -> "Batch":

@@ -1,7 +1,5 @@
 """The encoder f: log-mel, timm backbone, embedding; and the two heads that train it."""
 
-import warnings
-
 import timm
 import torch
 import torchaudio
@@ -21,19 +19,15 @@ class LogMel(nn.Module):
     def __init__(self, profile: Profile):
         super().__init__()
         self.log, self.floor = profile.log_mel, profile.log_floor
-        with warnings.catch_warnings():
-            # With 224 bins the lowest filters are narrower than an FFT bin and some stay empty:
-            # the paper's setting, kept as it is.
-            warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values")
-            self.mel = torchaudio.transforms.MelSpectrogram(
-                SAMPLE_RATE,
-                n_fft=round(profile.window_seconds * SAMPLE_RATE),
-                hop_length=round(profile.hop_seconds * SAMPLE_RATE),
-                f_min=profile.mel_low_hz,
-                f_max=profile.mel_high_hz,
-                n_mels=profile.mel_bins,
-                power=profile.mel_power,
-            )
+        self.mel = torchaudio.transforms.MelSpectrogram(
+            SAMPLE_RATE,
+            n_fft=round(profile.window_seconds * SAMPLE_RATE),
+            hop_length=round(profile.hop_seconds * SAMPLE_RATE),
+            f_min=profile.mel_low_hz,
+            f_max=profile.mel_high_hz,
+            n_mels=profile.mel_bins,
+            power=profile.mel_power,
+        )
 
     def forward(self, waves: Tensor) -> Tensor:
         mel = self.mel(waves)
@@ -60,7 +54,7 @@ class Encoder(nn.Module):
             nn.PReLU(),
             nn.Linear(size, size),
         )
-        self.g_product = nn.Linear(size, products)
+        self.g_product = nn.Linear(size, products, bias=profile.product_bias)
         self.machine_input = profile.machine_input
         self.g_affine = nn.Linear(size if profile.machine_input == "embedding" else 1, 1)
         if profile.machine_input != "embedding":
@@ -85,6 +79,19 @@ class Encoder(nn.Module):
         else:
             seen = embedding
         return self.g_product(embedding), self.g_affine(seen).squeeze(1)
+
+    def centre(self, machine_logit: Tensor) -> Tensor:
+        """Move the offset of g_affine so that the median of ``machine_logit`` becomes 0.
+
+        ``machine_logit`` ``(N,)`` are those of the first batch; returns them moved. The norm of a
+        fresh embedding is near 5 and the slope is 1 or -1: with the offset that a linear layer
+        starts with, near 0, every clip would be "surely target", or surely not, and Eq. 2 saturated
+        before it has learnt anything.
+        """
+        shift = machine_logit.detach().quantile(0.5)
+        with torch.no_grad():
+            self.g_affine.bias -= shift
+        return machine_logit - shift
 
 
 def start_slope(g_affine: nn.Linear, machine_slope: str) -> None:

@@ -17,7 +17,8 @@ def product_loss(logits: Tensor, product: Tensor, machine: Tensor, rows: str = "
 
     ``logits`` is g_product(f(x)), ``(N, K)``. ``rows`` says how a mixed row counts: ``weighted``
     by t as Eq. 1 writes it, ``included`` fully as soon as it contains target sound, or ``all``
-    rows, those of other machines with all-zero labels. Zero where no target row is in the batch.
+    rows, those of other machines with all-zero labels. (A profile's ``all-when-mixed`` is ``all``
+    in a mixed batch and ``included`` in any other.) Zero where no target row is in the batch.
     """
     weight = {
         "weighted": lambda: machine,

@@ -9,14 +9,13 @@ import pandas as pd
 from asdlib import metrics
 from asdlib.errors import InputError
 from asdlib.inliers import GMM, SIZED, aggregate, make_inlier, product_probability, vectors_needed
-from asdlib.profiles import Profile
+from asdlib.profiles import PAPER_INLIERS, Profile
 
 CENTROID_WEIGHTS = (0, 25, 50, 75, 100)  # %; of the probability in DDCSAD's score
 METRICS = (
     *("product", "role", "AUC", "pAUC", "normal", "anomalous"),
     *("inlier", "size", "chosen"),
 )
-PAPER_INLIERS = ("GMM", "LOF")  # what "auto" chooses from; the others stand beside as references
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Training the encoder by outlier exposure (sections III and IV-A)."""
 
 import json
+import math
 import time
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,10 @@ def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Prof
     if profile.product_entropy == "softmax":
         product = softmax_product_loss(product_logits, batch.product)
     else:
-        product = product_loss(product_logits, batch.product, batch.machine, profile.product_rows)
+        rows = profile.product_rows
+        if rows == "all-when-mixed":
+            rows = "all" if batch.mixed else "included"
+        product = product_loss(product_logits, batch.product, batch.machine, rows)
     machine = machine_loss(machine_logit, batch.machine)
     total = combined_loss(machine, product, profile.machine_weight, profile.product_weight)
     if not profile.centroid_weight:
@@ -87,7 +90,7 @@ def mix(batch: Batch, profile: Profile, rng: np.random.Generator) -> Batch:
         *(batch.waves, batch.product, batch.machine),
         *(part.to(device, non_blocking=True) for part in (share, partner)),
     )
-    return Batch(*mixed)
+    return Batch(*mixed, mixed=True)
 
 
 def train(
@@ -110,7 +113,7 @@ def train(
     rng = np.random.default_rng([seed, 1])
     state = checkpoint.load() if checkpoint else None
     # who goes on brings its own weights, and may be where no others can be fetched
-    fresh = replace(profile, pretrained=profile.pretrained and not state)
+    fresh = profile.replace(pretrained=profile.pretrained and not state)
     encoder = Encoder(fresh, len(split.products)).to(device)
     if profile.compile:
         encoder.compile()
@@ -134,7 +137,9 @@ def train(
                 likely = mixup_probability(profile.mixup_schedule, done / steps)
                 if profile.mixup_alpha > 0 and rng.random() < likely:
                     batch = mix(batch, profile, rng)
-                sums += train_step(encoder, batch, profile, optimiser) * len(batch.machine)
+                centre = not done and profile.machine_start == "centred"
+                step = train_step(encoder, batch, profile, optimiser, centre)
+                sums += step * len(batch.machine)
                 rate = schedule.get_last_lr()[0]
                 schedule.step()
                 rows, done = rows + len(batch.machine), done + 1
@@ -150,7 +155,7 @@ def train(
             history.append([epoch, *means, *validation, rate, rows / seconds])
             bar.set_postfix_str(f"loss {means[0]:.3f}, validation {validation[0]:.3f}, "
                                 f"{rows / seconds:.0f} clips/s")  # fmt: skip
-            if best is None or validation[0] < best_loss:
+            if validation[0] < best_loss:  # False of NaN, too
                 best_loss = validation[0]
                 best = {name: value.clone() for name, value in encoder.state_dict().items()}
             if checkpoint:
@@ -165,16 +170,29 @@ def train(
                         "random": random_states(rng),
                     }
                 )
+    if best is None:
+        raise InputError(
+            f"the validation loss was never a finite number in {profile.epochs} epochs; try a "
+            f"smaller learning_rate than {profile.learning_rate}"
+        )
     encoder.load_state_dict(best)
     columns = ["epoch", *names, *[f"validation_{name}" for name in names]]
     columns += ["learning_rate", "clips_per_second"]
     return encoder.eval(), pd.DataFrame(history, columns=columns)
 
 
-def train_step(encoder: Encoder, batch: Batch, profile: Profile, optimiser) -> torch.Tensor:
-    """One optimiser step; the losses of :func:`losses`, detached."""
+def train_step(
+    encoder: Encoder, batch: Batch, profile: Profile, optimiser, centre: bool = False
+) -> torch.Tensor:
+    """One optimiser step; the losses of :func:`losses`, detached.
+
+    ``centre`` on the first batch: g_affine starts where its median logit is 0.
+    """
     optimiser.zero_grad(set_to_none=True)
-    parts = losses(*outputs(encoder, batch.waves), batch, profile)
+    embedding, product_logits, machine_logit = outputs(encoder, batch.waves)
+    if centre:
+        machine_logit = encoder.centre(machine_logit)
+    parts = losses(embedding, product_logits, machine_logit, batch, profile)
     parts[0].backward()
     optimiser.step()
     return parts.detach()
@@ -210,6 +228,46 @@ def log_odds(logits: torch.Tensor) -> torch.Tensor:
     count = logits.shape[1]
     rest = logits[:, None].expand(-1, count, -1)[:, ~torch.eye(count, dtype=bool)]  # without itself
     return logits - rest.view(-1, count, count - 1).logsumexp(dim=2)
+
+
+COLLAPSED = 0.01  # of the other side's mean norm: a spread that makes a side one point
+
+
+def collapses(
+    encoder: Encoder, split: Split, profile: Profile, seed: int, rows: int = 128
+) -> list[str]:
+    """What Eq. 2 has lost by the kept epoch, a sentence each; empty where all is well.
+
+    On the unmixed validation batch: the embeddings of the other machines, or of the target, are one
+    point, or L_machine is no better than that of a constant answer.
+    """
+    if not (profile.machine_weight and split.others_train):
+        return []
+    batch = validation_batch(split, profile, seed, device_of(encoder))
+    with torch.inference_mode():
+        embedding = torch.cat([encoder(waves) for waves in batch.waves.split(rows)])
+        loss = machine_loss(encoder.heads(embedding)[1], batch.machine).item()
+    sides = {
+        "the target": embedding[batch.machine == 1],
+        "the other machines": embedding[batch.machine == 0],
+    }
+    sentences = []
+    for name, opposite in (tuple(sides), tuple(sides)[::-1]):
+        spread = (sides[name] - sides[name].mean(dim=0)).square().sum(dim=1).mean().sqrt().item()
+        norm = sides[opposite].norm(dim=1).mean().item()
+        if spread < COLLAPSED * norm:
+            sentences.append(
+                f"collapse: the embeddings of {name} are one point (spread {spread:.2g}, mean norm "
+                f"of {opposite} {norm:.2g})"
+            )
+    share = batch.machine.mean().item()
+    constant = -share * math.log(share) - (1 - share) * math.log(1 - share)
+    if not loss < constant:
+        sentences.append(
+            f"collapse: L_machine of the validation part, {loss:.3g}, is no better than that of a "
+            f"constant answer, {constant:.3g}"
+        )
+    return sentences
 
 
 def random_states(rng: np.random.Generator) -> dict:

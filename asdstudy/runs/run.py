@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Run:
     @cached_property
     def profile(self) -> Profile:
         """The profile the run was made with."""
-        return Profile.from_dict(self.params["profile"])
+        return Profile(**self.params["profile"])
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -108,7 +108,7 @@ class Run:
             )
         weights = load_file(self.folder / "encoder.safetensors")
         # no pretrained weights are fetched for a network that gets its own
-        profile = replace(self.profile, pretrained=False)
+        profile = self.profile.replace(pretrained=False)
         encoder = Encoder(profile, len(self.params["products"]))
         encoder.load_state_dict(weights)
         return encoder.eval()

@@ -12,6 +12,7 @@ some of other machines their embeddings and logits. What a logit says is higher 
 normal, so that a system with a score of its own hands over its negative.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,7 @@ from asdlib.errors import InputError
 from asdlib.inliers import Mahalanobis
 from asdlib.profiles import AUTOENCODER_EPOCHS, Profile
 from asdlib.scoring import Embedded, check_enough
-from asdlib.training import embed_segments, train
+from asdlib.training import collapses, embed_segments, train
 from asdlib.waves import WaveBank
 from asdstudy.runs.checkpoints import Checkpoints
 from asdstudy.systems import autoencoder
@@ -84,6 +85,8 @@ def serial(split, others, profile, seed, progress, checkpoints) -> Built:
     encoder, history = train(
         split, profile, seed, progress=progress, checkpoint=checkpoints.of("encoder")
     )
+    for sentence in collapses(encoder, split, profile, seed):
+        warnings.warn(sentence, stacklevel=2)
     rng = np.random.default_rng(seed)
     shown = []
     for bank in others:
@@ -169,7 +172,7 @@ def parallel(split, others, profile, seed, progress, checkpoints) -> Built:
     mean log-mel, each standardised by its mean and standard deviation over the product ID's train
     clips, are averaged. Which models the winner combined is not copied.
     """
-    everything = replace(profile, inlier_part="train")  # for what is not trained
+    everything = profile.replace(inlier_part="train")  # for what is not trained
     kinds = [
         autoencode(split, others, profile, seed, progress, checkpoints),
         serial(split, [], profile, seed, progress, checkpoints),
