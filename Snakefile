@@ -44,7 +44,7 @@ NOTEBOOK = (
     "--parameters {params.notebook:q}"
 )
 RUNNER = ROOT / "workflow/run_notebook.py"
-RUN = "runs/{corpus}/{{machine_type}}/{{variant}}-s{{seed}}".format(corpus=STUDY.corpus)
+RUN = f"runs/{STUDY.corpus}/{{machine_type}}/{{variant}}-s{{seed}}-{{mark}}"
 FINGERPRINT = f"data/waves/{STUDY.corpus}/fingerprint.json"
 
 
@@ -63,12 +63,7 @@ PAGE = METHOD + library("asdstudy/report")
 
 def runs(file="params.json", machine_types=None, variants=None):
     """A file of each run of the study."""
-    return expand(
-        f"{RUN}/{file}",
-        machine_type=machine_types or STUDY.machine_types,
-        variant=variants or STUDY.variants,
-        seed=STUDY.seeds,
-    )
+    return [f"{plan.folder}/{file}" for plan in STUDY.plans(machine_types, variants)]
 
 
 def committed(name):
@@ -109,6 +104,8 @@ def of_study(**more):
         machine_types=STUDY.machine_types,
         variants=STUDY.variants,
         seeds=STUDY.seeds,
+        profile=STUDY.profile,
+        overrides=STUDY.overrides,
     )
 
 
@@ -138,6 +135,7 @@ wildcard_constraints:
     machine_type=r"\w[\w.-]*",
     variant="[a-z-]+",
     seed=r"\d+",
+    mark="[0-9a-f]{8}",
 
 
 localrules:
@@ -201,7 +199,7 @@ rule train:
             for name in ("params.json", "metrics.csv", "scores.csv", "embeddings.npz")
         ],
     log:
-        "_build/logs/train-{machine_type}-{variant}-s{seed}.ipynb",
+        "_build/logs/train-{machine_type}-{variant}-s{seed}-{mark}.ipynb",
     threads: 1
     resources:
         gpu=1 if STUDY.profile == "paper" else 0,  # runs of the paper profile take turns on it
@@ -330,6 +328,8 @@ rule embedding:
             machine_types=MAPPED["machine_types"],
             variants=MAPPED["variants"],
             seed=STUDY.seeds[0],
+            profile=STUDY.profile,
+            overrides=STUDY.overrides,
         ),
     shell:
         NOTEBOOK
@@ -436,9 +436,11 @@ rule long_study:
         machine_types=" ".join(STUDY.machine_types),
         variants=" ".join(STUDY.variants),
         seeds=" ".join(map(str, STUDY.seeds)),
+        overrides=json.dumps(STUDY.overrides, sort_keys=True),
     shell:
         f"python -m asdstudy.report.studies {STUDY.corpus} {{output}} --variants {{params.variants}} "
-        "--machine-types {params.machine_types} --seeds {params.seeds}"
+        "--machine-types {params.machine_types} --seeds {params.seeds} "
+        f"--profile {STUDY.profile} --overrides {{params.overrides:q}}"
 
 
 onstart:

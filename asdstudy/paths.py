@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 from pathlib import Path
 
 
@@ -35,14 +36,27 @@ def runs_dir() -> Path:
     return project_root() / "runs"
 
 
-def run_dir(out_dir, corpus: str, machine_type: str, variant: str, seed: int) -> Path:
-    """``<out_dir>/<corpus>/<machine type>/<variant>-s<seed>``, the folder of one run."""
-    return Path(out_dir or runs_dir()) / corpus / machine_type / f"{variant}-s{seed}"
-
-
 def measured_dir() -> Path:
     """Committed result tables of the long studies: ``book/measured``."""
     return project_root() / "book" / "measured"
+
+
+def own_part(path: Path, end: str = "part") -> Path:
+    """Where this process writes what will be ``path``: hidden beside it, named after the process.
+
+    The host is in the name: on a disk that computers share, a number alone is no one process.
+    """
+    name = path.name.removeprefix(".")
+    return path.with_name(f".{name}.{socket.gethostname()}.{os.getpid()}.{end}")
+
+
+def left_parts(path: Path) -> list[Path]:
+    """What killed processes of this computer left half written of ``path``; never a live one's."""
+    ours = re.escape(f".{path.name.removeprefix('.')}.{socket.gethostname()}")
+    name = re.compile(rf"{ours}\.(\d+)\.(part|old)")
+    beside = path.parent.iterdir() if path.parent.exists() else ()
+    matches = [(other, name.fullmatch(other.name)) for other in beside]
+    return [other for other, match in matches if match and not _another_runs(int(match[1]))]
 
 
 class whole_folder:
@@ -54,17 +68,12 @@ class whole_folder:
 
     def __init__(self, path: Path):
         self.path = Path(path)
-        self.part, self.old = (
-            self.path.with_name(f".{self.path.name}.{os.getpid()}.{end}") for end in ("part", "old")
-        )
+        self.part, self.old = own_part(self.path), own_part(self.path, "old")
 
     def __enter__(self) -> Path:
         self.part.parent.mkdir(parents=True, exist_ok=True)
-        name = re.compile(rf"\.{re.escape(self.path.name)}\.(\d+)\.(part|old)")
-        for beside in self.path.parent.iterdir():
-            found = name.fullmatch(beside.name)
-            if found and not _another_runs(int(found[1])):
-                shutil.rmtree(beside, ignore_errors=True)
+        for left in left_parts(self.path):
+            shutil.rmtree(left, ignore_errors=True)
         self.part.mkdir()
         return self.part
 
@@ -79,7 +88,7 @@ class whole_folder:
 
 
 def _another_runs(process: int) -> bool:
-    """Whether a process of that number runs, other than this one."""
+    """Whether a process of that number runs here, other than this one."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

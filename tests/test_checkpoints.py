@@ -1,6 +1,7 @@
 """A run that is killed goes on where it was, to the same bits; nothing foreign is taken up."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from asdstudy.runs.checkpoints import (
     Stopped,
     sigterm_raises,
 )
+from asdstudy.runs.plan import Plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 
@@ -81,6 +83,11 @@ def child(root: Path, corpus: Path, out: Path, variant: str, moment: str) -> sub
     )  # fmt: skip
 
 
+def folder_of(out: Path, variant: str = "proposed") -> Path:
+    """Where the child's run is."""
+    return Plan("noise", "pump", variant, overrides=eval(OPTIONS), out_dir=out).folder
+
+
 def interrupt(process: subprocess.Popen, how: signal.Signals) -> str:
     """Wait for the halt, send the signal, and return what the process said on its way out."""
     said = process.stdout.readline()
@@ -103,7 +110,7 @@ def uninterrupted(noise, tmp_path_factory):
         if variant not in made:
             said, error = child(root, noise, root / "runs", variant, "never").communicate()
             assert said == "whole\n", error
-            made[variant] = root / "runs/noise/pump" / f"{variant}-s0"
+            made[variant] = folder_of(root / "runs", variant)
         return made[variant]
 
     return run_of
@@ -138,7 +145,7 @@ def test_a_killed_run_ends_with_the_same_bits(noise, uninterrupted, tmp_path, va
     killed = child(tmp_path, noise, out, variant, moment)
     interrupt(killed, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
-    folder = out / "noise/pump" / f"{variant}-s0"
+    folder = folder_of(out, variant)
     assert not folder.exists() and left_behind(out)
     said, error = child(tmp_path, noise, out, variant, "never").communicate()
     assert said == "whole\n", error
@@ -161,7 +168,7 @@ def test_what_was_trained_is_not_trained_again(noise, tmp_path):
 def test_two_fresh_processes_agree_to_the_bit(noise, uninterrupted, tmp_path):
     said, error = child(tmp_path, noise, tmp_path / "runs", "proposed", "never").communicate()
     assert said == "whole\n", error
-    assert_same_run(tmp_path / "runs/noise/pump/proposed-s0", uninterrupted("proposed"))
+    assert_same_run(folder_of(tmp_path / "runs"), uninterrupted("proposed"))
 
 
 def test_sigterm_ends_a_run_with_a_word_and_keeps_the_last_epoch(noise, tmp_path):
@@ -170,7 +177,7 @@ def test_sigterm_ends_a_run_with_a_word_and_keeps_the_last_epoch(noise, tmp_path
     said = interrupt(stopped, signal.SIGTERM)
     assert stopped.returncode == 1
     assert "stopped by SIGTERM; the last epoch is kept, run the same command again" in said
-    assert left_behind(out) == [".proposed-s0.encoder.checkpoint"]
+    assert left_behind(out) == [f".{folder_of(out).name}.encoder.checkpoint"]
 
 
 def terminated(*_, **__):
@@ -209,11 +216,12 @@ def test_what_is_trained_stays_when_the_next_weights_cannot_be_had(noise, tmp_pa
     monkeypatch.setattr(timm, "create_model", fetched)
     with pytest.raises(Stopped):
         run()
-    assert left_behind(tmp_path) == [".ddcsad-s0.00.checkpoint"]
+    (first,) = left_behind(tmp_path)
+    assert re.fullmatch(r"\.ddcsad-s0-\w{8}\.00\.checkpoint", first)
     moments[2] = refused  # of the second network: the first has its own
     with pytest.raises(InputError, match="cannot be fetched"):
         run()
-    assert left_behind(tmp_path) == [".ddcsad-s0.00.checkpoint"]
+    assert left_behind(tmp_path) == [first]
     assert len(run().history) == 2 * SMALL["epochs"] and not left_behind(tmp_path)
 
 
@@ -259,16 +267,38 @@ with sigterm_raises():
     assert done.returncode == 1 and "Stopped: stopped by SIGTERM; the last epoch" in done.stderr
 
 
-def test_what_killed_processes_left_of_a_folder_goes(tmp_path):
+def dead_process() -> int:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    gone = [f".fan.{dead.pid}.part", f".fan.{dead.pid}.old", f".fan.{os.getpid()}.old"]
-    stays = [f".fan.{os.getppid()}.part", f".fan.big.{dead.pid}.part", ".fan.x.checkpoint"]
+    return dead.pid
+
+
+def test_what_killed_processes_left_of_a_folder_goes(tmp_path, monkeypatch):
+    """Of this computer: on a shared disk the numbers of other computers' processes say nothing."""
+    monkeypatch.setattr(paths.socket, "gethostname", lambda: "node1.cluster")
+    dead, here, there = dead_process(), ".fan.node1.cluster", ".fan.node2.cluster"
+    gone = [f"{here}.{dead}.part", f"{here}.{dead}.old", f"{here}.{os.getpid()}.old"]
+    stays = [f"{here}.{os.getppid()}.part", f".fan.big.node1.cluster.{dead}.part"]
+    stays += [f"{there}.{dead}.part", f"{there}.{dead}.old", ".fan.x.checkpoint"]
     for name in (*gone, *stays):
         (tmp_path / name / "inside").mkdir(parents=True)
     with paths.whole_folder(tmp_path / "fan") as part:
+        assert part.name == f"{here}.{os.getpid()}.part"
         (part / "new").touch()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*stays, "fan"])
+
+
+def test_what_killed_processes_left_of_a_checkpoint_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths.socket, "gethostname", lambda: "node1")
+    checkpoints, dead = Checkpoints(tmp_path / "run[0]"), dead_process()
+    checkpoints.of("encoder").save({"epoch": 1})
+    name = ".run[0].encoder.checkpoint"
+    (tmp_path / f"{name}.node1.{dead}.part").touch()
+    stays = [f"{name}.node1.{os.getppid()}.part", f"{name}.node2.{dead}.part"]
+    for other in stays:
+        (tmp_path / other).touch()
+    checkpoints.remove()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(stays)
 
 
 def test_sigterm_is_as_before_when_the_run_is_over():
@@ -289,6 +319,18 @@ def test_nothing_foreign_or_broken_is_taken_up(tmp_path):
     with pytest.warns(UserWarning, match="not a checkpoint that can be read"):
         assert saved.load() is None
     assert Checkpoint().load() is None
+
+
+def test_who_begins_anew_is_not_resumed_and_says_so(noise, tmp_path, capsys):
+    """A checkpoint of other sound, or of other code, lies where the run's own would."""
+    plan = Plan("noise", "pump", overrides=SMALL, out_dir=tmp_path)
+    plan.folder.parent.mkdir(parents=True)
+    Checkpoints(plan.folder, {"fingerprint": "of other sound"}).of("encoder").save({"epoch": 1})
+    run = runs.execute("noise", "pump", data_dir=noise, out_dir=tmp_path, progress=False, **SMALL)
+    assert re.search("warning: .* is of another run .* begins anew", capsys.readouterr().err)
+    assert not run.params["resumed"] and run.seconds("wall_seconds") > 0
+    assert any("training begins anew" in warning for warning in run.params["warnings"])
+    assert len(run.history) == SMALL["epochs"] and not left_behind(tmp_path)
 
 
 class Payload:

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from asdstudy.runs.study import Study
+
 SCRIPT = ROOT / "tests/slurm.sh"
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 STUDY = {
@@ -63,7 +65,7 @@ def submit(slurm, folder: Path, study: dict) -> subprocess.CompletedProcess:
     """The runs of a study, each a job, by ``profiles/slurm`` but for what a test need not wait."""
     _, environment = slurm
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    runs = [f"runs/simulated/{name}/proposed-s0/params.json" for name in study["machine_types"]]
+    runs = [plan.folder / "params.json" for plan in Study(**study).plans()]
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--directory", folder]
         + ["--profile", ROOT / "profiles/slurm", "--set-threads", "corpus=1", "train=1"]
@@ -85,7 +87,7 @@ def test_a_study_of_two_runs(slurm, tmp_path):
     done = submit(slurm, tmp_path, STUDY)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     for machine_type in STUDY["machine_types"]:
-        run = tmp_path / "runs/simulated" / machine_type / "proposed-s0"
+        (run,) = (tmp_path / "runs/simulated" / machine_type).glob("proposed-s0-*")
         assert {"params.json", "scores.csv", "train.ipynb"} <= {p.name for p in run.iterdir()}
     jobs = ended(slurm)
     assert [job["JobState"] for job in jobs] == ["COMPLETED"] * 3  # the corpus and two runs

@@ -1,7 +1,5 @@
 """Studies: the tidy table, the paper's tables, and the paired bootstrap."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -229,22 +227,6 @@ def test_the_bootstrap_of_few_product_ids_is_as_wide_as_their_mean_is_uncertain(
         widths.append(high - low)
         true.append(difference)
     assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(true), rel=0.15)
-
-
-def test_missing_run_says_how_to_make_it(tmp_path):
-    with pytest.raises(InputError, match="make book"):
-        studies.find_runs("simulated", out_dir=tmp_path)
-    folder = tmp_path / "simulated/fan/proposed-s0"
-    folder.mkdir(parents=True)
-    (folder / "params.json").write_text(json.dumps({}))
-    assert len(studies.find_runs("simulated", out_dir=tmp_path)) == 1
-    named = r"proposed-s1: .*papermill .*-p machine_type fan -p variant proposed -p seed 1`"
-    with pytest.raises(InputError, match=named):
-        studies.find_runs("simulated", ["fan"], ["proposed"], [0, 1], tmp_path)
-    with pytest.raises(InputError, match="no-mixup-s0: .*-p variant no-mixup -p seed 0`"):
-        studies.find_runs("simulated", ["fan"], ["proposed", "no-mixup"], [0], tmp_path)
-    with pytest.raises(InputError, match="pump: no finished run.*-p machine_type pump"):
-        studies.find_runs("simulated", ["fan", "pump"], out_dir=tmp_path)
 
 
 def test_only_some_systems_and_what_they_cost(table):

@@ -7,6 +7,7 @@ where it comes from.
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +17,10 @@ import pandas as pd
 
 from asdlib.errors import InputError, one_of
 from asdstudy import paths
-from asdstudy.report.captions import kind_of_corpus, papermill_command, shown_path
+from asdstudy.report.captions import kind_of_corpus, shown_path
 from asdstudy.report.paper import ALL, MACHINE_TYPES
 from asdstudy.runs.provenance import stamp
-from asdstudy.runs.run import Run
+from asdstudy.runs.run import Run, find_runs
 from asdstudy.runs.sweeps import versions_of, wall_time
 
 # A system of Tables II and III is a variant, scored by the chosen h or by a named one.
@@ -53,50 +54,6 @@ def run_rows(run: Run) -> pd.DataFrame:
     keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
     table = run.metrics[["product", "role", "inlier", "size", "chosen", "AUC", "pAUC"]]
     return table.assign(**keys, **costs, **origin)[[*keys, *table.columns, *COSTS, *origin]]
-
-
-def find_runs(
-    corpus: str,
-    machine_types: Sequence[str] = (),
-    variants: Sequence[str] = (),
-    seeds: Sequence[int] = (),
-    out_dir=None,
-) -> list[Run]:
-    """Finished runs of a corpus; those that are named must be there, else all that are.
-
-    Raises :class:`InputError` with the command that makes what is missing.
-    """
-    root = Path(out_dir or paths.runs_dir()) / corpus
-    present = {path.parent.parent.name for path in root.glob("*/*/params.json")}
-    types = list(machine_types) or sorted(present, key=in_paper_order)
-    found = []
-    for machine_type in types:
-        folders = sorted(path.parent for path in (root / machine_type).glob("*/params.json"))
-        known = [folder.name.rpartition("-s") for folder in folders]
-        wanted = [
-            (variant, seed)
-            for variant in variants or dict.fromkeys(name for name, _, _ in known)
-            for seed in seeds or sorted({int(number) for _, _, number in known})
-        ]
-        for variant, seed in wanted:
-            folder = paths.run_dir(out_dir, corpus, machine_type, variant, seed)
-            if (folder / "params.json").exists():
-                found.append(Run(folder))
-            elif variants and seeds:
-                how = _how(corpus, machine_type, variant, seed)
-                raise InputError(f"{folder}: no finished run; {how}")
-        if not wanted:
-            how = _how(corpus, machine_type)
-            raise InputError(f"{root / machine_type}: no finished run; {how}")
-    if not found:
-        raise InputError(f"{root}: no finished runs; {_how(corpus)}")
-    return found
-
-
-def _how(corpus: str, machine_type: str = "NAME", variant: str = "proposed", seed: int = 0) -> str:
-    keys = {"corpus": corpus, "machine_type": machine_type, "variant": variant, "seed": seed}
-    one = papermill_command("train", keys)
-    return f"make all of the study with `make book`, or one with `{one}`"
 
 
 def in_paper_order(machine_type: str) -> tuple:
@@ -318,10 +275,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--variants", nargs="+", default=())
     parser.add_argument("--seeds", nargs="+", type=int, default=())
     parser.add_argument("--out-dir", help="root of the run folders")
+    parser.add_argument("--profile", default="", help="of the runs; empty: the only one there is")
+    parser.add_argument("--overrides", type=json.loads, help="fields by machine type, as JSON")
     given = parser.parse_args(arguments)
-    table = collect(
-        find_runs(given.corpus, given.machine_types, given.variants, given.seeds, given.out_dir)
-    )
+    which = (given.corpus, given.machine_types, given.variants, given.seeds, given.out_dir)
+    table = collect(find_runs(*which, given.profile, given.overrides))
     table = only(table, SYSTEMS)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     table.round({"AUC": 5, "pAUC": 5}).to_csv(given.out, index=False)

@@ -187,6 +187,9 @@ def provenance_of(runs: list[Run], notebook: str, **more) -> Markdown:
     }
     if notebook == "embedding":
         shown["seed"] = shown.pop("seeds")[0]
+    shown["profile"] = first["profile_name"]
+    changed = {run.params["machine_type"]: run.params["overrides"] for run in runs}
+    shown |= {"overrides": changed} if any(changed.values()) else {}
     command = papermill_command(notebook, {"corpus": first["corpus"]} | shown | more)
     return Markdown(
         f"**Provenance.** {line.removeprefix('Provenance: ')}; {len(runs)} runs.\n\n"

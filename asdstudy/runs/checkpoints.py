@@ -5,18 +5,18 @@ replaced whole after every epoch and removed when the run folder is whole. It is
 executing anything in it (``weights_only``).
 """
 
+import glob
 import json
-import os
 import signal
 import threading
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from asdlib.errors import InputError
+from asdstudy import paths
 
 
 class Stopped(BaseException):
@@ -34,6 +34,7 @@ class Checkpoint:
 
     def __init__(self, path: Path | None = None, identity: dict | None = None):
         self.path, self.identity = path, json.dumps(identity, sort_keys=True)
+        self.taken_up = False  # whether load found something to go on from
 
     def load(self) -> dict | None:
         """The saved state, or None where there is none for this identity; says why in a warning."""
@@ -56,6 +57,7 @@ class Checkpoint:
                 stacklevel=2,
             )
             return None
+        self.taken_up = True
         return state
 
     def save(self, state: dict) -> None:
@@ -63,7 +65,7 @@ class Checkpoint:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        part = paths.own_part(self.path)
         torch.save({"identity": self.identity, **state}, part)
         part.replace(self.path)
 
@@ -73,24 +75,32 @@ class Checkpoints:
 
     def __init__(self, folder: Path | None = None, identity: dict | None = None):
         self.folder, self.identity = folder, identity
+        self.networks: list[Checkpoint] = []
+
+    @property
+    def resumed(self) -> bool:
+        """Whether any network went on from a checkpoint: what came before it was not timed."""
+        return any(checkpoint.taken_up for checkpoint in self.networks)
 
     def of(self, network: str = "encoder") -> Checkpoint:
         """That of one network of the run."""
         if self.folder is None:
             return Checkpoint()
         path = self.folder.with_name(f".{self.folder.name}.{network}.checkpoint")
-        return Checkpoint(path, (self.identity or {}) | {"network": network})
+        self.networks.append(Checkpoint(path, (self.identity or {}) | {"network": network}))
+        return self.networks[-1]
 
     def there(self) -> list[Path]:
-        """The files of all of them, and what a killed process left of one half written."""
+        """The files of all of them."""
         if self.folder is None:
             return []
-        return list(self.folder.parent.glob(f".{self.folder.name}.*.checkpoint*"))
+        return list(self.folder.parent.glob(f".{glob.escape(self.folder.name)}.*.checkpoint"))
 
     def remove(self) -> None:
-        """Remove them all."""
+        """Remove them all, and what killed processes of this computer left half written of them."""
         for path in self.there():
-            path.unlink(missing_ok=True)
+            for file in (*paths.left_parts(path), path):
+                file.unlink(missing_ok=True)
 
     @contextmanager
     def kept(self):

@@ -1,10 +1,11 @@
 """A run: one machine type, variant and seed, from the corpus to its folder of results."""
 
-import hashlib
 import json
+import sys
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -14,66 +15,59 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asdlib import metrics
-from asdstudy import paths
 from asdlib.batches import split_clips
-from asdstudy.runs.checkpoints import Checkpoints
 from asdlib.encoder import Encoder
-from asdlib.errors import InputError, one_of
-from asdlib.profiles import Profile, make_profile
-from asdstudy.runs.provenance import code_hash, provenance
+from asdlib.errors import InputError
+from asdlib.profiles import TABLE_I, Profile
 from asdlib.scoring import Embedded, score_clips
-from asdstudy.systems import build
 from asdlib.waves import onto_device
+from asdstudy import paths
 from asdstudy.data import labels_of, open_corpus, sound_fingerprint
+from asdstudy.runs.checkpoints import Checkpoints
+from asdstudy.runs.plan import Plan
+from asdstudy.runs.provenance import code_hash, provenance
+from asdstudy.systems import build
 
 EMBEDDED_COLUMNS = ("machine_type", "product", "label", "file")
 
 
-@dataclass(frozen=True)
 class Run:
-    """A finished run, read from its folder (all that later pages need is in there)."""
+    """A finished run, as its folder was when it was read (all that later pages need is in there).
 
-    folder: Path
+    ``params``: every parameter, versions, commit, fingerprint of the corpus, wall time;
+    ``history``: a row an epoch; ``scores``: a row a test clip, its score by the chosen h and a
+    column for each h; ``metrics``: a row a product ID and h with role, AUC, pAUC, inlier, size (p)
+    and chosen, none where there are no labels.
+    """
 
-    def __post_init__(self):
-        object.__setattr__(self, "folder", Path(self.folder))
+    def __init__(self, folder):
+        self.folder = Path(folder)
         if not (self.folder / "params.json").exists():
             raise InputError(
                 f"{self.folder}: no params.json; expected the folder of a finished run"
             )
-
-    @cached_property
-    def params(self) -> dict:
-        """Every parameter, the versions, the commit, the corpus fingerprint, the wall time."""
-        return json.loads((self.folder / "params.json").read_text())
-
-    @cached_property
-    def profile(self) -> Profile:
-        """The profile the run was made with."""
-        return Profile(**self.params["profile"])
-
-    @cached_property
-    def history(self) -> pd.DataFrame:
-        """A row an epoch."""
-        return pd.read_csv(self.folder / "history.csv")
-
-    @cached_property
-    def scores(self) -> pd.DataFrame:
-        """A row a test clip: score by the chosen h, and a column for each h."""
-        return pd.read_csv(
+        self.params = self._record()
+        self.profile = Profile(**self.params["profile"])
+        self.history = pd.read_csv(self.folder / "history.csv")
+        self.scores = pd.read_csv(
             self.folder / "scores.csv", dtype={"product": str}, keep_default_na=False,
             na_values={"score": ""},
         )  # fmt: skip
-
-    @cached_property
-    def metrics(self) -> pd.DataFrame:
-        """A row a product ID and h: role, AUC, pAUC, inlier, size (p), chosen; none unlabelled."""
-        return pd.read_csv(
+        self.metrics = pd.read_csv(
             self.folder / "metrics.csv",
             dtype={"product": str, "inlier": str, "chosen": bool},
             keep_default_na=False,  # "none" is an inlier model
             na_values={"AUC": "", "pAUC": ""},
         )
+
+    def _record(self) -> dict:
+        return json.loads((self.folder / "params.json").read_text())
+
+    def _file(self, name: str) -> Path:
+        """A file that is read later: of the same run still, or an :class:`InputError`."""
+        if self._record() != self.params:
+            raise InputError(f"{self.folder}: made again since it was read; expected the same run")
+        return self.folder / name
 
     def result(self, inlier: str | None = None, role: str | None = None) -> float:
         """Harmonic mean of AUC and pAUC over product IDs, 0 to 1, as a column of Table II.
@@ -92,13 +86,13 @@ class Run:
     @cached_property
     def embedded(self) -> dict[str, Embedded]:
         """ "fit", "test" and "others": embeddings, logits and the clips they are of."""
-        with np.load(self.folder / "embeddings.npz") as arrays:
+        with np.load(self._file("embeddings.npz")) as arrays:
             arrays = {name: arrays[name] for name in arrays.files}
-        found = {}
+        parts = {}
         for part in ("fit", "test", "others"):
             clips = pd.DataFrame({name: arrays[f"{part}_{name}"] for name in EMBEDDED_COLUMNS})
-            found[part] = Embedded(clips, arrays[f"{part}_embeddings"], arrays[f"{part}_logits"])
-        return found
+            parts[part] = Embedded(clips, arrays[f"{part}_embeddings"], arrays[f"{part}_logits"])
+        return parts
 
     def encoder(self) -> Encoder:
         """The trained encoder, in evaluation mode on the CPU; only a serial system has just one."""
@@ -106,15 +100,12 @@ class Run:
             raise InputError(
                 f"{self.folder}: variant {self.params['variant']} has no encoder of its own alone"
             )
-        weights = load_file(self.folder / "encoder.safetensors")
+        weights = load_file(self._file("encoder.safetensors"))
         # no pretrained weights are fetched for a network that gets its own
         profile = self.profile.replace(pretrained=False)
         encoder = Encoder(profile, len(self.params["products"]))
         encoder.load_state_dict(weights)
         return encoder.eval()
-
-
-
 
 
 def execute(
@@ -139,27 +130,16 @@ def execute(
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.reset_peak_memory_stats()  # of this run alone
-    settings = make_profile(profile, machine_type, variant, **overrides)
+    plan = Plan(corpus, machine_type, variant, profile, seed, overrides, out_dir)
+    settings, folder = plan.profile, plan.folder
     clips, banks = open_corpus(corpus, data_dir, machine_type, progress)
-    asked = {
-        "corpus": corpus,
-        "machine_type": machine_type,
-        "variant": variant,
-        "profile_name": profile,
-        "seed": seed,
-        "overrides": json.loads(json.dumps(overrides)),
-        "profile": settings.to_dict(),
-        "fingerprint": sound_fingerprint(banks),
-        "labels": labels_of(clips),
-    }
-    folder = paths.run_dir(out_dir, corpus, machine_type, variant, seed)
+    asked = plan.record | {"fingerprint": sound_fingerprint(banks), "labels": labels_of(clips)}
     if reuse and (folder / "params.json").exists():
         run = Run(folder)
         if all(run.params.get(key) == value for key, value in asked.items()):
             return run
     identity = asked | {"code": code_hash(), "torch": torch.__version__, "cuda": cuda}
     checkpoints = Checkpoints(folder, identity)
-    resumed = bool(checkpoints.there())
     if profile == "paper" and not cuda:
         warnings.warn("no CUDA device; the paper profile is very slow without one", stacklevel=2)
     if cuda and settings.approach != "spectrum":
@@ -168,8 +148,7 @@ def execute(
     others = [bank for name, bank in banks.items() if name != machine_type]
     with checkpoints.kept():
         split = split_clips(banks[machine_type], others, settings, seed)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
+        with warnings_heard() as warned:
             built = build(split, others, settings, seed, progress, checkpoints)
             embedded = built.embedded
             scores, table, choice = score_clips(
@@ -181,8 +160,8 @@ def execute(
             "models": built.models,
             "parameters": built.parameters,
             "fitted_on": f"{settings.inlier_part} part, {len(embedded['fit'].clips)} clips",
-            "warnings": sorted({str(w.message) for w in caught if w.category is UserWarning}),
-            "resumed": resumed,  # then the times are of the rest only
+            "warnings": sorted(warned),
+            "resumed": checkpoints.resumed,  # then the times are of the rest only
             "wall_seconds": round(time.perf_counter() - begun, 1),
             "cpu_seconds": round(time.process_time() - worked, 1),  # of all threads
             **provenance(),
@@ -201,6 +180,83 @@ def execute(
             metrics.write_submission(scores, machine_type, part / "submission")
             (part / "params.json").write_text(json.dumps(record, indent=1))
     return Run(folder)
+
+
+@contextmanager
+def warnings_heard():
+    """``with warnings_heard() as warned:`` UserWarnings inside are said, and in the set."""
+    warned = set()
+
+    def say(message, category, *_):
+        if str(message) not in warned:
+            print(f"warning: {message}", file=sys.stderr)
+        warned.add(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = say
+        yield warned
+
+
+def find_runs(
+    corpus: str,
+    machine_types: Sequence[str] = (),
+    variants: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    out_dir=None,
+    profile: str = "",
+    overrides: Mapping[str, Mapping] | None = None,
+) -> list[Run]:
+    """Finished runs of a corpus and profile; those that are named must be there, else all that are.
+
+    ``overrides``, by machine type as in `study.yaml`, name the runs, too: one with other fields of
+    the profile changed, or of other defaults than today's, is another run and not among them.
+    Where no ``profile`` is named there must be runs of one only. Raises :class:`InputError` with
+    the command that makes what is missing.
+    """
+    root, overrides = Path(out_dir or paths.runs_dir()) / corpus, overrides or {}
+
+    def plan_of(machine_type: str, variant: str, seed: int, name: str) -> Plan:
+        changes = overrides.get(machine_type, {})
+        return Plan(corpus, machine_type, variant, name, seed, changes, out_dir)
+
+    present = []
+    for path in root.glob("*/*/params.json"):
+        record = json.loads(path.read_text())
+        with suppress(InputError):  # a run of fields or variants that are no more
+            keys = ("machine_type", "variant", "seed", "profile_name")
+            plan = plan_of(*(record[key] for key in keys))
+            if plan.folder == path.parent and profile in ("", plan.profile_name):
+                present.append(plan)
+    if len(names := sorted({plan.profile_name for plan in present})) > 1:
+        raise InputError(
+            f"{root}: runs of the profiles {', '.join(names)}; expected one to be named"
+        )
+    name = names[0] if names else profile or "quick"
+    order = [*TABLE_I, *sorted({plan.machine_type for plan in present} - {*TABLE_I})]
+    runs = []
+    for machine_type in machine_types or order:
+        here = [plan for plan in present if plan.machine_type == machine_type]
+        if machine_types and not here:
+            plan = plan_of(machine_type, *(variants or ["proposed"])[:1], *(seeds or [0])[:1], name)
+            raise _missing(root / machine_type, plan)
+        for variant in variants or sorted({plan.variant for plan in here}):
+            for seed in seeds or sorted({plan.seed for plan in here}):
+                plan = plan_of(machine_type, variant, seed, name)
+                if any(plan.folder == other.folder for other in here):
+                    runs.append(Run(plan.folder))
+                elif variants and seeds and (machine_types or here):
+                    raise _missing(plan.folder, plan)
+    if not runs:
+        raise _missing(root, plan_of("NAME", "proposed", 0, name))
+    return runs
+
+
+def _missing(place: Path, plan: Plan) -> InputError:
+    return InputError(
+        f"{place}: no finished run; make all of the study with `make book`, or one with "
+        f"`{plan.command}`"
+    )
 
 
 def _save_embeddings(embedded: dict[str, Embedded], path: Path) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import PROFILES, VARIANTS, make_profile
+from asdstudy.runs.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,19 @@ class Study:
     def folder(self) -> str:
         """Where the corpus lies, relative to the folder of the study."""
         return self.data_dir or f"data/{self.corpus}"
+
+    def plans(self, machine_types=None, variants=None) -> list[Plan]:
+        """The runs of the study, or of some of its machine types and variants; below ``runs``."""
+        return [
+            Plan(
+                *(self.corpus, machine_type, variant, self.profile, seed),
+                self.overrides.get(machine_type, {}),
+                "runs",
+            )
+            for machine_type in machine_types or self.machine_types
+            for variant in variants or self.variants
+            for seed in self.seeds
+        ]
 
     def simulator_options(self) -> str:
         """The settings of the simulator as options of its command line."""

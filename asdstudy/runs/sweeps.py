@@ -13,9 +13,9 @@ from joblib import Parallel, delayed
 from scipy.stats import t as student
 from tqdm import tqdm
 
+from asdlib.errors import InputError
 from asdstudy import paths
 from asdstudy.report.captions import papermill_command
-from asdlib.errors import InputError
 from asdstudy.runs.provenance import STAMP, stamp
 from asdstudy.runs.run import Run, execute
 
@@ -24,7 +24,7 @@ PINNED = "versions as pinned by that commit's constraints.txt"  # where a table 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: ``arguments`` of :func:`asdstudy.runs.run.execute`, and what it stands for.
+    """One run of a sweep: ``arguments`` of :func:`.run.execute`, and what it stands for.
 
     ``labels`` become columns of the table, such as ``{"switch": "normalisation", "value": "own"}``.
     """
