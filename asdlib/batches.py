@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -62,13 +63,14 @@ class Split:
 def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed: int) -> Split:
     """90/10 of every bank's train clips, stratified by product ID and drawn by ``seed``.
 
-    The other machine types are split too, so that the validation loss hears no clip that was
-    trained on. Raises :class:`InputError` where a product ID has too few clips, or where
-    L_machine is on and there is no other machine type.
+    Every product ID of the target is in both parts, and an event (the clips of one recording) is in
+    one of them only. The other machine types are split too, so that the validation loss hears no
+    clip that was trained on. Raises :class:`InputError` where a product ID has too few clips or
+    events, or where L_machine is on and there is no other machine type.
     """
     if profile.machine_weight and profile.needs_others and not others:
         raise InputError(
-            f"{target.clips.path[0].parent.parent}: no other machine type beside it; "
+            f"{_folder(target)}: no other machine type beside it; "
             "L_machine needs negatives (variant product-only does not)"
         )
     products = tuple(sorted(target.clips["product"][target.clips.split == "train"].unique()))
@@ -77,22 +79,8 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
     def halves(bank: WaveBank, is_target: bool) -> tuple[Part, Part]:
         rows = np.flatnonzero(bank.clips.split == "train")
         names = bank.clips["product"].to_numpy()[rows]
-        smallest = pd.Series(names).value_counts()
-        if is_target and smallest.min() < 2:
-            folder = bank.clips.path[0].parent.parent
-            raise InputError(
-                f"{folder}: product ID {smallest.idxmin()} has {smallest.min()} train clip; "
-                "expected at least 2, one of them for validation"
-            )
-        validation = max(round(len(rows) * profile.validation_share), len(smallest))
-        strata = names if smallest.min() >= 2 else np.zeros(len(rows))
         own = is_target or profile.normalisation == "own"
         scale = (bank.mean, bank.std) if own else (target.mean, target.std)
-        if len(rows) < 2:  # a single clip of another machine: train on it, and validate on it
-            parts = (np.zeros(len(rows), int),) * 2
-        else:
-            splitter = StratifiedShuffleSplit(1, test_size=validation, random_state=seed)
-            parts = next(splitter.split(rows, strata))
         return tuple(
             Part(
                 bank,
@@ -100,10 +88,15 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
                 np.array([number[n] if is_target else -1 for n in names[part]], int),
                 *scale,
             )
-            for part in (np.sort(part) for part in parts)
+            for part in _divided(bank, rows, profile.validation_share, seed, is_target)
         )
 
     train, validation = halves(target, True)
+    if len(train) < 2 and not profile.needs_others:
+        raise InputError(
+            f"{_folder(target)}: {len(train)} clip to train on, and {len(validation)} for "
+            "validation; expected at least 2 to train on without other machines"
+        )
     pairs = [halves(bank, False) for bank in others] if profile.needs_others else []
     return Split(
         products,
@@ -112,6 +105,47 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
         tuple(pair[0] for pair in pairs),
         tuple(pair[1] for pair in pairs),
     )
+
+
+def _divided(
+    bank: WaveBank, rows: np.ndarray, share: float, seed: int, is_target: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places in ``rows`` of the train part and of the validation part, each sorted.
+
+    What is drawn are events, stratified by product ID; a clip of no known event is one by itself.
+    """
+    clips = bank.clips.iloc[rows]
+    keys = [
+        (product, event, -1 if event else row)
+        for product, event, row in zip(clips["product"], clips.event, rows, strict=True)
+    ]
+    events = pd.factorize(pd.Series(keys))[0]  # (rows,): the number of each clip's event
+    first = np.unique(events, return_index=True)[1]  # (events,): a clip of each
+    names = clips["product"].to_numpy()[first]
+    counts = pd.Series(names).value_counts()
+    if is_target and counts.min() < 2:
+        what = "train clip" if len(first) == len(rows) else "recording to train on"
+        raise InputError(
+            f"{_folder(bank)}: product ID {counts.idxmin()} has {counts.min()} {what}; "
+            "expected at least 2, one of them for validation"
+        )
+    if len(first) < 2:  # a single clip of another machine: train on it, and validate on it
+        return (np.arange(len(rows)),) * 2
+    size = max(round(len(first) * share), len(counts))
+    strata = names if counts.min() >= 2 else np.zeros(len(first))
+    splitter = StratifiedShuffleSplit(1, test_size=size, random_state=seed)
+    train, validation = next(splitter.split(first, strata))
+    if is_target:  # the strata of small product IDs may be rounded to none
+        missing = set(names) - set(names[validation])
+        moved = [next(event for event in train if names[event] == name) for name in sorted(missing)]
+        validation = np.concatenate([validation, np.array(moved, int)])
+    held_out = np.isin(events, validation)
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _folder(bank: WaveBank) -> Path:
+    """The folder of a bank's machine type, for errors."""
+    return bank.clips.path.iloc[0].parent.parent
 
 
 @dataclass(frozen=True)
@@ -153,8 +187,13 @@ def scaled(parts: list[Part], crops: list, device="cpu") -> torch.Tensor:
 
 
 def steps_an_epoch(split: Split, profile: Profile) -> int:
-    """An epoch is one pass over the target's clips, the last batch smaller if need be."""
-    return -(-len(split.train) // profile.target_rows)
+    """An epoch is one pass over the target's clips, in batches as even as can be.
+
+    None is of a single row, whose variance BatchNorm could not take.
+    """
+    clips = len(split.train)
+    fewest = 1 if split.others_train else 2
+    return max(min(-(-clips // profile.target_rows), clips // fewest), 1)
 
 
 def balanced_batches(

@@ -11,7 +11,12 @@ import soundfile
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
 
-COLUMNS = ["path", "machine_type", "product", "domain", "split", "label", "attributes", "frames"]
+COLUMNS = [
+    *("path", "machine_type", "product", "domain", "split", "label", "attributes", "event"),
+    "frames",
+]
+LISTING = "recordings.csv"  # beside train and test: which recording each clip was cut from
+EVENT = re.compile(r"(?:^|_)clip_(\d+)(?:_|$)")  # an attribute: several microphones hear one clip
 # the folders of a machine type; the domain is in the name from 2021 on
 SPLITS = {"train": "train", "test": "test", "source_test": "test", "target_test": "test"}
 MIMII = {"normal": "normal", "abnormal": "anomaly"}  # folders below <machine type>/id_<II>
@@ -48,7 +53,8 @@ def index(data_dir, machine_types=None, domain: str | None = None) -> pd.DataFra
 
     One row a clip, sorted by path: ``path``, ``machine_type``, ``product`` (the product ID, which
     DCASE calls section, as in the name: "00"), ``domain`` ("source", "target" or "unknown"),
-    ``split``, ``label`` ("normal", "anomaly" or "unknown"), ``attributes``, ``frames`` (samples).
+    ``split``, ``label`` ("normal", "anomaly" or "unknown"), ``attributes``, ``event`` (clips of one
+    product ID and event are of the same recording; "" where nothing says), ``frames`` (samples).
     Only headers are read. ``machine_types`` and ``domain`` keep a part; a clip of unknown domain
     is of every domain. What names leave out is taken from tables, see :func:`completed`.
 
@@ -72,7 +78,7 @@ def index(data_dir, machine_types=None, domain: str | None = None) -> pd.DataFra
         for machine_type in (machine_types or folders)
         for path in clip_files(folders[machine_type])
     ]
-    clips = completed(pd.DataFrame(rows, columns=COLUMNS[:-1]), data_dir)
+    clips = completed(pd.DataFrame(rows, columns=COLUMNS[:-2]), data_dir)
     if domain is not None:
         clips = clips[clips.domain.isin([domain, "unknown"])].reset_index(drop=True)
     if not len(clips):
@@ -151,9 +157,10 @@ def completed(clips: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
     ``<data_dir>/ground_truth/ground_truth_<machine type>_*.csv``, domains from
     ``ground_truth_domain/`` in the same form: rows of file name and 0 or 1, 1 for an anomaly or
     for the target. Of MIMII, which has no test set, the last normal clips of each product ID are
-    put into one, as many as it has anomalous clips, but half of the normal ones at most.
+    put into one, as many as it has anomalous clips, but half of the normal ones at most. Events
+    come from ``<machine type>/recordings.csv``, or from an attribute ``clip_<number>``.
     """
-    clips = clips.copy()
+    clips = clips.assign(event="")
     folders = clips.path.map(lambda path: path.parent.name)
     of_mimii = clips[folders.isin(list(MIMII))]
     for _, part in of_mimii.groupby(["machine_type", "product"]):
@@ -165,12 +172,16 @@ def completed(clips: pd.DataFrame, data_dir: Path) -> pd.DataFrame:
         bare = part.index[part.attributes == ""]
         tables = sorted(part.path.iloc[0].parent.parent.glob("attributes_*.csv"))
         clips.loc[bare, "attributes"] = _look_up(names[bare], tables, _attributes, "")
-        truth = f"ground_truth_{machine_type}_*.csv"
         for column, folder, meaning in TRUTH:
             unknown = part.index[part[column] == "unknown"]
-            tables = sorted((data_dir / folder).glob(truth))
+            tables = _tables_of(machine_type, data_dir / folder, clips.machine_type.unique())
             read = partial(_truth, meaning=meaning)
             clips.loc[unknown, column] = _look_up(names[unknown], tables, read, "unknown")
+        listing = part.path.iloc[0].parent.parent / LISTING
+        listings = [listing] if listing.exists() else []
+        clips.loc[part.index, "event"] = _look_up(names[part.index], listings, _recordings, "")
+    numbered = clips.attributes.str.extract(EVENT, expand=False)
+    clips["event"] = clips.event.where(clips.event != "", numbered.fillna(""))
     return clips
 
 
@@ -195,10 +206,31 @@ def _attributes(table: Path) -> dict[str, str]:
     return {n: j for n, j in zip(names, joined, strict=True) if j != "noAttribute"}
 
 
+def _recordings(table: Path) -> dict[str, str]:
+    """``clip,...,recording,...``: the recording by file name of the clip."""
+    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    if not {"clip", "recording"} <= set(rows):
+        raise InputError(f"{table}: columns {list(rows)}; expected clip and recording among them")
+    return {Path(clip).name: name for clip, name in zip(rows["clip"], rows.recording, strict=True)}
+
+
 def _truth(table: Path, meaning: dict[int, str]) -> dict[str, str]:
     """``file name,0 or 1``, without a header: the meaning of the number by file name."""
     rows = pd.read_csv(table, header=None, names=["name", "value"])
     return {name: meaning.get(value, "unknown") for name, value in rows.to_numpy()}
+
+
+def _tables_of(machine_type: str, folder: Path, machine_types) -> list[Path]:
+    """The tables ``ground_truth_<machine type>_*.csv`` of a machine type; a name may begin another.
+
+    ``fan_west``'s tables are not ``fan``'s: a table is of the longest name that it begins with.
+    """
+    tables = []
+    for path in sorted(folder.glob("ground_truth_*.csv")):
+        owners = [n for n in machine_types if path.name.startswith(f"ground_truth_{n}_")]
+        if max(owners, key=len, default=None) == machine_type:
+            tables.append(path)
+    return tables
 
 
 def _is_mimii(folder: Path) -> bool:

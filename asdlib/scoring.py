@@ -141,14 +141,27 @@ def score_clips(
         tried = {}
         for size in candidate_sizes(inlier, vectors, profile):
             _warn_if_overparametrised(inlier, size, vectors, fit.embeddings.shape[-1], profile)
-            segments = segment_scores(inlier, size, fit, test, products, profile, seed)
+            try:
+                segments = segment_scores(inlier, size, fit, test, products, profile, seed)
+            except InputError:
+                raise
+            except ValueError as error:  # scikit-learn's, of a covariance that is not one
+                warnings.warn(f"{inlier} with p = {size} left out: {error}", stacklevel=2)
+                continue
             tried[size] = aggregate(segments, profile.aggregation, inlier)
             reached = _validation_mean(frame, tried[size], may_choose)
             candidates.append({"inlier": inlier, "size": size, "validation": reached})
+        if not tried:
+            continue
         ranked = [c for c in candidates if c["inlier"] == inlier and c["validation"] is not None]
         best = max(ranked, key=lambda c: c["validation"]) if ranked else candidates[-len(tried)]
         sizes[inlier] = best["size"]
         columns[inlier] = tried[best["size"]]
+    if not columns or profile.inlier not in ("auto", *columns):
+        raise InputError(
+            f"{profile.inlier}: no p of {profile.inlier_sizes} can be fitted to the embeddings; "
+            "try a larger covariance_floor, a smaller p, or a smaller learning_rate"
+        )
     chosen, reason = _choose(profile, sizes, candidates)
     scores = frame.assign(score=columns[chosen], **columns)
     rows = [
@@ -177,7 +190,8 @@ def _choose(profile: Profile, sizes: dict, candidates: list[dict]) -> tuple[str,
         return profile.inlier, "the profile"
     ranked = [c for c in candidates if c["inlier"] in PAPER_INLIERS and c["validation"] is not None]
     if not ranked:
-        return "GMM", "default: no labelled validation IDs"
+        default = next(name for name in profile.candidates if name in sizes)
+        return default, "default: no labelled validation IDs"
     return max(ranked, key=lambda c: c["validation"])["inlier"], "validation IDs"
 
 

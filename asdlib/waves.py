@@ -148,15 +148,20 @@ def open_bank(clips: pd.DataFrame, folder, progress: bool = True) -> WaveBank:
     frames = clips.frames.to_numpy()
     offsets = np.concatenate([[0], np.cumsum(frames)[:-1]])
     stem = Path(folder) / f"{machine_type}-{_listing(clips)}"
-    record = stem.with_suffix(".json")
+    record = _beside(stem, ".json")
     if not record.exists():
         stem.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(stem.with_suffix(".lock")):  # of two runs one decodes, the other waits
+        with FileLock(_beside(stem, ".lock")):  # of two runs one decodes, the other waits
             if not record.exists():
                 _decode(clips, offsets, int(frames.sum()), stem, progress)
     facts = json.loads(record.read_text())
-    samples = np.load(stem.with_suffix(".npy"), mmap_mode="r")
+    samples = np.load(_beside(stem, ".npy"), mmap_mode="r")
     return WaveBank(clips, samples, offsets, frames, **facts)
+
+
+def _beside(stem: Path, ending: str) -> Path:
+    """``stem`` with an ending; ``with_suffix`` would take what follows a dot in a name for one."""
+    return stem.with_name(stem.name + ending)
 
 
 def _listing(clips: pd.DataFrame) -> str:
@@ -172,7 +177,7 @@ def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool
     machine_type = clips.machine_type.iloc[0]
     # a full disk would kill the process that writes to a memory map
     check_room(stem.parent, 2 * total, f"decoding {machine_type}")
-    part = stem.with_suffix(".part")
+    part = _beside(stem, ".part")
     bank = np.lib.format.open_memmap(part, "w+", np.int16, (total,))
 
     def decode(row: int):
@@ -211,10 +216,10 @@ def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool
             "std": float(np.sqrt(variance)) / FULL_SCALE,
             "fingerprint": hashlib.sha256(b"".join(digests)).hexdigest(),
         }
-        os.replace(part, stem.with_suffix(".npy"))
-        record = stem.with_suffix(".json.part")
+        os.replace(part, _beside(stem, ".npy"))
+        record = _beside(stem, ".json.part")
         record.write_text(json.dumps(facts))
-        os.replace(record, stem.with_suffix(".json"))
+        os.replace(record, _beside(stem, ".json"))
     finally:
         part.unlink(missing_ok=True)
 

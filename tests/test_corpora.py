@@ -245,3 +245,17 @@ def test_nan_names_the_file(tmp_path):
     assert str(path) in str(error.value)
     left = [path.name for path in (tmp_path / "waves").iterdir() if path.suffix != ".lock"]
     assert left == []
+
+
+def test_a_table_of_labels_is_of_one_machine_type(tmp_path):
+    """fan_west's labels are not fan's, and brackets in a name are no pattern."""
+    types = ("fan", "fan_west", "fan[1]")
+    for number, name in enumerate(types):
+        write_clip(tmp_path / name / "train/section_00_source_train_normal_0000.wav")
+        write_clip(tmp_path / name / "test/section_00_source_test_0000.wav")
+        table = tmp_path / "ground_truth" / f"ground_truth_{name}_section_00_source_test.csv"
+        table.parent.mkdir(exist_ok=True)
+        table.write_text(f"section_00_source_test_0000.wav,{number % 2}\n")
+    clips = corpora.index(tmp_path)
+    labels = clips[clips.split == "test"].set_index("machine_type").label
+    assert labels.to_dict() == {"fan": "normal", "fan_west": "anomaly", "fan[1]": "normal"}

@@ -152,3 +152,50 @@ def test_more_parameters_than_numbers_is_said():
     with pytest.warns(UserWarning, match="p = 2 has 19 parameters, and 4 vectors of 3"):
         fit = scoring.Embedded(fit.clips, fit.embeddings[:, :2], fit.logits[:, :2])
         scoring.score_clips(fit, test, ("00",), PROFILE)
+
+
+def failing(*sizes):
+    """A GMM whose fit fails for some p, as scikit-learn's does of an ill-conditioned covariance."""
+
+    class Failing(GMM):
+        def fit(self, embeddings):
+            if self.size in sizes:
+                raise ValueError("Fitting the mixture model failed: ill-defined covariance")
+            return super().fit(embeddings)
+
+    return Failing
+
+
+def test_a_candidate_that_cannot_be_fitted_is_left_out(monkeypatch):
+    test = joined(embedded(2, seed=1), embedded(2, "anomaly", shift=6, seed=2))
+    products = ("00", "01")
+    monkeypatch.setattr("asdlib.inliers.GMM", failing(2))
+    with pytest.warns(UserWarning, match="GMM with p = 2 left out: Fitting the mixture"):
+        _, _, choice = scoring.score_clips(embedded(2), test, products, PROFILE)
+    tried = [(c["inlier"], c["size"]) for c in choice["candidates"]]
+    assert ("GMM", 1) in tried and ("GMM", 2) not in tried
+    monkeypatch.setattr("asdlib.inliers.GMM", failing(1, 2))
+    with pytest.warns(UserWarning, match="left out"):
+        scores, table, choice = scoring.score_clips(embedded(2), test, products, PROFILE)
+    assert choice["inlier"] == "LOF" and "GMM" not in scores and "GMM" not in set(table.inlier)
+    with (
+        pytest.warns(UserWarning, match="left out"),
+        pytest.raises(InputError, match="GMM: no p of .* can be fitted.*covariance_floor"),
+    ):
+        scoring.score_clips(embedded(2), test, products, PROFILE.replace(inlier="GMM"))
+
+
+def test_auto_chooses_from_the_papers_two():
+    with pytest.raises(InputError, match="inlier is auto and inliers are kNN; expected GMM or LOF"):
+        Profile(inliers=("kNN",))
+    profile = PROFILE.replace(inliers=("kNN", "LOF"))
+    unlabelled = embedded(2, "unknown", seed=1)
+    *_, choice = scoring.score_clips(embedded(2), unlabelled, ("00", "01"), profile)
+    assert choice["inlier"] == "LOF"
+    assert Profile(inlier="kNN", inliers=["kNN"]).inlier == "kNN"
+
+
+def test_without_h_needs_the_product_loss():
+    for fields in ({"inlier": "none"}, {"inlier": "none", "inliers": ["none"]}):
+        with pytest.raises(InputError, match="inlier is none and product_weight is 0"):
+            Profile(product_weight=0.0, **fields)

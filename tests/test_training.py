@@ -1,15 +1,17 @@
 """Batches, the split, the encoder and training."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import timm
 import torch
-from conftest import write_corpus
+from conftest import write_clip, write_corpus
 
-from asdlib import InputError, batches, encoder, training
+from asdlib import InputError, batches, encoder, training, waves
 from asdlib.profiles import Profile, make_profile
 from asdstudy.data import open_corpus
 
@@ -35,6 +37,80 @@ def test_split_is_stratified_and_seeded(corpus):
     other, _ = split_of(corpus, seed=1, validation_share=1 / 3)
     assert again.validation.rows.tolist() == split.validation.rows.tolist()
     assert other.validation.rows.tolist() != split.validation.rows.tolist()
+
+
+NAME = "section_{product:02d}_source_train_normal_{number:04d}"
+
+
+def write_clips(root, counts, name=NAME):
+    """Train clips of noise, ``counts`` of each product ID of a pump."""
+    for product, count in enumerate(counts):
+        for number in range(count):
+            path = root / f"pump/train/{name.format(product=product, number=number)}.wav"
+            write_clip(path, seed=100 * product + number)
+    return root
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_product_is_in_both_parts(tmp_path, seed):
+    """60 and 3 clips: a stratified 10 % is [6, 0]."""
+    split, _ = split_of(write_clips(tmp_path, (60, 3)), seed=seed, machine_weight=0.0)
+    assert set(split.validation.products) == set(split.train.products) == {0, 1}
+    assert (split.validation.products == 1).sum() == 1
+    assert len(split.train) + len(split.validation) == 63
+
+
+def test_an_event_is_in_one_part(tmp_path):
+    """Several microphones hear one clip."""
+    for number in range(40):
+        name = NAME.format(product=number % 2, number=number)
+        write_clip(tmp_path / f"pump/train/{name}_clip_{number // 4:08d}_mic_1.wav", seed=number)
+    split, _ = split_of(tmp_path, machine_weight=0.0, validation_share=0.3)
+    clips = split.train.bank.clips
+    events = clips["product"] + clips.event
+    assert events.nunique() == 20
+    train, validation = (set(events.iloc[p.rows]) for p in (split.train, split.validation))
+    assert not train & validation and len(validation) == 6
+
+
+def test_a_recording_is_in_one_part(tmp_path):
+    """The clips that were cut from one recording sound alike."""
+    write_clips(tmp_path, (12, 12))
+    listing = pd.DataFrame(
+        {
+            "clip": [f"train/{path.name}" for path in sorted((tmp_path / "pump/train").iterdir())],
+            "recording": [f"take-{number // 3}" for number in range(24)],
+        }
+    )
+    listing.to_csv(tmp_path / "pump/recordings.csv", index=False)
+    split, _ = split_of(tmp_path, machine_weight=0.0, validation_share=0.25)
+    events = split.train.bank.clips.event
+    train, validation = (set(events.iloc[p.rows]) for p in (split.train, split.validation))
+    assert not train & validation and len(validation) == 2
+    listing.rename(columns={"recording": "origin"}).to_csv(tmp_path / "pump/recordings.csv")
+    with pytest.raises(InputError, match="recordings.csv: columns .*expected clip and recording"):
+        split_of(tmp_path)
+
+
+def test_a_product_of_one_recording_cannot_be_divided(tmp_path):
+    write_clips(tmp_path, (4,), NAME + "_clip_7")
+    with pytest.raises(InputError, match="pump: product ID 00 has 1 recording to train on"):
+        split_of(tmp_path, machine_weight=0.0)
+
+
+def test_too_few_clips_for_batch_norm(tmp_path):
+    """One clip to train on has no variance; other machines beside it would do."""
+    with pytest.raises(InputError, match="pump: 1 clip to train on, and 1 for validation"):
+        split_of(write_clips(tmp_path, (2,)), machine_weight=0.0)
+
+
+@pytest.mark.parametrize("clips", range(3, 12))
+def test_no_batch_is_of_a_single_row(tmp_path, clips):
+    split, profile = split_of(write_clips(tmp_path, (clips,)), machine_weight=0.0, batch_size=4)
+    epoch = batches.balanced_batches(split, profile, np.random.default_rng(0))
+    sizes = [len(batch.machine) for batch in epoch]
+    assert min(sizes) >= 2 and sum(sizes) == len(split.train)
+    assert len(sizes) == batches.steps_an_epoch(split, profile)
 
 
 def test_batches_are_half_target_and_an_epoch_is_one_pass(corpus):
@@ -66,21 +142,18 @@ def test_normalisation_switch(tmp_path):
     assert own.others_train[0].std == own.others_train[0].bank.std != own.train.std
 
 
-def test_one_scale_is_a_number_and_several_are_one_a_row(tmp_path, monkeypatch):
-    """A number needs no copy to the device in every step."""
-    shapes = []
-
-    def seen(waves, mean, std):
-        shapes.append((np.shape(mean), np.shape(std)))
-        return torch.as_tensor(waves).float()
-
+def test_each_row_is_scaled_by_the_statistics_of_its_part(tmp_path):
     write_corpus(tmp_path)
-    monkeypatch.setattr(batches, "normalise", seen)
     for choice in ("target", "own"):
         split, profile = split_of(tmp_path, normalisation=choice)
-        next(batches.balanced_batches(split, profile, np.random.default_rng(0)))
-    rows = profile.target_rows * 2
-    assert shapes == [((), ()), ((rows, 1), (rows, 1))]
+        parts = [split.train, *split.others_train]
+        which, length = np.arange(3), profile.segment_frames
+        crops = [part.crops(which, length, np.random.default_rng(0)) for part in parts]
+        expected = [
+            waves.normalise(crop, part.mean, part.std)
+            for part, crop in zip(parts, crops, strict=True)
+        ]
+        torch.testing.assert_close(batches.scaled(parts, crops), torch.cat(expected))
 
 
 def test_log_mel_of_a_tone():
@@ -145,6 +218,106 @@ def test_machine_slope_says_who_is_at_the_centre():
     assert signs == {True, False}
 
 
+@pytest.mark.parametrize("slope", ["positive", "negative", "random"])
+@pytest.mark.parametrize("seen", ["norm", "mean-square", "embedding"])
+@pytest.mark.parametrize("backbone", ["test_efficientnet", "test_resnet"])
+def test_eq_2_starts_centred(corpus, seen, slope, backbone):
+    """The median logit of the first batch is 0, whatever g_affine sees and whoever is inside."""
+    split, profile = split_of(
+        corpus, machine_input=seen, machine_slope=slope, backbone=backbone, dropout=0.0
+    )
+    torch.manual_seed(0)
+    net = encoder.Encoder(profile, 2)
+    before = net.g_affine.weight.clone()
+    batch = next(batches.balanced_batches(split, profile, np.random.default_rng(0)))
+    still = torch.optim.SGD(net.parameters(), 0.0)
+    training.train_step(net, batch, profile, still, centre=True)
+    _, logit = net.heads(net(batch.waves))
+    assert np.median(logit.detach()) == pytest.approx(0, abs=1e-5)
+    assert torch.equal(net.g_affine.weight, before)
+
+
+def test_the_start_is_centred_once_and_is_a_switch(corpus):
+    """A fresh machine loss is about log 2 where it is centred, and saturated where it is not."""
+    first = {}
+    for start in ("centred", "layer"):
+        split, profile = split_of(corpus, machine_start=start, learning_rate=1e-12, epochs=1)
+        net, history = training.train(split, profile, seed=0, device="cpu", progress=False)
+        first[start] = history.machine_loss[0]
+        offset = abs(net.g_affine.bias.item())
+        assert offset > 1.5 if start == "centred" else offset <= 1
+    assert first["centred"] < 1 < first["layer"]
+
+
+def test_g_product_is_linear():
+    assert small_encoder().g_product.bias is None
+    assert small_encoder(product_bias=True).g_product.bias is not None
+    assert small_encoder().heads(torch.zeros(1, 128))[0].tolist() == [[0.0, 0.0]]
+
+
+def test_a_collapse_is_said(corpus):
+    split, profile = split_of(corpus)
+    net = encoder.Encoder(profile, 2).eval()
+    target = batches.validation_batch(split, profile, 0).machine == 1
+    noise = torch.randn(len(target), 128, generator=torch.Generator().manual_seed(0))
+    cases = {  # size of the target's and the others' embeddings, offset of a slope of 1
+        (1.0, 1e-4, -5.0): ["the embeddings of the other machines are one point"],
+        (1e-4, 1.0, 5.0): ["the embeddings of the target are one point", "no better than"],
+        (1.0, 1.0, 0.0): ["no better than that of a constant answer, 0.693"],
+        (2.0, 0.5, -13.0): [],
+    }
+    for (of_target, of_others, offset), expected in cases.items():
+        places = noise * torch.where(target, of_target, of_others)[:, None]
+        net.forward = lambda waves, places=places: places
+        torch.nn.init.constant_(net.g_affine.weight, 1.0)
+        torch.nn.init.constant_(net.g_affine.bias, offset)
+        sentences = training.collapses(net, split, profile, 0)
+        assert len(sentences) == len(expected), sentences
+        assert all(part in sentence for part, sentence in zip(expected, sentences, strict=True))
+    alone, profile = split_of(corpus, machine_weight=0.0)
+    assert training.collapses(net, alone, profile, 0) == []
+
+
+def test_rows_of_eq_1_as_in_the_authors_code(corpus):
+    """All rows where the batch is mixed, those of the target where it is not."""
+    split, profile = split_of(corpus)
+    rng = np.random.default_rng(0)
+    batch = next(batches.balanced_batches(split, profile, rng))
+    logits = torch.randn(len(batch.machine), 2)
+
+    def product_part(batch, rows):
+        changed = profile.replace(product_rows=rows)
+        return training.losses(torch.zeros(1), logits, logits[:, 0], batch, changed)[2]
+
+    assert product_part(batch, "all-when-mixed") == product_part(batch, "included")
+    mixed = training.mix(batch, profile, rng)
+    assert product_part(mixed, "all-when-mixed") == product_part(mixed, "all")
+    assert product_part(mixed, "all") != product_part(mixed, "included")
+
+
+def test_a_validation_loss_that_is_no_number_is_never_kept(corpus, monkeypatch):
+    validate, results = training.validate, []
+
+    def nan_at_first(*arguments):
+        results.append(validate(*arguments))
+        return results[-1] * (float("nan") if len(results) == 1 else 1)
+
+    split, profile = split_of(corpus, epochs=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "validate", nan_at_first)
+        net, history = training.train(split, profile, seed=0, device="cpu", progress=False)
+    assert np.isnan(history.validation_loss[0])
+    batch = batches.validation_batch(split, profile, seed=0)
+    best = history.validation_loss[1:].min()
+    assert training.validate(net, batch, profile)[0].item() == pytest.approx(best, rel=1e-5)
+
+
+def test_validation_losses_that_are_all_no_numbers_are_an_error(corpus, monkeypatch):
+    monkeypatch.setattr(training, "validate", lambda *_: torch.full((3,), float("nan")))
+    with pytest.raises(InputError, match="never a finite number in 2 epochs.*learning_rate"):
+        training.train(*split_of(corpus), seed=0, device="cpu", progress=False)
+
+
 def test_training_twice_gives_the_same(corpus):
     results = []
     for _ in range(2):
@@ -157,19 +330,12 @@ def test_training_twice_gives_the_same(corpus):
     assert len(results[0][1]) == 2 and results[0][1].notna().all(axis=None)
 
 
-def test_the_time_of_an_epoch_has_all_of_its_steps(corpus, monkeypatch):
-    """A GPU still computes when the last step was asked for; who wants its numbers waits."""
-    clock, had = [0.0], torch.Tensor.tolist
-
-    def waited(tensor):
-        clock[0] += 100.0
-        return had(tensor)
-
-    split, profile = split_of(corpus, epochs=1)
-    monkeypatch.setattr(torch.Tensor, "tolist", waited)
-    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+def test_a_rate_is_clips_by_seconds(corpus, monkeypatch):
+    ticks = itertools.count(step=4.0)  # an epoch looks at the clock when it begins and ends
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    split, profile = split_of(corpus)
     _, history = training.train(split, profile, seed=0, device="cpu", progress=False)
-    assert history.clips_per_second.tolist() == [2 * len(split.train) / 100.0]
+    assert history.clips_per_second.tolist() == [2 * len(split.train) / 4.0] * 2
 
 
 def test_the_kept_model_has_the_smallest_validation_loss(corpus):

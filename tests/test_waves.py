@@ -42,6 +42,21 @@ def test_statistics_are_those_of_the_train_clips(bank):
     assert scaled.std(unbiased=False) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(
+    "names", [("fan.1", "fan.2"), ("fan 1", "fan 2"), ("50%", "60%"), ("Lüfter", "[ü]")]
+)
+def test_any_name_has_a_bank_of_its_own(tmp_path, names):
+    """A dot in a name is no suffix: the bank of one type is never another's."""
+    write_corpus(tmp_path, names)
+    _, banks = open_corpus("noise", tmp_path, progress=False)
+    for name, bank in banks.items():
+        path = bank.clips.path[0]
+        assert path.parent.parent.name == name
+        assert np.array_equal(bank.sound(path), waves.read_clip(path))
+    assert banks[names[0]].fingerprint != banks[names[1]].fingerprint
+    assert len(list(paths.waves_dir("noise").glob("*.npy"))) == 2
+
+
 def test_segment_starts_by_hand():
     # i * floor((10 - 4) / (4 - 1)) = 0, 2, 4, 6
     assert waves.segment_starts(10, 4, 4).tolist() == [0, 2, 4, 6]
