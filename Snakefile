@@ -366,7 +366,7 @@ rule long_study:
         seeds=" ".join(map(str, STUDY.seeds)),
         overrides=json.dumps(STUDY.overrides, sort_keys=True),
     shell:
-        f"python -m asdstudy.report.studies {STUDY.corpus} {{output}} --variants {{params.variants}} "
+        f"python -m asdstudy.report.results {STUDY.corpus} {{output}} --variants {{params.variants}} "
         "--machine-types {params.machine_types} --seeds {params.seeds} "
         f"--profile {STUDY.profile} --overrides {{params.overrides:q}}"
 

@@ -27,8 +27,13 @@ def auc_pauc(anomalous: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
 
 
 def harmonic_mean(values) -> float:
-    """Harmonic mean of everything in ``values`` (AUC and pAUC of several product IDs)."""
-    return float(hmean(np.asarray(values, float).ravel()))
+    """Harmonic mean, 0 to 1, of ``values`` ``(product IDs, 2)``: AUC and pAUC, as in Table II.
+
+    A product ID with a NaN, as one with a single label has, is left out; NaN where none is left.
+    """
+    areas = np.asarray(values, float).reshape(-1, 2)
+    areas = areas[~np.isnan(areas).any(axis=1)]
+    return float(hmean(areas, axis=None)) if len(areas) else float("nan")
 
 
 def table(scores: pd.DataFrame, score: str = "score", by=("product",)) -> pd.DataFrame:

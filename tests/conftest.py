@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -71,3 +72,28 @@ def _own_data_folder(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def corpus(tmp_path):
     return write_corpus(tmp_path / "corpus")
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    """A table of results: two machine types, two seeds, four product IDs, systems of Table III."""
+    rng = np.random.default_rng(0)
+    rows = pd.MultiIndex.from_product(
+        [
+            ("proposed", "no-mixup", "product-only"),
+            (0, 1),
+            ("fan", "slider"),
+            ("00", "01", "02", "03"),
+            ("GMM", "none"),
+        ],
+        names=["variant", "seed", "machine_type", "product", "inlier"],
+    ).to_frame(index=False)
+    lift = rows.variant.map({"proposed": 0.2, "no-mixup": 0.1, "product-only": 0.0})
+    areas = 0.55 + lift * (rows.inlier == "GMM")
+    return rows.assign(
+        corpus="simulated", role=np.where(rows["product"] < "02", "validation", "test"), size=2,
+        chosen=rows.inlier == "GMM", AUC=areas + 0.02 * rng.random(len(rows)),
+        pAUC=areas + 0.02 * rng.random(len(rows)), models=1, parameters=10, wall_seconds=1.0,
+        cpu_seconds=2.0 + rows.seed, profile="quick", fingerprint="f", overrides="{}", commit="c",
+        device="cpu", threads="1", versions="torch 2", finished="2025-01-01",
+    )  # fmt: skip

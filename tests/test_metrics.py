@@ -29,6 +29,14 @@ def test_harmonic_mean_by_hand():
     assert metrics.harmonic_mean([[0.5, 1.0]]) == pytest.approx(2 / 3)
 
 
+def test_a_product_id_of_one_label_has_no_part_in_the_harmonic_mean():
+    nan = float("nan")
+    assert metrics.harmonic_mean([[0.5, 1.0], [nan, nan]]) == pytest.approx(2 / 3)
+    assert metrics.harmonic_mean([[0.5, 1.0], [0.9, nan]]) == pytest.approx(2 / 3)  # both or none
+    assert np.isnan(metrics.harmonic_mean([[nan, nan]])) and np.isnan(metrics.harmonic_mean([]))
+    assert metrics.harmonic_mean([[0.0, 0.5]]) == 0
+
+
 def test_submission_round_trip(tmp_path):
     scores = pd.DataFrame(
         {

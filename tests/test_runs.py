@@ -20,7 +20,7 @@ from asdlib.embedding import Embedded
 from asdlib.profiles import PROFILES, make_profile
 from asdstudy import paths
 from asdstudy.data import open_corpus
-from asdstudy.report import figures, studies
+from asdstudy.report import figures, results, tables
 from asdstudy.runs import stages as runs
 from asdstudy.runs.plan import Plan, overrides_in
 from asdstudy.runs.provenance import code_files
@@ -434,9 +434,9 @@ def test_clips_without_labels_are_scored(corpus, tmp_path):
     run = execute(corpus, out_dir=tmp_path)
     assert len(run.scores) == 8 and np.isfinite(run.scores.score).all()
     assert run.metrics.empty and np.isnan(run.result()) and np.isnan(run.result("GMM", "test"))
-    assert "No labels, no AUC" in figures.result_table(run).data
+    assert "No labels, no AUC" in tables.result_table(run).data
     with pytest.raises(InputError, match="proposed-s0-.*: no labelled test clips"):
-        studies.collect([run])
+        results.collect([run])
     assert [ax.get_title() for ax in figures.score_distributions(run.scores).axes] == [
         "ID 00",
         "ID 01",

@@ -1,6 +1,6 @@
-"""Figures: one look for the whole book.
+"""One look for the whole book, its colours by name, and the figures of clips and of a single run.
 
-Every plot takes data and an axis or returns a figure; colours live here, by name.
+Every plot takes data and an axis or returns a figure.
 """
 
 import base64
@@ -13,13 +13,12 @@ import pandas as pd
 import seaborn as sns
 import soundfile
 import torch
-from IPython.display import HTML, Markdown
+from IPython.display import HTML
 from sklearn.metrics import roc_curve
 
 from asdlib.encoder import LogMel
 from asdlib.metrics import MAX_FPR
 from asdlib.profiles import SAMPLE_RATE, Profile
-from asdstudy.report.captions import captioned, kind_of
 
 PALETTE = "colorblind"
 COLOURS = sns.color_palette(PALETTE, 10).as_hex()
@@ -40,6 +39,7 @@ VARIANT_COLOURS = {
     "classifier": COLOURS[5],
     "spectrum": COLOURS[7],
     "spectrum, kNN": "#4d4d4d",
+    "level": COLOURS[9],
 }
 
 
@@ -170,8 +170,7 @@ def roc_curves(scores: pd.DataFrame, title: str = "", score: str = "score"):
     figure, ax = plt.subplots(figsize=(4.6, 4.2))
     ax.axvspan(0, MAX_FPR, color=COLOURS[7], alpha=0.25, label=f"pAUC region (p = {MAX_FPR})")
     ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="chance")
-    known = scores[scores.label != "unknown"]
-    for product, part in known.groupby("product"):
+    for product, part in scores[scores.label != "unknown"].groupby("product"):
         if part.label.nunique() == 2:
             false, true, _ = roc_curve(part.label == "anomaly", part[score])
             ax.plot(false, true, label=f"ID {product}")
@@ -210,100 +209,13 @@ def spectrograms(sounds: dict[str, np.ndarray], profile: Profile, title: str = "
     return figure
 
 
-def result_table(run):
-    """AUC and pAUC in % by h (rows) and product ID (columns), and their harmonic mean, captioned.
-
-    A sentence instead where no test clip has a label.
-    """
-    if not len(run.metrics):
-        return Markdown("**No labels, no AUC.** The test clips are scored; the scores are below.")
-    percent = run.metrics.assign(AUC=run.metrics.AUC * 100, pAUC=run.metrics.pAUC * 100)
-    names = percent["product"].radd("ID ") + " (" + percent.role + ")"
-    table = percent.assign(ID=names).pivot(index=["inlier", "size"], columns="ID")[["AUC", "pAUC"]]
-    table = table.swaplevel(axis=1).sort_index(axis=1)
-    means = {role: [100 * run.result(h, role) for h, _ in table.index] for role in ("test", None)}
-    table.insert(0, ("harmonic mean", "test IDs"), means["test"])  # what a narrow page shows first
-    table.insert(1, ("harmonic mean", "all IDs"), means[None])
-    table = table.rename_axis(index=["h", "p"], columns=["", ""])
-    return captioned(table, f"AUC and pAUC in %: {kind_of(run.params)}", "{:.1f}")
-
-
 def remarkable_clips(scores: pd.DataFrame) -> pd.DataFrame:
     """Clips worth hearing: most and least anomalous, and the worst misjudged of each label."""
     rank = scores.groupby("product").score.rank(pct=True)
     normal, anomaly = scores.label == "normal", scores.label == "anomaly"
-    found = {
-        "most anomalous": scores.score.idxmax(),
-        "least anomalous": scores.score.idxmin(),
-        "normal, ranked highest": rank[normal].idxmax() if normal.any() else None,
-        "anomaly, ranked lowest": rank[anomaly].idxmin() if anomaly.any() else None,
-    }
-    found = {why: row for why, row in found.items() if row is not None}
-    return scores.loc[list(found.values())].assign(why=list(found))
-
-
-KIND_COLOURS = {  # of the toy's points: two kinds of anomaly, told apart
-    "normal": COLOURS[0],
-    "others": COLOURS[7],
-    "similar": COLOURS[1],
-    "different": COLOURS[3],
-}
-PRODUCT_MARKERS = "o^sDvPX*"
-
-
-def toy_points(places: np.ndarray, points, ax, title: str = "", only=None):
-    """Scatter the toy's ``points`` at ``places`` ``(n, 2)``: colour is kind, marker product ID."""
-    for kind, colour in KIND_COLOURS.items():
-        for product in np.unique(points.products[points.of(kind)]):
-            if only is not None and product not in (only, -1):
-                continue
-            ax.scatter(
-                *places[points.of(kind, product)].T,
-                color=colour,
-                marker="." if product < 0 else PRODUCT_MARKERS[product],
-                s=26,
-                alpha=0.75,
-                linewidth=0.3,
-                edgecolor="white",
-                zorder=3,
-            )
-    ax.set(title=title)
-    if ax.get_aspect() == "auto":
-        ax.set_aspect("equal", "datalim")
-    return ax
-
-
-def toy_legend(figure, kinds, products: int = 3) -> None:
-    """One legend below the panels of ``figure`` for ``kinds`` of points and the product IDs."""
-    names = {"normal": "target, normal", "others": "other machines"}
-    names |= {kind: f"{kind} anomaly" for kind in ("similar", "different")}
-    dots = [
-        plt.Line2D([], [], linestyle="", marker="o", color=KIND_COLOURS[kind], label=names[kind])
-        for kind in kinds
-    ]
-    marks = [
-        plt.Line2D([], [], linestyle="", marker=PRODUCT_MARKERS[k], color="0.35", label=f"ID {k}")
-        for k in range(products)
-    ]
-    figure.legend(handles=dots + marks, loc="outside lower center", ncols=len(dots + marks))
-
-
-def norm_circle(embeddings: np.ndarray, ax):
-    """The mean length of ``embeddings`` ``(n, 2)`` as a circle: the hypersphere of the plane."""
-    radius = np.linalg.norm(embeddings, axis=1).mean()
-    ax.add_patch(plt.Circle((0, 0), radius, fill=False, linestyle="--", color="0.35", zorder=2))
-    ax.plot(0, 0, marker="+", color="black", markersize=9, zorder=4)
-    return ax
-
-
-def plane_map(value, ax, extent: float, label: str = "", levels=12, cmap="viridis"):
-    """Filled contours of ``value(places)``, ``(n, 2)`` to ``(n,)``, over a square plane."""
-    axis = np.linspace(-extent, extent, 121)
-    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    heights = value(grid).reshape(len(axis), len(axis))
-    filled = ax.contourf(axis, axis, heights, levels=levels, cmap=cmap, zorder=0, extend="both")
-    ax.figure.colorbar(filled, ax=ax, label=label, shrink=0.85)
-    ax.set(xlim=(-extent, extent), ylim=(-extent, extent))
-    ax.set_aspect("equal", "box")
-    ax.grid(False)
-    return ax
+    rows = {"most anomalous": scores.score.idxmax(), "least anomalous": scores.score.idxmin()}
+    if normal.any():
+        rows["normal, ranked highest"] = rank[normal].idxmax()
+    if anomaly.any():
+        rows["anomaly, ranked lowest"] = rank[anomaly].idxmin()
+    return scores.loc[list(rows.values())].assign(why=list(rows))

@@ -1,10 +1,13 @@
 """Maps of the embedding in the plane, in the manner of Fig. 3: t-SNE, still and to hover over."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from openTSNE import TSNE
+from scipy.spatial.distance import cdist
 
 from asdstudy.report.figures import LABEL_COLOURS
 from asdstudy.runs.run import Run
@@ -40,8 +43,8 @@ def shown_clips(run: Run) -> tuple[pd.DataFrame, np.ndarray]:
         [test.clips.assign(kind=labels), others.clips.assign(kind="others")], ignore_index=True
     )
     vectors = np.concatenate([part.embeddings.mean(axis=1) for part in (test, others)])
-    known = rows.kind.isin(KINDS).to_numpy()
-    return rows[known].reset_index(drop=True), vectors[known]
+    labelled = rows.kind.isin(KINDS).to_numpy()
+    return rows[labelled].reset_index(drop=True), vectors[labelled]
 
 
 def map_of(run: Run, perplexity: float = 30, seed: int = 0) -> pd.DataFrame:
@@ -58,10 +61,12 @@ def map_of(run: Run, perplexity: float = 30, seed: int = 0) -> pd.DataFrame:
 
 def draw_map(rows: pd.DataFrame, product: str | None, ax, size: float = 9):
     """One map, one product ID in colour (or all), the machine type's other IDs in pale grey."""
-    own = rows["product"].eq(product) | rows.kind.eq("others") if product else rows.kind.notna()
-    ax.scatter(rows.x[~own], rows.y[~own], s=size / 2, color=REST, linewidths=0, label="other IDs")
+    coloured = rows["product"].isin([product] if product else rows["product"])
+    coloured |= rows.kind == "others"
+    rest = rows[~coloured]
+    ax.scatter(rest.x, rest.y, s=size / 2, color=REST, linewidths=0, label="other IDs")
     for kind, name in KINDS.items():
-        part = rows[own & (rows.kind == kind)]
+        part = rows[coloured & (rows.kind == kind)]
         ax.scatter(
             part.x, part.y, s=size, color=LABEL_COLOURS[kind], marker=MARKERS[kind][0],
             alpha=0.8, linewidths=0, label=name,
@@ -139,26 +144,67 @@ def plain(figure: go.Figure, title: str) -> go.Figure:
     )
 
 
+STARTS = {
+    "positive": "the slope of Eq. 2 starts positive: the other machines are drawn to the centre, "
+    "the target stays out, and an anomaly like them should be *shorter* than a normal clip",
+    "negative": "the slope of Eq. 2 starts negative: the target starts short, the other machines "
+    "are pushed outwards, and an anomaly like them should be *longer* than a normal clip",
+    "random": "the slope of Eq. 2 starts where the seed puts it, so either can be the longer one",
+}
+
+
+def expected_norms(runs: Sequence[Run]) -> str:
+    """What Eq. 2 asks of the norms, a line of Markdown for each variant and its machine types."""
+    types = {}
+    for run in runs:
+        reason = STARTS[run.profile.machine_slope]
+        if run.profile.machine_weight == 0:
+            reason = "trained without Eq. 2, so nothing asks for a norm"
+        elif run.profile.machine_input == "embedding":
+            reason = "Eq. 2 sees the whole embedding, so nothing asks for a norm"
+        types.setdefault((run.params["variant"], reason), []).append(run.params["machine_type"])
+    lines = [f"- **{name}** ({', '.join(those)}): {why}." for (name, why), those in types.items()]
+    return "\n".join(lines)
+
+
+SHARE = "other machines among neighbours (%)"
+
+
 def closeness(run: Run, neighbours: int = 10) -> pd.DataFrame:
     """In the embedding itself, not on its map: how near anomalies come to other machines.
 
     By product ID and label: the mean share of other machines among the nearest ``neighbours`` of
-    a test clip (those of its own label excepted), and the median norm.
+    a test clip (normal clips of its product ID and clips of other machines), and the median norm.
     """
     rows, vectors = shown_clips(run)
-    norm = np.linalg.norm(vectors, axis=1)
-    kinds = rows.kind.to_numpy()
-    found = []
+    norm, kinds = np.linalg.norm(vectors, axis=1), rows.kind.to_numpy()
+    distance = cdist(vectors, vectors)
+    np.fill_diagonal(distance, np.inf)  # a clip is no neighbour of its own
+    lines = []
     for (product, kind), part in rows[rows.kind != "others"].groupby(["product", "kind"]):
-        is_reference = (kinds == "others") | (
-            (rows["product"] == product).to_numpy() & (kinds == "normal")
-        )
-        shares = []
-        for clip in part.index:
-            candidates = np.flatnonzero(is_reference & (np.arange(len(rows)) != clip))
-            distance = np.linalg.norm(vectors[candidates] - vectors[clip], axis=1)
-            nearest = candidates[np.argsort(distance)[:neighbours]]
-            shares.append((kinds[nearest] == "others").mean())
-        found.append((product, kind, 100 * np.mean(shares), np.median(norm[part.index])))
-    columns = ["product", "kind", "other machines among neighbours (%)", "median norm"]
-    return pd.DataFrame(found, columns=columns)
+        is_normal = (rows["product"] == product) & (rows.kind == "normal")
+        reference = np.flatnonzero(is_normal | (rows.kind == "others"))
+        order = distance[np.ix_(part.index, reference)].argsort(axis=1)
+        nearest = kinds[reference][order[:, : min(neighbours, len(reference) - 1)]]
+        share = 100 * (nearest == "others").mean()
+        lines.append((product, kind, share, np.median(norm[part.index])))
+    table = pd.DataFrame(lines, columns=["product", "kind", SHARE, "median norm"])
+    return table.assign(
+        **{"machine type": run.params["machine_type"], "variant": run.params["variant"]}
+    )
+
+
+def closeness_by_label(runs: Sequence[Run]) -> pd.DataFrame:
+    """:func:`closeness` of some runs, means over product IDs, normal beside anomalous clips."""
+    keys = ["machine type", "variant", "kind"]
+    means = pd.concat(map(closeness, runs)).groupby(keys, sort=False).mean(numeric_only=True)
+    return means.unstack("kind")
+
+
+def closeness_in_words(table: pd.DataFrame) -> str:
+    """:func:`closeness_by_label` as lines of Markdown."""
+    return "\n".join(
+        f"- **{machine_type}, {variant}**: an anomalous clip has {share.anomaly:.0f} % other "
+        f"machines among its neighbours, a normal one {share.normal:.0f} %."
+        for (machine_type, variant), share in table[SHARE].iterrows()
+    )

@@ -6,6 +6,13 @@ ALL = "All / Har-mean"
 MACHINE_TYPES = ("fan", "gearbox", "pump", "valve", "slider", "ToyCar", "ToyTrain")
 
 
+def in_paper_order(machine_type: str) -> tuple:
+    """A key to sort by: the machine types as in the paper, all others by name, then "all"."""
+    in_paper = machine_type in MACHINE_TYPES
+    place = MACHINE_TYPES.index(machine_type) if in_paper else len(MACHINE_TYPES)
+    return (machine_type == ALL, place, machine_type)
+
+
 def _paper_table(rows: dict[str, list[float]]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=[*MACHINE_TYPES, ALL])
 

@@ -1,32 +1,20 @@
-"""Tables and charts of a study: systems by machine types, differences with intervals."""
+"""Tables of the pages: of systems, choices and costs, laid out and under their captions."""
 
-import matplotlib.pyplot as plt
+import re
+
 import pandas as pd
-import plotly.graph_objects as go
 from IPython.display import Markdown
-from scipy.stats import hmean
 
-from asdlib.profiles import TABLE_I, make_profile
-from asdstudy.data import open_corpus
-from asdstudy.report.captions import captioned, papermill_command
-from asdstudy.report.figures import VARIANT_COLOURS
-from asdstudy.report.maps import plain
-from asdstudy.report.studies import (
-    ALL,
-    ROLES,
-    SYSTEMS,
-    collect,
-    harmonic_means,
-    of_system,
-    origin,
-    summary,
-    systems_in,
-    wide,
-)
-from asdstudy.report.trivial import trivial_table
+from asdlib.profiles import TABLE_I
+from asdstudy.report.captions import about_run, captioned, comparable
+from asdstudy.report.paper import ALL, MACHINE_TYPES, in_paper_order
+from asdstudy.report.statistics import by_type, costs, over_seeds
 from asdstudy.runs.run import Run
 
-MARKERS = dict(zip(SYSTEMS, "osX^vDsX^vDP*p", strict=False))
+# How a line of over_seeds reads in a cell.
+SPREAD = "{mean:.1f} ± {sd:.1f}"
+COUNTED = "{mean:.1f} ± {sd:.1f} (n = {n})"
+BOUNDED = "{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def best_in_bold(table: pd.DataFrame, caption: str):
@@ -36,16 +24,65 @@ def best_in_bold(table: pd.DataFrame, caption: str):
     return look.highlight_max(props="font-weight: bold", subset=results)
 
 
-def with_spread(long: pd.DataFrame, decimals: int = 1) -> pd.DataFrame:
-    """The long summary as text, "mean ± SD" where there are several seeds, systems by types."""
-    mean = long["mean"].map(f"{{:.{decimals}f}}".format)
-    spread = long.spread.map(lambda sd: f" ± {sd:.{decimals}f}" if pd.notna(sd) else "")
-    table = long.assign(text=mean + spread).pivot(
-        index="system", columns="machine_type", values="text"
-    )
-    return table.loc[long.system.unique(), long.machine_type.unique()].rename_axis(
-        index=None, columns=None
-    )
+def in_cells(summary: pd.DataFrame, rows: list[str], columns: list[str], form: str = ""):
+    """A summary over seeds as ``rows`` by ``columns``, in the order that they have in it.
+
+    A cell is the mean, or in words by a ``form`` such as ``SPREAD``; of what a single seed cannot
+    tell, the spread or an interval, there is nothing in it.
+    """
+    keys = {name: pd.Categorical(summary[name], summary[name].unique()) for name in rows + columns}
+    cells = summary["mean"]
+    if form:
+        words = (form.format(**line) for line in summary.to_dict("records"))
+        cells = [re.sub(r" (± nan|\[.nan, .nan\])", "", text).replace("nan", "-") for text in words]
+    table = summary.assign(**keys, cell=cells).pivot(index=rows, columns=columns, values="cell")
+    return table.fillna("-") if form else table
+
+
+def by_system(rows: pd.DataFrame, role: str | None = "test", form: str = "") -> pd.DataFrame:
+    """Our Table III: systems by machine types and all, in %, means over seeds or by ``form``."""
+    summary = over_seeds(by_type(rows, role), ["system", "machine_type"])
+    table = in_cells(summary, ["system"], ["machine_type"], form)
+    table = table[sorted(table, key=in_paper_order)]
+    return table.set_axis(list(table.index)).set_axis(list(table), axis=1)
+
+
+def cost_table(rows: pd.DataFrame, caption: str):
+    """:func:`~asdstudy.report.statistics.costs` under their caption."""
+    table = costs(rows)
+    return captioned(table, caption, dict.fromkeys(table, "{:,.0f}"))
+
+
+def paper_beside_ours(paper: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The paper's value, our mean and spread on test IDs, n, and whether they can be compared."""
+    ours = over_seeds(by_type(rows), ["system", "machine_type"])
+    ours = ours[ours.system.isin(paper.index)].sort_values("system", kind="stable")
+    published = paper.stack().rename("paper: value").rename_axis(["system", "machine_type"])
+    both = ours.join(published, on=["system", "machine_type"])
+    names = {"mean": "ours: mean", "sd": "ours: SD", "n": "ours: n seeds"}
+    columns = ["system", "machine_type", "paper: value", *names.values()]
+    both = both.rename(columns=names)[columns].assign(comparable=comparable(rows))
+    if set(rows.machine_type) != set(MACHINE_TYPES):
+        both.loc[both.machine_type == ALL, "comparable"] = "no: not over the paper's machine types"
+    return both
+
+
+def result_table(run: Run):
+    """AUC and pAUC in % by h (rows) and product ID (columns), and their harmonic mean, captioned.
+
+    A sentence instead where no test clip has a label.
+    """
+    if not len(run.metrics):
+        return Markdown("**No labels, no AUC.** The test clips are scored; the scores are below.")
+    percent = run.metrics.assign(AUC=run.metrics.AUC * 100, pAUC=run.metrics.pAUC * 100)
+    names = percent["product"].radd("ID ") + " (" + percent.role + ")"
+    table = percent.assign(ID=names).pivot(index=["inlier", "size"], columns="ID")[["AUC", "pAUC"]]
+    table = table.swaplevel(axis=1).sort_index(axis=1)
+    means = {role: [100 * run.result(h, role) for h, _ in table.index] for role in ("test", None)}
+    table.insert(0, ("harmonic mean", "test IDs"), means["test"])  # what a narrow page shows first
+    table.insert(1, ("harmonic mean", "all IDs"), means[None])
+    table = table.rename_axis(index=["h", "p"], columns=["", ""])
+    return captioned(table, f"AUC and pAUC in %: {about_run(run.params)}", "{:.1f}")
 
 
 def chosen_inliers(runs: list[Run]) -> pd.DataFrame:
@@ -53,16 +90,13 @@ def chosen_inliers(runs: list[Run]) -> pd.DataFrame:
 
     The harmonic means are those of the validation IDs in %, by the best p of each h.
     """
-    rows = []
+    lines = []
     for run in runs:
         choice, params = run.params["choice"], run.params
-        best = {}
-        for candidate in choice["candidates"]:
-            value = candidate["validation"]
-            if value is not None:
-                best[candidate["inlier"]] = max(100 * value, best.get(candidate["inlier"], 0))
+        tried = pd.DataFrame(choice["candidates"], columns=["inlier", "validation"])
+        best = 100 * tried.astype({"validation": float}).groupby("inlier").validation.max()
         paper = TABLE_I.get(params["machine_type"], {})
-        rows.append(
+        lines.append(
             {
                 "machine type": params["machine_type"],
                 "variant": params["variant"],
@@ -75,138 +109,15 @@ def chosen_inliers(runs: list[Run]) -> pd.DataFrame:
                 "paper: p": paper.get("inlier_size", "-"),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(lines)
 
 
-def result_dots(table: pd.DataFrame, title: str):
-    """Our results by machine type: a dot a system and seed, test IDs filled, all IDs hollow."""
-    names = list(summary(table).machine_type.unique())
-    figure, ax = plt.subplots(figsize=(1.8 + 1.1 * len(names), 3.8))
-    systems = systems_in(table)
-    for number, system in enumerate(systems):
-        shift = (number - (len(systems) - 1) / 2) * min(0.16, 0.8 / len(systems))
-        for role in ROLES:
-            means = harmonic_means(of_system(table, system, role)).reindex(columns=names)
-            for x, name in enumerate(names):
-                ax.scatter(
-                    [x + shift] * len(means), means[name], s=38, marker=MARKERS[system],
-                    facecolors=VARIANT_COLOURS[system] if role else "none",
-                    edgecolors=VARIANT_COLOURS[system], linewidths=1,
-                    label=system if role and not x else None, zorder=3 if role else 2,
-                )  # fmt: skip
-    ax.axhline(50, color="0.5", linestyle=":", linewidth=1)
-    ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
-    ax.set(ylabel="harmonic mean (%)", title=title)
-    ax.grid(axis="x", visible=False)
-    figure.legend(loc="outside lower center", ncols=len(systems), fontsize="small")
-    return figure
-
-
-def hover_products(table: pd.DataFrame, title: str) -> go.Figure:
-    """Every product ID to hover over: AUC and pAUC, h and p, role, seed, by machine type."""
-    figure = go.Figure()
-    for system in systems_in(table):
-        rows = of_system(table, system, None)
-        value = 200 / (1 / rows.AUC + 1 / rows.pAUC)
-        text = [
-            f"{row.machine_type} ID {row.product} ({row.role}), seed {row.seed}<br>AUC "
-            f"{100 * row.AUC:.1f} %, pAUC {100 * row.pAUC:.1f} %<br>h: {row.inlier}, p = {row.p}"
-            for row in rows.rename(columns={"size": "p"}).itertuples()
-        ]
-        figure.add_box(
-            x=rows.machine_type, y=value, name=system, text=text, boxpoints="all", jitter=0.4,
-            pointpos=0, fillcolor="rgba(0,0,0,0)", line={"color": "rgba(0,0,0,0)"},
-            marker={"color": VARIANT_COLOURS[system], "size": 6},
-            hovertemplate="%{text}<extra>" + system + "</extra>", hoveron="points",
-        )  # fmt: skip
-    return plain(figure, title).update_layout(
-        boxmode="group", yaxis_title="harmonic mean of AUC and pAUC (%)"
-    )
-
-
-def forest(differences: pd.DataFrame, title: str):
-    """Differences with their 95 % intervals: a panel a compared system, a line a machine type."""
-    systems = differences.minus.unique()
-    names = list(differences.machine_type.unique())
-    columns = min(len(systems), 4)
-    rows = -(-len(systems) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, sharey=True, sharex=True, squeeze=False,
-        figsize=(1.6 + 2.8 * columns, 0.6 + (0.8 + 0.32 * len(names)) * rows),
-    )  # fmt: skip
-    for ax in axes.flat[len(systems) :]:
-        ax.set_axis_off()
-    for ax, system in zip(axes.flat, systems, strict=False):
-        part = differences[differences.minus == system].set_index("machine_type").reindex(names)
-        for y, (name, row) in enumerate(part.iterrows()):
-            ax.plot(
-                [row.low, row.high], [y, y], color=VARIANT_COLOURS[system],
-                linewidth=4 if name == ALL else 1.8, solid_capstyle="butt",
-            )  # fmt: skip
-            ax.plot(row.difference, y, MARKERS[system], color=VARIANT_COLOURS[system])
-        ax.axvline(0, color="0.4", linewidth=1)
-        against = differences.system.iloc[0]
-        ax.set(xlabel="difference (points)", title=f"{against} minus {system}")
-    axes[0][0].set_yticks(range(len(names)), names)
-    axes[0][0].invert_yaxis()
-    figure.suptitle(title, fontsize="medium")
-    return figure
-
-
-def in_words(differences: pd.DataFrame) -> str:
-    """The differences over all machine types as Markdown sentences."""
-    lines = []
-    over_all = differences[differences.machine_type == ALL]
-    for row in over_all.rename(columns={"product IDs": "n"}).itertuples():
-        verdict = "the interval contains 0: no clear difference"
-        if row.low > 0:
-            verdict = f"{row.system} is better"
-        elif row.high < 0:
-            verdict = f"{row.minus} is better"
-        interval = f"95 % interval {row.low:+.1f} to {row.high:+.1f}"
-        if pd.isna(row.low):
-            interval, verdict = "no interval", "too few product IDs to draw from"
-        lines.append(
-            f"- **{row.system} minus {row.minus}**: {row.difference:+.1f} points "
-            f"({interval}, {row.n} product IDs); {verdict}."
-        )
-    return "\n".join(lines)
-
-
-def provenance_of(runs: list[Run], notebook: str, **more) -> Markdown:
-    """The provenance line of a page over several runs, and the command that makes it again.
-
-    ``more`` are the notebook's own parameters that no run records, such as ``data_dir``.
-    """
-    line = origin(collect(runs), "Provenance")
-    first = runs[0].params
-    # as they stand in the runs, and not whatever else there is by the time somebody runs it
-    shown = {
-        f"{name}s": list(dict.fromkeys(run.params[name] for run in runs))
-        for name in ("machine_type", "variant", "seed")
+def changed_fields(variants: dict[str, dict]) -> pd.DataFrame:
+    """What each variant changes of the profile, a column a variant, a row a field."""
+    words = {
+        name: {
+            field: ", ".join(v) if isinstance(v, tuple) else str(v) for field, v in fields.items()
+        }
+        for name, fields in variants.items()
     }
-    if notebook == "embedding":
-        shown["seed"] = shown.pop("seeds")[0]
-    shown["profile"] = first["profile_name"]
-    changed = {run.params["machine_type"]: run.params["overrides"] for run in runs}
-    shown |= {"overrides": changed} if any(changed.values()) else {}
-    command = papermill_command(notebook, {"corpus": first["corpus"]} | shown | more)
-    return Markdown(
-        f"**Provenance.** {line.removeprefix('Provenance: ')}; {len(runs)} runs.\n\n"
-        f"Made again, from the run folders, by:\n\n```\n{command}\n```"
-    )
-
-
-def beside_trivial(table: pd.DataFrame, corpus: str, data_dir=None) -> pd.DataFrame:
-    """Proposed method, all IDs, beside the trivial detectors: a row each, a column a machine type.
-
-    The last column is the harmonic mean over the machine types that have runs.
-    """
-    ours = wide(table, None).loc[["proposed"]]
-    types = [name for name in ours.columns if name != ALL]
-    _, banks = open_corpus(corpus, data_dir, progress=False)
-    profile = make_profile(table.profile.iloc[0], types[0])
-    found = trivial_table({name: banks[name] for name in types}, profile)
-    rows = found.pivot(index="detector", columns="machine_type", values="value")
-    rows = rows.reindex(columns=types).assign(**{ALL: hmean(rows[types], axis=1)})
-    return pd.concat([ours, rows])
+    return pd.DataFrame.from_dict(words, orient="index").T.fillna("")

@@ -6,6 +6,7 @@ Batches, Mixup, losses and optimiser are those of :mod:`asdlib.training`; the pa
 import copy
 from dataclasses import dataclass
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -18,6 +19,7 @@ from asdlib.losses import mixup_probability
 from asdlib.metrics import auc_pauc
 from asdlib.profiles import Profile
 from asdlib.training import make_optimiser, mix, train_step
+from asdstudy.report.figures import COLOURS
 
 PRODUCTS = 3
 SPREAD = 0.22  # standard deviation of a cluster
@@ -69,15 +71,15 @@ def make_points(others: str = "around", each: int = 60, seed: int = 0) -> tuple[
         return centres + SPREAD * rng.standard_normal(centres.shape)
 
     number = np.repeat(np.arange(PRODUCTS), each)
-    own, sibling = PRODUCT_CENTRES[number], PRODUCT_CENTRES[(number + 1) % PRODUCTS]
+    centre, sibling = PRODUCT_CENTRES[number], PRODUCT_CENTRES[(number + 1) % PRODUCTS]
     elsewhere = OTHERS[others][np.arange(len(number)) % len(OTHERS[others])]
     train = Points(
-        np.concatenate([cloud(own), cloud(elsewhere)]),
+        np.concatenate([cloud(centre), cloud(elsewhere)]),
         np.concatenate([number, np.full(len(number), -1)]),
         np.repeat(["normal", "others"], len(number)),
     )
     test = Points(
-        np.concatenate([cloud(own), cloud(0.62 * own + 0.38 * sibling), cloud(2.2 * own)]),
+        np.concatenate([cloud(centre), cloud(0.62 * centre + 0.38 * sibling), cloud(2.2 * centre)]),
         np.tile(number, 3),
         np.repeat(["normal", *ANOMALY_KINDS], len(number)),
     )
@@ -87,16 +89,17 @@ def make_points(others: str = "around", each: int = 60, seed: int = 0) -> tuple[
 class ToyEncoder(nn.Module):
     """f from the plane ``(N, 2)`` to the embedding ``(N, 2)``, with the heads of the method."""
 
-    heads = Encoder.heads  # g_product(f(x)) and g_affine(||f(x)||), as in Eq. 1 and 2
-    machine_input = "norm"
+    heads, centre = Encoder.heads, Encoder.centre  # of Eq. 1 and 2, as they are
 
-    def __init__(self, machine_slope: str, width: int = 48):
+    def __init__(self, profile: Profile, width: int = 48):
         super().__init__()
+        self.machine_input = profile.machine_input
         # tanh saturates: far from what it was trained on, the network has nothing new to say
         hidden = [nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh()]
         self.net = nn.Sequential(*hidden, nn.Linear(width, 2))
-        self.g_product, self.g_affine = nn.Linear(2, PRODUCTS), nn.Linear(1, 1)
-        start_slope(self.g_affine, machine_slope)
+        self.g_product = nn.Linear(2, PRODUCTS, bias=profile.product_bias)
+        self.g_affine = nn.Linear(1, 1)
+        start_slope(self.g_affine, profile.machine_slope)
 
     def forward(self, points: Tensor) -> Tensor:
         return self.net(points)
@@ -117,7 +120,7 @@ def train_toy(
     profile = Profile(**{"learning_rate": 1e-2, "product_weight": 1.0, "batch_size": 64} | fields)
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
-    encoder, steps = ToyEncoder(profile.machine_slope), max(stages)
+    encoder, steps = ToyEncoder(profile), max(stages)
     optimiser, schedule = make_optimiser(encoder, profile, steps)
     halves = [np.flatnonzero(train.products >= 0), np.flatnonzero(train.products < 0)]
     halves = halves if profile.machine_weight else halves[:1]
@@ -129,7 +132,8 @@ def train_toy(
         likely = mixup_probability(profile.mixup_schedule, step / steps)
         if profile.mixup_alpha > 0 and rng.random() < likely:
             batch = mix(batch, profile, rng)
-        train_step(encoder, batch, profile, optimiser)
+        centre = not step and profile.machine_start == "centred"
+        train_step(encoder, batch, profile, optimiser, centre)
         schedule.step()
         if step + 1 in stages:
             snapshots[step + 1] = copy.deepcopy(encoder)
@@ -147,3 +151,70 @@ def toy_auc(encoder: ToyEncoder, train: Points, test: Points, make_h) -> pd.Seri
             scores = np.concatenate([normal, scores])
             values.append(auc_pauc(np.arange(len(scores)) >= len(normal), scores)[0])
     return pd.Series({kind: np.mean(values) for kind, values in aucs.items()})
+
+
+KIND_COLOURS = {  # two kinds of anomaly, told apart
+    "normal": COLOURS[0],
+    "others": COLOURS[7],
+    "similar": COLOURS[1],
+    "different": COLOURS[3],
+}
+PRODUCT_MARKERS = "o^sDvPX*"
+
+
+def draw_points(places: np.ndarray, points: Points, ax, title: str = "", only=None):
+    """Scatter ``points`` at ``places`` ``(n, 2)``: colour is kind, marker product ID."""
+    for kind, colour in KIND_COLOURS.items():
+        for product in np.unique(points.products[points.of(kind)]):
+            if only is not None and product not in (only, -1):
+                continue
+            ax.scatter(
+                *places[points.of(kind, product)].T, color=colour, s=26, alpha=0.75,
+                marker="." if product < 0 else PRODUCT_MARKERS[product], linewidth=0.3,
+                edgecolor="white", zorder=3,
+            )  # fmt: skip
+    ax.set(title=title)
+    if ax.get_aspect() == "auto":
+        ax.set_aspect("equal", "datalim")
+    return ax
+
+
+def draw_legend(figure, kinds, products: int = 3) -> None:
+    """One legend below the panels of ``figure`` for ``kinds`` of points and the product IDs."""
+    names = {"normal": "target, normal", "others": "other machines"}
+    names |= {kind: f"{kind} anomaly" for kind in ("similar", "different")}
+    dots = [
+        plt.Line2D([], [], linestyle="", marker="o", color=KIND_COLOURS[kind], label=names[kind])
+        for kind in kinds
+    ]
+    marks = [
+        plt.Line2D([], [], linestyle="", marker=PRODUCT_MARKERS[k], color="0.35", label=f"ID {k}")
+        for k in range(products)
+    ]
+    figure.legend(handles=dots + marks, loc="outside lower center", ncols=len(dots + marks))
+
+
+def draw_embedding(encoder: ToyEncoder, points: Points, ax, title: str = ""):
+    """Where ``encoder`` puts ``points``; a circle has the mean length of the normal ones.
+
+    It is the hypersphere of the plane; a cross marks the origin.
+    """
+    embeddings = encoder.embed(points.points)
+    radius = np.linalg.norm(embeddings[points.of("normal")], axis=1).mean()
+    draw_points(embeddings, points, ax, title)
+    ax.add_patch(plt.Circle((0, 0), radius, fill=False, linestyle="--", color="0.35", zorder=2))
+    ax.plot(0, 0, marker="+", color="black", markersize=9, zorder=4)
+    return ax
+
+
+def draw_plane(value, ax, extent: float, label: str = "", levels=12, cmap="viridis"):
+    """Filled contours of ``value(places)``, ``(n, 2)`` to ``(n,)``, over a square plane."""
+    axis = np.linspace(-extent, extent, 121)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    heights = value(grid).reshape(len(axis), len(axis))
+    filled = ax.contourf(axis, axis, heights, levels=levels, cmap=cmap, zorder=0, extend="both")
+    ax.figure.colorbar(filled, ax=ax, label=label, shrink=0.85)
+    ax.set(xlim=(-extent, extent), ylim=(-extent, extent))
+    ax.set_aspect("equal", "box")
+    ax.grid(False)
+    return ax

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from asdlib import metrics
 from asdlib.inliers import Mahalanobis
 from asdlib.profiles import Profile
 from asdlib.waves import WaveBank
@@ -29,41 +28,3 @@ def trivial_scores(bank: WaveBank, profile: Profile) -> pd.DataFrame:
             scores = {"RMS level": levels[test], "mean log-mel": spectrum}
             parts.append(pd.DataFrame({"product": product, "label": clips.label[test], **scores}))
     return pd.concat(parts, ignore_index=True)
-
-
-def trivial_table(banks: dict[str, WaveBank], profile: Profile) -> pd.DataFrame:
-    """Harmonic mean of AUC and pAUC (%) over all product IDs: a row a machine type and detector.
-
-    Machine types without test clips are left out. The detectors have no seed, hence no spread.
-    """
-    rows = []
-    for machine_type, bank in banks.items():
-        if (bank.clips.split == "test").any():
-            scores = trivial_scores(bank, profile)
-            for detector in ("RMS level", "mean log-mel"):
-                value = metrics.harmonic_mean(metrics.table(scores, detector)[["AUC", "pAUC"]])
-                rows.append(
-                    {
-                        "machine_type": machine_type,
-                        "detector": detector,
-                        "value": round(100 * value, 3),
-                        "fingerprint": bank.fingerprint[:16],
-                    }
-                )
-    return pd.DataFrame(rows)
-
-
-def in_words(trivial: pd.DataFrame, values: pd.Series) -> str:
-    """The best trivial detector beside the values of a method over its seeds, in words."""
-    best, mean, spread = trivial.value.max(), values.mean(), values.std()
-    numbers = (
-        f"The best of them reaches {best:.1f} %, the method {mean:.1f} % on average over "
-        f"{len(values)} seeds. "
-    )
-    if best < mean - spread:
-        return numbers + "What the method learns is worth something here."
-    return numbers + (
-        "**A detector that learns nothing does as well here**: the average spectrum gives these "
-        "faults away. This corpus cannot show what the method is worth beyond that; it can "
-        "compare the method's own variants."
-    )

@@ -74,7 +74,7 @@ class Run:
         table = self.metrics
         table = table[table.chosen] if inlier is None else table[table.inlier == inlier]
         table = table if role is None else table[table.role == role]
-        return metrics.harmonic_mean(table[["AUC", "pAUC"]]) if len(table) else float("nan")
+        return metrics.harmonic_mean(table[["AUC", "pAUC"]])
 
     def seconds(self, clock: str) -> float | None:
         """``wall_seconds`` or ``cpu_seconds``; None of a resumed run, which knows only the rest."""

@@ -1,0 +1,122 @@
+"""What captions say, and the command at the foot of every page."""
+
+import shlex
+
+import numpy as np
+import papermill.cli
+import pytest
+from click.testing import CliRunner
+from conftest import ROOT
+
+from asdstudy import paths
+from asdstudy.report import captions
+
+
+def parameters_of(page: str, monkeypatch) -> dict:
+    """What papermill's own command line hands to the notebook, by the command on a page."""
+    call = {}
+    monkeypatch.setattr(papermill.cli, "execute_notebook", lambda **options: call.update(options))
+    command = page.split("```")[1].strip()
+    result = CliRunner().invoke(papermill.cli.papermill, shlex.split(command)[1:])
+    assert result.exit_code == 0, result.output
+    assert (ROOT / call["input_path"]).exists()
+    return call["parameters"]
+
+
+RECORD = {
+    "corpus": "mine", "machine_type": "fan", "variant": "no-mixup", "profile_name": "quick",
+    "seed": 3, "overrides": {}, "fingerprint": "f", "commit": "c", "device": "cpu",
+    "threads": 1, "wall_seconds": 1.5, "finished": "today", "versions": {"torch": "2"},
+    "resumed": False,
+}  # fmt: skip
+
+
+def test_the_command_on_a_page_gives_its_parameters_again(monkeypatch):
+    overrides = {
+        "inlier_sizes": [1, 2], "learning_rates": [1e-6, 0.5], "learning_rate": 1e-6, "epochs": 3,
+        "log_mel": False, "none": None, "id": "00", "word": "True", "text": "it's 2 words",
+        "nested": {"rows": "all", "pair": [1, "x y"]}, "empty": [], "number": "1e5",
+    }  # fmt: skip
+    record = RECORD | {"overrides": overrides}
+    places = {"data_dir": "data/mine", "out_dir": ""}
+    page = captions.where_from(
+        captions.origin_of_run(record), "train", captions.parameters_of_run(record) | places
+    ).data
+    names = {"corpus": "mine", "machine_type": "fan", "variant": "no-mixup", "profile": "quick"}
+    expected = names | {"seed": 3, "data_dir": "data/mine"} | overrides
+    parameters = parameters_of(page, monkeypatch)
+    assert parameters == expected
+    assert {n: type(v) for n, v in parameters.items()} == {n: type(v) for n, v in expected.items()}
+
+
+def test_a_page_tells_no_path_of_the_computer_that_made_it(tmp_path, monkeypatch):
+    root = tmp_path / "here" / "project"
+    monkeypatch.setattr(paths, "project_root", lambda: root)
+    for place, shown in [
+        (root / "data/mine", "data/mine"),
+        (root.parent / "shared/real-mini", "../shared/real-mini"),
+        (tmp_path / "elsewhere/my sounds", "path/to/my sounds"),
+    ]:
+        page = captions.where_from("", "sounds", {"data_dir": place}).data
+        assert parameters_of(page, monkeypatch) == {"data_dir": shown}
+        assert str(tmp_path) not in page
+
+
+def test_a_page_without_a_run_says_where_it_comes_from(monkeypatch):
+    own = {"corpus": "simulated", "data_dir": "", "profile": "quick", "seed": 2}
+    page = captions.where_from(captions.origin_of_page(own, "f1"), "sounds", own).data
+    assert page.startswith("**Provenance.** simulated sound, quick profile, seed 2; ")
+    assert "corpus fingerprint `f1`; commit" in page and "s of wall time" in page
+    del own["data_dir"]
+    assert parameters_of(page, monkeypatch) == own
+    assert captions.origin_of_page({"seed": 0}).startswith("needs no corpus, seed 0; commit")
+
+
+def test_what_is_said_of_a_run():
+    assert captions.about_run(RECORD) == "the corpus mine, quick profile, seed 3"
+    changed = captions.about_run(RECORD | {"overrides": {"epochs": 3}})
+    assert changed == "the corpus mine, quick profile with overrides, seed 3"
+    assert "1.5 s of wall time" in captions.origin_of_run(RECORD)
+    assert "1.5 s since it was resumed" in captions.origin_of_run(RECORD | {"resumed": True})
+
+
+def test_what_is_said_of_a_table(table):
+    assert captions.about(table) == "simulated sound, quick profile, 2 seeds"
+    similar = table.assign(corpus=np.where(table.seed == 0, "similarity-a", "similarity-b"))
+    assert captions.about(similar) == "simulated sound, quick profile, 2 seeds"
+    line = captions.origin(table, "Drawn from a test")
+    assert line.startswith("Drawn from a test: 12 runs, seeds 0, 1; quick profile; ")
+    assert "simulated (fingerprint `f`); commit c; torch 2; 12 s of wall time" in line
+    resumed = table.assign(wall_seconds=table.wall_seconds.where(table.seed == 0))
+    line = captions.origin(resumed, "Drawn")
+    assert "6 s of wall time of whole runs, summed (6 without a recorded time left out)" in line
+    two = table.assign(
+        overrides=np.where(table.seed, '{"epochs": 3, "dropout": 0}', '{"epochs": 3}')
+    )
+    assert "quick profile, epochs = 3; " in captions.origin(two, "Drawn")
+
+
+def test_the_page_of_a_study_says_how_it_is_measured_anew(table, monkeypatch):
+    parameters = {"fresh": True, "seeds": [0, 1]}
+    page = captions.where_from(captions.origin(table, "Drawn"), "switches", parameters).data
+    assert "Measured anew by `make switches`" in page
+    assert parameters_of(page, monkeypatch) == parameters
+    own = captions.parameters_of_runs(table)
+    assert own["machine_types"] == ["fan", "slider"] and own["seeds"] == [0, 1]
+    page = captions.where_from("", "results", own).data
+    assert "Made again by" in page and parameters_of(page, monkeypatch) == own
+
+
+@pytest.mark.parametrize(
+    "changes, verdict",
+    [
+        ({}, "no: simulated sound, quick profile"),
+        ({"corpus": "dcase2021", "profile": "paper"}, "yes"),
+        (
+            {"corpus": "dcase2021", "profile": "paper", "overrides": '{"epochs": 3}'},
+            "no: fields of the profile overridden",
+        ),
+    ],
+)
+def test_only_the_papers_own_setting_is_comparable_with_it(table, changes, verdict):
+    assert captions.comparable(table.assign(**changes)) == verdict

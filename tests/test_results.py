@@ -1,0 +1,133 @@
+"""The one table of results: from runs, from files, and the rows of its systems."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import write_corpus
+from test_training import SMALL
+
+from asdlib import InputError
+from asdlib.profiles import make_profile
+from asdstudy import paths
+from asdstudy.data import open_corpus
+from asdstudy.report import results, statistics
+from asdstudy.report.results import Results
+from asdstudy.runs import stages as runs
+from asdstudy.runs.run import find_runs
+from asdstudy.runs.sweeps import Job
+
+pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
+
+
+def test_systems_take_their_own_rows(table):
+    rows = results.systems(table)
+    assert list(rows.system.unique()) == ["proposed", "no-mixup", "without h", "product-only"]
+    without = rows[rows.system == "without h"]
+    assert set(without.variant) == {"proposed"} and set(without.inlier) == {"none"}
+    rivals = results.systems(table, results.TABLE_II)
+    assert set(rivals.system) == {"proposed"} and set(rivals.inlier) == {"GMM"}
+    assert results.systems(table, ["ddcsad"]).empty
+
+
+def test_a_table_that_is_read_is_the_one_that_was_saved(table, tmp_path):
+    """A product ID with one label has no AUC; "00" and "none" are words."""
+    table.loc[0, ["AUC", "pAUC", "cpu_seconds"]] = np.nan
+    path = results.save(table, tmp_path / "new" / "table.csv")
+    pd.testing.assert_frame_equal(results.read(path), table.round({"AUC": 5, "pAUC": 5}))
+    assert not list(path.parent.glob("*.part"))
+
+
+def test_more_seeds_of_the_same_are_drawn_from(table):
+    fresh = table[table.seed == 0]
+
+    def widest(several):
+        return results.widest(fresh, Results(several, "before"))
+
+    assert widest(table).table.seed.nunique() == 2 and widest(table).source == "before"
+    assert "another fingerprint" in widest(table.assign(fingerprint="x")).source
+    for other in (
+        None,
+        table.assign(profile="paper"),
+        table.assign(overrides='{"epochs": 3}'),
+        table[table.variant != "no-mixup"],
+    ):
+        assert widest(other).table is fresh and widest(other).source == "Runs of this build"
+
+
+def test_the_table_of_several_seeds_is_that_of_make_seeds_before_the_committed_one(
+    table, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(paths, "measured_dir", lambda: tmp_path / "measured")
+    assert results.several_seeds("simulated").table is None
+    for folder, name in (("measured", "seeds.csv"), ("runs/simulated", "collected.csv")):
+        results.save(table.assign(commit=folder), tmp_path / folder / name)
+    committed = results.several_seeds("simulated")
+    assert set(committed.table.commit) == {"measured"} and "committed" in committed.source
+    made = results.several_seeds("simulated", out_dir=tmp_path / "runs")
+    assert set(made.table.commit) == {"runs/simulated"} and "make seeds" in made.source
+    path = tmp_path / "measured/seeds.csv"
+    assert set(results.several_seeds("simulated", path, tmp_path / "runs").table.commit) == {
+        "measured"
+    }
+
+
+def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
+    tmp_path, monkeypatch
+):
+    root = write_corpus(tmp_path / "corpus", train=4)
+    for path in root.glob("pump/source_test/section_01*anomaly*"):
+        path.unlink()  # a product ID with one label
+    shared = {"corpus": "noise", "machine_type": "pump", "data_dir": root, "out_dir": tmp_path}
+    shared |= SMALL | {"epochs": 1}
+    jobs = [Job(shared | {"seed": seed}, {"switch": "none"}) for seed in (0, 1)]
+    with pytest.raises(InputError, match="some.csv: no such table.*by: make some"):
+        results.of_study("some")
+    table, source = results.of_study("some", jobs, fresh=True, workers=1)
+    monkeypatch.setattr(runs, "_stage", lambda *_, **__: pytest.fail("trained again"))
+    again = results.of_study("some", jobs, fresh=True, workers=1).table
+    pd.testing.assert_frame_equal(table, again)
+    assert source == "a fresh sweep" and set(table.switch) == {"none"}
+    assert table.columns[:5].tolist() == ["switch", "corpus", "machine_type", "variant", "seed"]
+    assert table[table["product"] == "01"].AUC.isna().all()
+
+    run, *_ = find_runs(
+        "noise", ["pump"], out_dir=tmp_path, overrides={"pump": dict(SMALL, epochs=1)}
+    )
+    of_run = table[(table.seed == 0) & table.chosen]
+    value = statistics.values(of_run, ["machine_type"]).value.item()
+    assert value == pytest.approx(100 * run.result(), abs=1e-3) and np.isfinite(value)
+
+    shown = results.of_study("some", jobs[1:]).table
+    assert set(shown.seed) == {1} and set(shown.columns) == set(table.columns)
+    with pytest.raises(
+        InputError, match="none of the runs that the page names; it has .*seed 0, 1"
+    ):
+        results.of_study("some", [Job(shared | {"seed": 7}, {"switch": "none"})])
+
+
+def test_what_learns_nothing_stands_in_the_same_table(tmp_path):
+    _, banks = open_corpus("noise", write_corpus(tmp_path / "corpus"), progress=False)
+    profile = make_profile("quick", "pump")
+    rows = results.trivial_rows("noise", banks, profile)
+    assert set(results.systems(rows).system) == {"spectrum", "level"}
+    assert len(rows) == 2 * 2 * 2  # machine types, detectors, product IDs
+    assert rows[["AUC", "pAUC"]].notna().all(axis=None)
+
+
+def test_the_command_line_writes_a_table(tmp_path):
+    root = write_corpus(tmp_path / "corpus", train=4)
+    options = SMALL | {"epochs": 1, "progress": False}
+    runs.execute("noise", "pump", data_dir=root, out_dir=tmp_path, **options)
+    words = ["noise", f"{tmp_path}/t.csv", "--seeds", "0", "--out-dir", str(tmp_path)]
+    results.main([*words, "--overrides", json.dumps({"pump": SMALL | {"epochs": 1}})])
+    assert set(results.read(tmp_path / "t.csv").inlier) >= {"GMM", "none"}
+
+
+@pytest.mark.parametrize("path", sorted(paths.measured_dir().glob("*.csv")), ids=lambda p: p.stem)
+def test_the_committed_tables_are_whole(path):
+    table = results.read(path)
+    assert table[["AUC", "pAUC"]].notna().all(axis=None) and len(results.systems(table))
+    if "commit" in table:
+        assert not table.commit.str.endswith("+").any(), f"{path}: from uncommitted code"

@@ -1,0 +1,151 @@
+"""Tables and charts of the pages: laid out as they should be, and drawn whatever is missing."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import write_corpus
+from scipy.stats import hmean
+from test_training import SMALL
+
+from asdstudy.report import captions, charts, figures, maps, results, statistics, tables
+from asdstudy.report.paper import (
+    ALL,
+    PAPER_SYSTEMS,
+    PAPER_TABLE_II,
+    PAPER_TABLE_III,
+)
+from asdstudy.runs import stages as runs
+
+
+@pytest.fixture(autouse=True)
+def style():
+    """The book's look, as on the pages; no figure is left open."""
+    figures.use_style()
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("paper", [PAPER_TABLE_II, PAPER_TABLE_III], ids=["II", "III"])
+def test_last_column_of_the_papers_tables_is_the_harmonic_mean_of_the_others(paper):
+    # within rounding: each of the seven values is itself rounded to 0.01
+    means = hmean(paper.drop(columns=ALL).to_numpy(), axis=1)
+    assert np.abs(means - paper[ALL]).max() < 0.02
+
+
+def test_the_papers_two_tables_under_our_names():
+    assert set(PAPER_SYSTEMS.index) <= set(results.SYSTEMS)
+    assert PAPER_SYSTEMS.index.is_unique and len(PAPER_SYSTEMS) == 4 + 3
+    ddcsad = PAPER_TABLE_II.loc["DDCSAD [18]"]
+    pd.testing.assert_series_equal(PAPER_SYSTEMS.loc["ddcsad"], ddcsad, check_names=False)
+
+
+def test_cells_in_words():
+    """Of a single seed there is no spread, and of nothing no mean."""
+    nan = float("nan")
+    summary = pd.DataFrame(
+        [
+            ("b", "y", 1.0, 0.5, 2, -1.0, 3.0), ("a", "y", 2.0, nan, 1, nan, nan),
+            ("a", "x", nan, nan, 0, nan, nan),
+        ],
+        columns=["row", "column", "mean", "sd", "n", "low", "high"],
+    )  # fmt: skip
+    cells = tables.in_cells(summary, ["row"], ["column"], tables.COUNTED)
+    assert cells.index.tolist() == ["b", "a"] and cells.columns.tolist() == ["y", "x"]
+    assert cells.loc["b"].tolist() == ["1.0 ± 0.5 (n = 2)", "-"]
+    assert cells.loc["a"].tolist() == ["2.0 (n = 1)", "- (n = 0)"]
+    bounds = tables.in_cells(summary, ["row"], ["column"], tables.BOUNDED)
+    assert bounds["y"].tolist() == ["+1.0 [-1.0, +3.0]", "+2.0"]
+    assert tables.in_cells(summary, ["row"], ["column"]).loc["b", "y"] == 1
+
+
+def test_paper_beside_ours(table):
+    rows = results.systems(table)
+    beside = tables.paper_beside_ours(PAPER_TABLE_III, rows)
+    fan = beside[(beside.system == "proposed") & (beside.machine_type == "fan")].iloc[0]
+    assert fan["paper: value"] == 84.35 and fan["ours: n seeds"] == 2
+    same = rows.assign(corpus="dcase2021", profile="paper")
+    beside = tables.paper_beside_ours(PAPER_TABLE_III, same).set_index("machine_type").comparable
+    assert set(beside["fan"]) == {"yes"}
+    assert set(beside[ALL]) == {"no: not over the paper's machine types"}
+
+
+def test_charts_of_systems_draw_what_is_there(table):
+    rows = results.systems(table[(table.variant != "no-mixup") | (table.machine_type == "fan")])
+    rows.loc[rows.system == "product-only", ["AUC", "pAUC"]] = np.nan
+    names = ["fan", "slider", ALL]
+    dots = charts.result_dots(rows, "of a test").axes[0]
+    assert [label.get_text() for label in dots.get_xticklabels()] == names
+    forest = charts.forest(statistics.differences(rows, "proposed", draws=50), "of a test")
+    assert [label.get_text() for label in forest.axes[0].get_yticklabels()] == names
+    assert len(charts.hover_products(rows, "of a test").data) == rows.system.nunique()
+    assert tables.cost_table(rows, "caption").data.index[0] == "proposed"
+
+
+def test_charts_of_settings_and_seeds(table):
+    """As many panels as machine types and dials; a mean line and a dot for each seed."""
+    turned = [table.assign(dial=d, setting=s) for d in ("a_dial", "b_dial") for s in (0.2, 0.9)]
+    keys = ["corpus", "dial", "setting", "machine_type", "seed", "variant"]
+    values = statistics.values(pd.concat(turned), keys)
+    assert len(charts.by_dial(values, "value", "value (%)", 50).axes) == 2 * 2
+    leads = statistics.leads(values, variant="proposed")
+    legend = charts.by_dial(leads, "lead", "points", 0, "proposed - {}").legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "proposed - no-mixup", "proposed - product-only",
+    ]  # fmt: skip
+    named = leads.rename(columns={"lead": "change"}).assign(switch="a", setting=leads.variant)
+    figure = charts.by_switch(named)
+    assert [ax.get_title() for ax in figure.axes] == [
+        "fan (simulated sound)", "slider (simulated sound)",
+    ]  # fmt: skip
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        "a: no-mixup", "a: product-only",
+    ]  # fmt: skip
+    by_h = statistics.values(table, ["variant", "inlier", "seed"])
+    figure = charts.seed_dots(by_h, "variant", "inlier", "of a test", "h = {col_name}")
+    assert [ax.get_title() for ax in figure.axes] == ["h = GMM", "h = none"]
+
+
+@pytest.mark.filterwarnings("ignore:a GMM with p")
+def test_a_page_of_a_run_has_its_clips_scores_and_captions(tmp_path):
+    """All product IDs, both labels and the other machines use the same names, as MIMII's do."""
+    root = write_corpus(tmp_path / "corpus", train=4)
+    run = runs.execute("mine", "pump", data_dir=root, out_dir=tmp_path, **SMALL | {"epochs": 1})
+    embedded = run.embedded
+    for part in (*embedded.values(), run):
+        clips = part.scores if part is run else part.clips
+        clips["file"] = clips.groupby(["product", "label"]).cumcount().astype(str) + ".wav"
+    placed = maps.map_of(run)
+    tested = placed[placed.kind != "others"].reset_index(drop=True)
+    assert len(placed) == len(embedded["test"].clips) + len(embedded["others"].clips)
+    pd.testing.assert_series_equal(tested.score, run.scores.score)  # in the order of the clips
+    assert placed[placed.kind == "others"].score.isna().all()
+
+    about = captions.about_run(run.params)
+    assert about == "the corpus mine, quick profile with overrides, seed 0"
+    assert about in tables.result_table(run).to_html()
+    for draw in (figures.score_distributions, figures.roc_curves):
+        assert draw(run.scores, about).get_suptitle().replace("\n", " ") == about
+    assert tables.chosen_inliers([run]).loc[0, "h"] == run.params["choice"]["inlier"]
+
+    near = maps.closeness_by_label([run])
+    words = maps.closeness_in_words(near)
+    assert words.startswith("- **pump, proposed**: an anomalous clip has ")
+    assert near[maps.SHARE].stack().between(0, 100).all()
+    assert "slope of Eq. 2 starts negative" in maps.expected_norms([run])
+
+
+def test_closeness_by_hand(monkeypatch):
+    """Of two neighbours each, one of a normal clip is another machine; none of the anomaly's."""
+    rows = pd.DataFrame(
+        {"product": ["0"] * 4 + ["9"], "kind": ["normal"] * 3 + ["anomaly", "others"]}
+    )
+    vectors = np.array([[0.0], [1.0], [1.1], [0.9], [-0.1]])
+    monkeypatch.setattr(maps, "shown_clips", lambda run: (rows, vectors))
+
+    class run:  # noqa: N801
+        params = {"machine_type": "fan", "variant": "proposed"}
+
+    table = maps.closeness(run, neighbours=2).set_index("kind")[maps.SHARE]
+    assert table["anomaly"] == 0
+    assert table["normal"] == pytest.approx(100 / 6)
