@@ -134,9 +134,9 @@ PAGES = {
     ),
     "embedding": Page(
         runs("metrics.csv", **MAPPED, seeds=[SEED]),
-        {name: SAME_RUNS[name] for name in ("corpus", "profile", "overrides")}
+        {"corpus": STUDY.corpus, "profile": STUDY.profile, "seed": SEED}
         | MAPPED
-        | {"seed": SEED},
+        | {"overrides": {n: v for n, v in STUDY.overrides.items() if n in MAPPED["machine_types"]}},
     ),
     "similarity": Page(measured("similarity"), {}),
     "switches": Page(measured("switches"), {}),

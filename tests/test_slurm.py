@@ -65,10 +65,10 @@ def submit(slurm, folder: Path, study: dict) -> subprocess.CompletedProcess:
     """The runs of a study, each a job, by ``profiles/slurm`` but for what a test need not wait."""
     _, environment = slurm
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    runs = [plan.folder / "params.json" for plan in Study(**study).plans()]
+    runs = [plan.folder / "metrics.csv" for plan in Study(**study).plans()]
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--directory", folder]
-        + ["--profile", ROOT / "profiles/slurm", "--set-threads", "corpus=1", "train=1"]
+        + ["--profile", ROOT / "profiles/slurm", "--set-threads", "corpus=1", "train=1", "embed=1"]
         + ["--latency-wait", "10", "--slurm-no-account", "--slurm-status-command", "squeue"]
         + ["--slurm-init-seconds-before-status-checks", "1"]
         + ["--seconds-between-status-checks", "1"]
@@ -88,9 +88,11 @@ def test_a_study_of_two_runs(slurm, tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     for machine_type in STUDY["machine_types"]:
         (run,) = (tmp_path / "runs/simulated" / machine_type).glob("proposed-s0-*")
-        assert {"params.json", "scores.csv", "train.ipynb"} <= {p.name for p in run.iterdir()}
+        assert {"params.json", "scores.csv", "metrics.csv"} <= {p.name for p in run.iterdir()}
     jobs = ended(slurm)
-    assert [job["JobState"] for job in jobs] == ["COMPLETED"] * 3  # the corpus and two runs
+    assert [job["JobState"] for job in jobs] == [
+        "COMPLETED"
+    ] * 9  # the corpus and two runs of four stages
     assert all(job["NodeList"] == "localhost" for job in jobs)
 
 
@@ -102,4 +104,4 @@ def test_a_failed_job_fails_the_study(slurm, tmp_path):
     assert done.returncode != 0
     states = {job["JobState"] for job in ended(slurm)[before:]}
     assert "FAILED" in states
-    assert not list(tmp_path.glob("runs/simulated/*/*/params.json"))
+    assert not list(tmp_path.glob("runs/simulated/*/*/metrics.csv"))

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
 from conftest import ROOT
 
@@ -107,3 +108,18 @@ def test_a_metric_only_evaluates(change):
 def test_a_notebook_makes_its_own_pages(change):
     made = change("notebooks/train.ipynb")
     assert made["page"] == ["page=machines/fan", "page=machines/slider"] and not RUN & {*made}
+
+
+def test_a_failed_notebook_is_named_with_its_cell(tmp_path):
+    cells = [nbformat.v4.new_code_cell(code) for code in ("x = 1", "raise ValueError(f'not {x}')")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "page.ipynb")
+    words = ["page.ipynb", "out.ipynb", "--log", "logs/log.ipynb"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "workflow/run_notebook.py", *words],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and not (tmp_path / "out.ipynb").exists()
+    assert "page.ipynb failed in cell 1: ValueError: not 1" in done.stderr
+    assert (tmp_path / "logs/log.failed").read_text() in done.stderr
+    (error,) = nbformat.read(tmp_path / "logs/log.ipynb", 4).cells[-1].outputs
+    assert error.output_type == "error"

@@ -138,31 +138,28 @@ def find_runs(
     present = []
     for path in root.glob("*/*/params.json"):
         record = json.loads(path.read_text())
-        if not is_finished(record):
-            continue
         with suppress(InputError):  # a run of fields or variants that are no more
             keys = ("machine_type", "variant", "seed", "profile_name")
             plan = plan_of(*(record[key] for key in keys))
-            if plan.folder == path.parent and profile in ("", plan.profile_name):
-                present.append(plan)
+            is_same = plan.folder == path.parent and profile in ("", plan.profile_name)
+            present += [plan] * (is_same and is_finished(record))
     if len(names := sorted({plan.profile_name for plan in present})) > 1:
         raise InputError(
             f"{root}: runs of the profiles {', '.join(names)}; expected one to be named"
         )
     name = names[0] if names else profile or "quick"
-    order = [*TABLE_I, *sorted({plan.machine_type for plan in present} - {*TABLE_I})]
-    runs = []
-    for machine_type in machine_types or order:
-        here = [plan for plan in present if plan.machine_type == machine_type]
-        if machine_types and not here:
-            plan = plan_of(machine_type, *(variants or ["proposed"])[:1], *(seeds or [0])[:1], name)
+    runs, types = [], {plan.machine_type for plan in present}
+    for machine_type in machine_types or sorted(types, key=[*TABLE_I, *sorted(types)].index):
+        here = {(p.variant, p.seed): p.folder for p in present if p.machine_type == machine_type}
+        if not here:
+            plan = plan_of(machine_type, [*variants, "proposed"][0], [*seeds, 0][0], name)
             raise _missing(root / machine_type, plan)
-        for variant in variants or sorted({plan.variant for plan in here}):
-            for seed in seeds or sorted({plan.seed for plan in here}):
-                plan = plan_of(machine_type, variant, seed, name)
-                if any(plan.folder == other.folder for other in here):
-                    runs.append(Run(plan.folder))
-                elif variants and seeds and (machine_types or here):
+        for variant in variants or sorted({variant for variant, _ in here}):
+            for seed in seeds or sorted({seed for _, seed in here}):
+                if (variant, seed) in here:
+                    runs.append(Run(here[variant, seed]))
+                elif variants and seeds:
+                    plan = plan_of(machine_type, variant, seed, name)
                     raise _missing(plan.folder, plan)
     if not runs:
         raise _missing(root, plan_of("NAME", "proposed", 0, name))
