@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from asdlib import metrics
 from asdlib.profiles import Profile, make_profile
+from workflow import pictures
 
 BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("*.md"))
@@ -40,12 +41,12 @@ def test_every_reference_has_its_target(path):
     text = prose(path)
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     pages = {toc["root"]} | {page["file"] for part in toc["parts"] for page in part["chapters"]}
-    labels = set(re.findall(r"^:(?:label|name): (.+)$|^\((.+)\)=$", TEXT, re.MULTILINE))
+    labels = set(re.findall(r"^:?(?:label|name): (.+)$|^\((.+)\)=$", TEXT, re.MULTILINE))
     labels = {label for pair in labels for label in pair if label}
     terms = (BOOK / "glossary.md").read_text().split("```")[1]
     terms = set(re.findall(r"^(?!\{)(\S.*)$", terms, re.MULTILINE))
     assert roles(text, "doc") <= pages
-    assert roles(text, "ref", "eq") <= labels
+    assert roles(text, "ref", "eq", "numref") <= labels
     assert {term.lower() for term in roles(text, "term")} <= {term.lower() for term in terms}
     works = {
         w.strip() for works in roles(text, "cite", "cite:t", "cite:p") for w in works.split(",")
@@ -73,6 +74,37 @@ def test_the_switch_board_holds_fields_and_values_that_profiles_take():
         for value in map(read, others.split(", ")):
             if value not in (None, "a positive number"):
                 make_profile("quick", "another", **{field: value})
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_picture_has_number_caption_and_alternative_text(path):
+    text = path.read_text()
+    for file, options, caption in re.findall(
+        r"```{figure} (\S+)\n---\n(.*?)\n---\n(.*?)```", text, re.DOTALL
+    ):
+        options = yaml.safe_load(options)
+        assert (BOOK / file).exists() and caption.strip(), file
+        assert f"{{numref}}`{options['name']}`" in text, file
+        assert len(options["alt"].split()) > 20, file
+    assert text.count("```{figure}") == len(re.findall(r"```{figure} \S+\n---\n", text))
+
+
+def test_drawn_numbers_are_the_computed_ones_and_those_of_the_chapters(tmp_path):
+    pictures.main(tmp_path)
+    for file in tmp_path.iterdir():
+        assert written(file) == written(BOOK / "_static" / file.name), "python workflow/pictures.py"
+    chapter = (BOOK / "scoring.md").read_text()
+    for name, scores in {"normal": pictures.NORMAL, "anomalous": pictures.ANOMALOUS}.items():
+        assert f"{name}\n: {', '.join(map(str, scores))}\n" in chapter
+    (table,) = re.findall(r":name: tab-mixup\n(.*?)```", TEXT, re.DOTALL)
+    labels = re.findall(r"  - (\S+)\n  - (\(.+\))", table)
+    drawing = (BOOK / "_static/batch.svg").read_text()
+    assert labels == re.findall(r">t = ([^<]+)<.*?>y = (\(.+\))<", drawing)
+
+
+def written(path) -> list[str]:
+    """The words and numbers in a picture."""
+    return re.findall(r"<text[^>]*>(.*?)</text>", path.read_text(), re.DOTALL)
 
 
 def read(cell: str):
