@@ -4,13 +4,16 @@ import json
 import re
 from typing import get_args
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from scipy.stats import ttest_1samp
 
 from asdlib import metrics
 from asdlib.profiles import Profile, make_profile
+from asdstudy.report import paper
 from workflow import pictures
 
 BOOK = ROOT / "book"
@@ -74,6 +77,59 @@ def test_the_switch_board_holds_fields_and_values_that_profiles_take():
         for value in map(read, others.split(", ")):
             if value not in (None, "a positive number"):
                 make_profile("quick", "another", **{field: value})
+
+
+def test_the_critical_reading_says_what_the_papers_tables_say():
+    """Each number of the sections on the tables and on Fig. 3, and no other, and the counts."""
+    text = (BOOK / "critical-reading.md").read_text()
+    first, second, maps = re.split(
+        "^## (?:Table II|Table III|Figure 3|What the paper does).*$", text, flags=re.MULTILINE
+    )[1:4]
+    overall, types = paper.PAPER_TABLE_II[paper.ALL], paper.PAPER_TABLE_II[[*paper.MACHINE_TYPES]]
+    gains = types.loc["proposed"] - types
+    winner, serial, fan = "parallel method [12]", "serial method [22]", "fan"
+    means = types.mean(axis=1)
+    leads = gains.loc[winner]
+    interval = ttest_1samp(leads, 0).confidence_interval()
+    margin = overall["proposed"] - overall[winner]
+    assert decimals(first) == {
+        *two(
+            overall,
+            leads[fan],
+            types.drop(columns=fan).rdiv(1).mean(axis=1).rdiv(1)[[winner, "proposed"]],
+        ),
+        *two(leads.mean(), leads.std(), margin, overall["proposed"] - overall[serial]),
+        *two(means["proposed"] - means[serial]),
+        *(f"{value:.1f}" for value in (*interval, 100 * margin / overall[winner], 2.1)),
+    }  # 2.1 is the abstract's
+    (snippet,) = re.findall(r"```python\n(.*?)```", first, re.DOTALL)
+    exec(snippet, {})
+    best = types.idxmax()
+    assert [*best.index[best == "proposed"]] == ["fan", "gearbox", "slider"]
+    assert [*best.index[best == winner]] == ["pump", "ToyCar", "ToyTrain"]
+    assert types.valve.idxmin() == "proposed"
+    ablation = paper.PAPER_TABLE_III.loc["proposed"] - paper.PAPER_TABLE_III
+    parts = ablation[[*paper.MACHINE_TYPES]]
+    below = paper.PAPER_TABLE_II.loc[serial] - paper.PAPER_TABLE_III.loc["product-only"]
+    assert decimals(second) == {
+        *two(
+            parts.loc["without h"].min(), parts.loc["without h"].max(), ablation[paper.ALL].iloc[1:]
+        ),
+        *two(-parts.loc["product-only", fan], below[paper.ALL], below.valve),
+        *two(overall["proposed"] - overall[serial], parts.loc["no-mixup", ["ToyCar", "pump"]]),
+    }
+    assert (parts > 0).sum(axis=1)[1:].tolist() == [3, 7, 6]
+    assert below.idxmax() == "valve" and (parts.loc["no-mixup"] > 0).sum() == 3
+    assert decimals(maps) == {*two(parts.loc["product-only", ["pump", "slider"]])}
+
+
+def decimals(text: str) -> set[str]:
+    return set(re.findall(r"-?\d+\.\d+", text))
+
+
+def two(*values) -> list[str]:
+    """Numbers, and series of them, with two decimals."""
+    return [f"{number:.2f}" for value in values for number in np.ravel(value)]
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
