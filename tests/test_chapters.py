@@ -1,5 +1,6 @@
 """The text of the book: its references have targets, and what it says of fields and files holds."""
 
+import ast
 import json
 import re
 from typing import get_args
@@ -177,7 +178,26 @@ def test_the_chapter_on_scoring_reads_what_a_run_writes(tmp_path, monkeypatch):
     (written,) = metrics.write_submission(scores, "fan", tmp_path)
     monkeypatch.chdir(tmp_path)
     namespace = {}
-    (snippet,) = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
+    snippet = re.search(r"```python\n(.*?)```", chapter, re.DOTALL)[1]
     exec(snippet, namespace)
     assert written.name in snippet and "decision_result_" in chapter
     assert namespace["scores"].label.tolist() == labels
+
+
+def test_every_exercise_has_its_folded_solution():
+    exercises = re.findall(r"\{exercise\} .*\n:label: (\S+)", TEXT)
+    solutions = re.findall(r"\{solution\} (\S+)\n:class: dropdown", TEXT)
+    assert exercises == solutions and len(set(exercises)) == 12
+
+
+@pytest.mark.parametrize("label", ["ex-product", "ex-pauc"])
+def test_code_in_solutions_gives_the_numbers_in_their_text(label):
+    solution = re.search(rf"````\{{solution\}} {label}\n(.*?)\n````", TEXT, re.DOTALL)[1]
+    prose, code = re.match(r"(.*)```python\n(.*?)```", solution, re.DOTALL).groups()
+    namespace, shown = {}, []
+    for line in ast.parse(code).body:
+        if isinstance(line, ast.Expr):
+            shown.append(eval(ast.unparse(line), namespace))
+        else:
+            exec(ast.unparse(line), namespace)
+    assert shown and all(f"{number:.3g}" in prose for number in np.ravel(shown))
