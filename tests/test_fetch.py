@@ -274,7 +274,7 @@ def test_no_connection_is_one_clear_sentence(tmp_path):
 @pytest.mark.parametrize(
     "answer, message",
     [
-        (b"<html>", "no JSON"),
+        (b"<html>", "not understood .*JSONDecodeError"),
         (json.dumps({"message": "gone"}).encode(), "not understood .*KeyError: 'files'"),
         (json.dumps({"files": [{"key": "a"}]}).encode(), "not understood .*KeyError: 'links'"),
     ],
