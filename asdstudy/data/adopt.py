@@ -18,7 +18,7 @@ from torchaudio.functional import resample
 from asdlib.corpora import SUFFIXES, read_header
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
-from asdstudy.data.recordings import Recording, cuts, link, links_beside, write_recordings
+from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Adoption
 from asdstudy.paths import whole_folder
 
@@ -64,7 +64,8 @@ def adopt(
                     f"{folder / product}: {counts[product]} train clips; expected at least 2: add "
                     "recordings, or cut them with --cut"
                 )
-    link(links)
+    for place, other in links.items():
+        place.symlink_to(other, target_is_directory=True)
     return Path(out)
 
 

@@ -108,9 +108,3 @@ def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Pa
             raise InputError(f"{link}: is there already; expected a new machine type beside it")
         links[link] = folder.resolve()
     return links
-
-
-def link(links: dict[Path, Path]) -> None:
-    """Make the links of :func:`links_beside`."""
-    for place, folder in links.items():
-        place.symlink_to(folder, target_is_directory=True)

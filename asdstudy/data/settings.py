@@ -14,7 +14,7 @@ from pydantic import (
 from asdlib.settings import Settings
 
 Dial = Annotated[float, Field(ge=0, le=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Portion = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
 
 
@@ -38,7 +38,7 @@ class Adoption(Settings):
     resample: bool = Field(False, description="to 16 kHz, whatever the rate")
     channel: str | None = Field(None, description="which one, 0 being the first, or their mean")
     cut_seconds: float | None = Field(None, gt=0, description="cut to clips of this length")
-    test_share: Share = Field(0.2, description="of each product's normal recordings, for testing")
+    test_share: Portion = Field(0.2, description="of each product's normal recordings, for testing")
     seed: NonNegativeInt = Field(0, description="of the split")
 
 
@@ -51,7 +51,7 @@ class Recipe(Settings):
     clip_seconds: PositiveFloat = Field(10.0, description="length of a clip")
     snr_db: float = Field(-3.0, description="RMS of the flight over that of the noise, dB")
     rms: float = Field(0.05, gt=0, le=1, description="of every clip, where full scale is 1")
-    test_share: Share = Field(0.2, description="of each pattern's normal flights, for testing")
+    test_share: Portion = Field(0.2, description="of each pattern's normal flights, for testing")
 
     @field_validator("broken", mode="before")
     @classmethod

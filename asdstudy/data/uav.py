@@ -29,7 +29,7 @@ from asdlib.profiles import SAMPLE_RATE
 from asdlib.waves import check_room
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
-from asdstudy.data.recordings import Recording, cuts, link, links_beside, write_recordings
+from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Recipe
 from asdstudy.data.simulate import factory_noise
 from asdstudy.paths import whole_folder
@@ -86,7 +86,8 @@ def fetch_uav(
                 raise InputError(f"{url}: a broken zip came ({error}); fetch again") from error
             if not keep_zip:
                 path.unlink()
-        link(links)
+        for place, other in links.items():
+            place.symlink_to(other, target_is_directory=True)
     return folder
 
 
