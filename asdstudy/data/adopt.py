@@ -54,9 +54,8 @@ def adopt(
     links = links_beside(Path(out), beside)
     recordings = list(_recordings(folder))
     clips_of = partial(_clips, folder, adoption)
-    split = adoption.test_share, adoption.seed
     with whole_folder(target) as part:
-        listing = write_recordings(part, recordings, clips_of, *split, folder, progress)
+        listing = write_recordings(part, recordings, clips_of, adoption, folder, progress)
         counts = Counter(listing["folder"][listing["clip"].str.startswith("train/")])
         for product in sorted({recording.product for recording in recordings}):
             if counts[product] < 2:

@@ -33,8 +33,8 @@ class Stopped(Exception):
 class Share:
     """The part of one file in the progress bar of all: what pooch takes for a bar of its own."""
 
-    def __init__(self, bar: tqdm, stop: threading.Event):
-        self.bar, self.stop, self.done, self.total = bar, stop, 0, 0
+    def __init__(self, bar: tqdm, stop: threading.Event | None = None):
+        self.bar, self.stop, self.done, self.total = bar, stop or threading.Event(), 0, 0
 
     def go_on(self) -> None:
         """Raise :class:`Stopped` where it was asked for."""

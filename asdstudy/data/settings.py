@@ -2,14 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    field_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from asdlib.settings import Settings
 
@@ -47,8 +40,8 @@ class Recipe(Settings):
 
     seed: NonNegativeInt = Field(0, description="of split and noise")
     broken: tuple[PositiveInt, ...] = Field((1,), description="how many propellers, as in 1,3")
-    trim_seconds: NonNegativeFloat = Field(10.0, description="left out at both ends of a flight")
-    clip_seconds: PositiveFloat = Field(10.0, description="length of a clip")
+    trim_seconds: float = Field(10.0, ge=0, description="left out at both ends of a flight")
+    clip_seconds: float = Field(10.0, gt=0, description="length of a clip")
     snr_db: float = Field(-3.0, description="RMS of the flight over that of the noise, dB")
     rms: float = Field(0.05, gt=0, le=1, description="of every clip, where full scale is 1")
     test_share: Portion = Field(0.2, description="of each pattern's normal flights, for testing")
