@@ -111,7 +111,7 @@ def test_the_seed_makes_the_split_and_the_noise(github, tmp_path):
     assert len(same) and not any(first[name] == other[name] for name in same)
 
 
-def test_source_is_recorded_and_a_second_call_asks_for_nothing(github, tmp_path):
+def test_source_is_recorded_and_a_second_call_asks_for_nothing(github, tmp_path, monkeypatch):
     get(github, tmp_path)
     source = json.loads((tmp_path / "uav" / "source.json").read_text())
     assert source["archive_commit"] == source["revision"] == uav.REVISION
@@ -121,6 +121,9 @@ def test_source_is_recorded_and_a_second_call_asks_for_nothing(github, tmp_path)
     assert github.asked == [ARCHIVE]
     with pytest.raises(InputError, match="uav: is there and was made otherwise"):
         get(github, tmp_path, SHORT.replace(snr_db=0.0))
+    monkeypatch.setattr(uav, "GENERATOR", uav.GENERATOR + 1)  # another simulator, another noise
+    with pytest.raises(InputError, match="uav: is there and was made otherwise"):
+        get(github, tmp_path)
 
 
 def test_a_broken_connection_is_tried_again(github, tmp_path):
