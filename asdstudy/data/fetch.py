@@ -146,8 +146,9 @@ def _note(folder: Path, archive: Archive) -> Path:
 
 def _is_done(folder: Path, archive: Archive) -> bool:
     """Whether everything that was unpacked from a zip is still there."""
-    note = _note(folder, archive)
-    files = json.loads(note.read_text())["files"] if note.exists() else {"": -1}
+    if not _note(folder, archive).exists():
+        return False
+    files = json.loads(_note(folder, archive).read_text())["files"]
     places = {folder / place: size for place, size in files.items()}
     return all(place.is_file() and place.stat().st_size == size for place, size in places.items())
 

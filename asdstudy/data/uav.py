@@ -112,16 +112,16 @@ def _make(path: Path, folder: Path, recipe: Recipe, source: dict, progress: bool
             listing = write_recordings(part, flights, clips_of, recipe, path, progress)
             if listing.empty:
                 raise InputError(f"{path}: no flight is long enough for a clip of {recipe}")
-            too_short = [f.name for f in flights if f.name not in set(listing.recording)]
+            too_short = sorted({flight.name for flight in flights} - set(listing.recording))
+            patterns = sorted({flight.product for flight in flights})
             source |= {"archive_commit": commit, "archive_sha256": pooch.file_hash(str(path))}
-            source |= {"patterns": sorted({f.product for f in flights}), "too_short": too_short}
+            source |= {"patterns": patterns, "too_short": too_short}
             (part / "source.json").write_text(json.dumps(source, indent=1))
     if commit is None:
         warnings.warn(f"{source['url']} does not say of which commit it is", stacklevel=3)
     if too_short:
-        warnings.warn(
-            f"{len(too_short)} flights are too short for a clip: {too_short}", stacklevel=3
-        )
+        what = f"{len(too_short)} flights are too short for a clip: {too_short}"
+        warnings.warn(what, stacklevel=3)
 
 
 def _commit(content: zipfile.ZipFile, source: dict) -> str | None:
