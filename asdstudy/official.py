@@ -46,8 +46,7 @@ def evaluate(submission: Path, truth: Path, year: int) -> pd.DataFrame:
     target means over the wrong rows; here they are what they are called.
 
     2020 has no domains, no decisions, one mean (of a machine type), and ranks instead of a score.
-
-    Raises InputError, naming the file, where the files are not what that year wants.
+    Raises InputError, naming the file, where the files are not what the year wants.
     """
     one_of("year", year, YEARS)
     submission, truth = Path(submission), Path(truth)
@@ -67,6 +66,7 @@ def official(submission: Path, truth: Path, year: int, out: Path | None = None) 
     table = evaluate(submission, truth, year)
     print(table.to_string(index=False, na_rep="", float_format="%.4f"))
     if out is not None:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(out, index=False)
 
 

@@ -120,10 +120,10 @@ def test_machine_ids_and_one_list_in_2020(of_2020):
 
 
 def test_prints_and_writes_the_table(of_2023, capsys):
-    official(of_2023 / "sub", of_2023 / "truth", 2023, of_2023 / "result.csv")
+    official(of_2023 / "sub", of_2023 / "truth", 2023, of_2023 / "new" / "result.csv")
     assert "official score" in capsys.readouterr().out
     table = evaluate(of_2023 / "sub", of_2023 / "truth", 2023)
-    kept = pd.read_csv(of_2023 / "result.csv", dtype={"section": str})
+    kept = pd.read_csv(of_2023 / "new" / "result.csv", dtype={"section": str})
     kept[KEYS] = kept[KEYS].fillna("")
     pd.testing.assert_frame_equal(kept, table, check_dtype=False)
 
