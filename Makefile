@@ -19,10 +19,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 corpus: $(VENV)/installed  ## make the simulated corpus in data/simulated
-	$(BIN)/python -m asdstudy.data.simulate data/simulated
+	$(BIN)/asd simulate data/simulated
 
 dcase2021: $(VENV)/installed  ## fetch the paper's data into data/dcase2021 (18 GB from Zenodo)
-	$(BIN)/python -m asdstudy.data fetch dcase2021
+	$(BIN)/asd fetch dcase2021
 
 STUDY ?= study.yaml
 GPUS ?= 1

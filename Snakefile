@@ -11,6 +11,7 @@ directory: data/, runs/ and _build/.
 import hashlib
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -169,7 +170,7 @@ rule corpus:
     input:
         decode=ROOT / "workflow/decode.py",
         library=[ROOT / "asdlib/corpora.py", ROOT / "asdlib/waves.py"],
-        simulator=[ROOT / f"asdstudy/data/{name}.py" for name in ("simulate", "machines")]
+        simulator=[ROOT / f"asdstudy/data/{name}.py" for name in ("simulate", "machines", "recordings")]
         if STUDY.corpus == "simulated"
         else [],
     output:
@@ -177,14 +178,15 @@ rule corpus:
     threads: workflow.cores or 1
     params:
         make=(
-            f"python -m asdstudy.data.simulate {STUDY.folder} {STUDY.simulator_options()} >&2"
+            f"asd simulate {shlex.quote(STUDY.folder)} {STUDY.simulator_options()} >&2"
             if STUDY.corpus == "simulated"
             else "true"
         ),
         listing=LISTING,
+        corpus=STUDY.corpus,
+        folder=STUDY.folder,
     shell:
-        "{params.make} && "
-        f"python {{input.decode}} {STUDY.corpus} {STUDY.folder} > {{output}}"
+        "{params.make} && python {input.decode:q} {params.corpus:q} {params.folder:q} > {output:q}"
 
 
 rule train:

@@ -248,7 +248,7 @@ def _hint(data_dir: Path) -> str:
 def clip_frames(path: Path) -> int:
     """The length of a clip in samples, from its header, which is checked against what is there."""
     info = read_header(path)
-    remedy = "`python -m asdstudy.data adopt` converts recordings"
+    remedy = "`asd adopt` converts recordings"
     if info.samplerate != SAMPLE_RATE:
         raise InputError(
             f"{path}: sample rate {info.samplerate} Hz; expected {SAMPLE_RATE} Hz ({remedy})"

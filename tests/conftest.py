@@ -8,8 +8,11 @@ import pytest
 import soundfile
 import torch
 
+from asdstudy.cli import app
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+ODD = "Lüfter 1.2 [50%] {a} ~*"  # a name of a folder or a machine type, which may hold all of this
 # The suite is about the CPU, on every computer; test_cuda.py starts processes that see a GPU. Torch
 # looks at this when it is first asked for a device.
 GPUS = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -48,6 +51,11 @@ def write_corpus(
                     name = f"{stem}_{split}_{label}_{number:04d}_hum.wav"
                     write_clip(root / machine_type / folder / name, seconds, seed)
     return root
+
+
+def asd(*words):
+    """The console command, without the exit status 0 at its end."""
+    app([str(word) for word in words], prog_name="asd", standalone_mode=False)
 
 
 @pytest.fixture(autouse=True)

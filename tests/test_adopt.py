@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import ROOT, write_clip, write_corpus
+from conftest import ODD, ROOT, asd, write_clip, write_corpus
 
 from asdlib import InputError, corpora, waves
-from asdstudy.data import commands
-from asdstudy.data.adopt import Conversion, adopt
+from asdstudy.data import open_corpus
+from asdstudy.data.adopt import adopt
+from asdstudy.data.describe import describe
+from asdstudy.data.settings import Adoption
 from asdstudy.runs import run as runs
 
 
@@ -32,11 +34,9 @@ def folder(tmp_path):
     return tmp_path / "mine"
 
 
-AS_IS = Conversion()
-
-
-def make(folder, conversion=AS_IS, **options):
-    return adopt(folder, folder.parent / "corpus", "fan", conversion, progress=False, **options)
+def make(folder, beside=(), **options):
+    adoption = Adoption(**options)
+    return adopt(folder, folder.parent / "corpus", "fan", adoption, beside, progress=False)
 
 
 def test_folders_become_a_machine_type(folder):
@@ -56,7 +56,7 @@ def test_folders_become_a_machine_type(folder):
 
 
 def test_a_recording_is_never_torn_apart(folder):
-    make(folder, Conversion(cut_seconds=0.5))
+    make(folder, cut_seconds=0.5)
     listing = pd.read_csv(folder.parent / "corpus" / "fan" / "recordings.csv")
     split = listing["clip"].str.split("/").str[0]
     assert (split.groupby([listing.folder, listing.recording]).nunique() == 1).all()
@@ -68,10 +68,8 @@ def test_a_recording_is_never_torn_apart(folder):
 
 def test_the_seed_makes_the_split(folder):
     def tested(seed, share=0.4):
-        out = adopt(
-            folder, folder.parent / f"{seed}-{share}", "fan", test_share=share, seed=seed,
-            progress=False,
-        )  # fmt: skip
+        adoption = Adoption(test_share=share, seed=seed)
+        out = adopt(folder, folder.parent / f"{seed}-{share}", "fan", adoption, progress=False)
         clips = corpora.index(out)
         return set(clips.attributes[(clips.split == "test") & (clips.label == "normal")])
 
@@ -90,12 +88,13 @@ def test_another_rate_and_channels_on_request(folder):
     with pytest.raises(InputError, match="sample rate 44100 Hz; expected 16000 Hz, or --resample"):
         make(folder)
     with pytest.raises(InputError, match="2 channels; expected one, or --channel mean .*0 to 1"):
-        make(folder, Conversion(resample=True))
+        make(folder, resample=True)
     with pytest.raises(InputError, match="unknown channel of .*rec 0.wav '2'; known: 0, 1, mean"):
-        make(folder, Conversion(resample=True, channel="2"))
+        make(folder, resample=True, channel="2")
     assert not (folder.parent / "corpus" / "fan").exists()
     for channel, peak in (("0", 0.5), ("1", 0.0), ("mean", 0.25)):
-        out = adopt(folder, folder.parent / channel, "fan", Conversion(True, channel), 0.0)
+        adoption = Adoption(resample=True, channel=channel, test_share=0)
+        out = adopt(folder, folder.parent / channel, "fan", adoption, progress=False)
         clip = next((out / "fan").rglob("*Fan-north_rec-0.wav"))
         sound = waves.read_clip(clip) / waves.FULL_SCALE
         assert len(sound) == 2 * 16_000
@@ -111,7 +110,7 @@ def test_long_recordings_are_cut_on_request(folder):
         make(folder)
     assert str(path) in str(error.value)
     with pytest.raises(InputError, match="screw.wav: 2.0 s long; expected at least the 3 s of"):
-        make(folder, Conversion(cut_seconds=3.0))
+        make(folder, cut_seconds=3.0)
 
 
 def _touch(path, content=b""):
@@ -156,7 +155,7 @@ def test_too_few_train_clips(folder):
         write_clip(folder / "third" / "normal" / f"{number}.wav", 2.0, number)
     with pytest.raises(InputError, match="third: 1 train clips; expected at least 2.*--cut"):
         make(folder)
-    make(folder, Conversion(cut_seconds=0.5))
+    make(folder, cut_seconds=0.5)
 
 
 def test_folders_that_cannot_be_adopted(folder, tmp_path):
@@ -165,14 +164,15 @@ def test_folders_that_cannot_be_adopted(folder, tmp_path):
     (tmp_path / "bare").mkdir()
     with pytest.raises(InputError, match="bare: is empty; expected <product>/normal"):
         adopt(tmp_path / "bare", tmp_path / "out", "fan")
-    with pytest.raises(InputError, match="machine type '../fan': expected letters"):
-        adopt(folder, tmp_path / "out", "../fan")
-    with pytest.raises(InputError, match="share of test recordings is 1; expected 0 up to"):
+    for name in ("../fan", "a/fan", "a\\fan", "C:fan", ".fan", ""):
+        with pytest.raises(InputError, match="machine type '.*': expected the name of a visible"):
+            adopt(folder, tmp_path / "out", name)
+    with pytest.raises(InputError, match="test_share is 1; expected less than 1"):
         make(folder, test_share=1)
     with pytest.raises(InputError, match="no train/ in it"):
         make(folder, beside=[tmp_path])
-    with pytest.raises(InputError, match="cuts of 0 s without 0 s; expected more than 0"):
-        make(folder, Conversion(cut_seconds=0.0))
+    with pytest.raises(InputError, match="cut_seconds is 0.0; expected greater than 0"):
+        make(folder, cut_seconds=0.0)
     make(folder)
     before = sorted((tmp_path / "corpus").rglob("*"))
     with pytest.raises(InputError, match="corpus/fan: is there already; expected a new"):
@@ -180,11 +180,34 @@ def test_folders_that_cannot_be_adopted(folder, tmp_path):
     assert sorted((tmp_path / "corpus").rglob("*")) == before
 
 
+def test_names_may_hold_more_than_letters(folder, tmp_path):
+    """Of the folders, a product, a file, and of both machine types."""
+    (folder / "Fan north").rename(folder / ODD)
+    (folder / ODD / "normal" / "rec 1.wav").rename(folder / ODD / "normal" / f"{ODD}.1.wav")
+    mine = folder.rename(tmp_path / ODD)
+    other = write_corpus(tmp_path / f"other {ODD}", (f"{ODD}.1", ODD), products=1) / f"{ODD}.1"
+    corpus = tmp_path / f"corpus {ODD}"
+    asd("adopt", mine, corpus, "--machine-type", ODD, "--beside", other)
+    description = describe(corpus)
+    assert description.unplaced == {}
+    assert sorted(description.clips.machine_type.unique()) == [ODD, f"{ODD}.1"]
+    clips, banks = open_corpus(ODD, corpus, ODD, progress=False)
+    part = clips[clips.machine_type == ODD]
+    listing = pd.read_csv(corpus / ODD / "recordings.csv")
+    assert set(listing.folder) == {"fan-south", ODD} and f"{ODD}.1.wav" in set(listing.recording)
+    for row in listing.itertuples():
+        assert np.array_equal(
+            banks[ODD].sound(corpus / ODD / row.clip), waves.read_clip(mine / row.file)
+        )
+    assert len(part) == len(listing)
+    assert part.attributes.str.startswith(("Lüfter-1.2-50-a_", "fan-south_")).all()
+
+
 def test_from_folder_to_scores(folder, capsys):
     """The whole way: adopt, with another machine type beside it, train and score."""
     others = write_corpus(folder.parent / "others", ("pump",), products=1)
-    words = ["adopt", str(folder), str(folder.parent / "corpus"), "--machine-type", "fan"]
-    commands.main([*words, "--cut", "0.5", "--beside", str(others / "pump")])
+    words = ["adopt", folder, folder.parent / "corpus", "--machine-type", "fan"]
+    asd(*words, "--cut", "0.5", "--beside", others / "pump")
     said = capsys.readouterr().out
     assert "fan" in said and "pump" in said and "No other machine type" not in said
     run = runs.execute(
@@ -193,14 +216,14 @@ def test_from_folder_to_scores(folder, capsys):
     )  # fmt: skip
     assert len(run.scores) == 4 + 6 + 4 and run.scores.score.notna().all()
     with pytest.raises(SystemExit, match="error: .*: is there already"):
-        commands.main(words)
+        asd(*words)
 
 
 def test_the_chapter_works_word_by_word(tmp_path, monkeypatch, capsys):
     """Its practice recordings, every adopt and describe it shows, and the message it promises."""
     chapter = (ROOT / "book" / "own-data.md").read_text().split("## Your own recordings")[1]
     python = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
-    commanded = re.findall(r"^\$ python -m asdstudy.data (.*)$", chapter, re.MULTILINE)
+    commanded = re.findall(r"^\$ asd (.*)$", chapter, re.MULTILINE)
     promised = re.search(r"^error: .*$", chapter, re.MULTILINE)[0]
     assert len(python) == 1 and len(commanded) == 5
     monkeypatch.chdir(tmp_path)
@@ -208,10 +231,10 @@ def test_the_chapter_works_word_by_word(tmp_path, monkeypatch, capsys):
     assert few != python[0]
     exec(few, {})
     with pytest.raises(SystemExit) as stopped:
-        commands.main(commanded[0].split())
+        asd(*commanded[0].split())
     assert str(stopped.value) == promised
     for command in commanded[1:]:
-        commands.main(command.split())
+        asd(*command.split())
     said = capsys.readouterr().out
     assert "96 clips\n0 files that could not be placed" in said
     clips = corpora.index(Path("data/mine"))

@@ -1,19 +1,18 @@
 """Describing a folder: every file is counted or listed with the reason."""
 
 import pytest
-from conftest import write_clip, write_corpus
+from conftest import asd, write_clip, write_corpus
 
 from asdlib import InputError, corpora
-from asdstudy.data import commands
 from asdstudy.data.describe import describe
 
 
 def test_counts_are_those_of_the_index(corpus):
-    found = describe(corpus)
-    assert found.unplaced == {}
-    assert found.clips[corpora.COLUMNS].equals(corpora.index(corpus))
-    counts = found.counts().set_index(["machine_type", "product", "domain", "split", "label"])
-    assert len(counts) == 2 * 2 * 3 and counts.clips.sum() == len(found.clips)
+    description = describe(corpus)
+    assert description.unplaced == {}
+    assert description.clips[corpora.COLUMNS].equals(corpora.index(corpus))
+    counts = description.counts().set_index(["machine_type", "product", "domain", "split", "label"])
+    assert len(counts) == 2 * 2 * 3 and counts.clips.sum() == len(description.clips)
     assert counts.loc[("fan", "00", "source", "train", "normal"), "clips"] == 6
     assert counts.loc[("fan", "00", "source", "train", "normal"), "seconds"] == 9.0
 
@@ -37,15 +36,15 @@ def test_every_other_file_is_listed_with_the_reason(tmp_path):
     (corpus / "README.md").write_text("ours")
     (corpus / ".hidden").write_text("")
     write_clip(fan / "supplemental" / "section_00_source_supplemental_machine_0000.wav")
-    found = describe(corpus)
-    assert sorted(found.unplaced) == sorted(unplaced)
+    description = describe(corpus)
+    assert sorted(description.unplaced) == sorted(unplaced)
     for path, why in unplaced.items():
-        assert why in found.unplaced[path]
-        assert f"  {path}: " in str(found)
-    assert (found.clips.split == "supplemental").sum() == 1
-    assert len(found.clips) == 6 + 2 + 2 + 1
+        assert why in description.unplaced[path]
+        assert f"  {path}: " in str(description)
+    assert (description.clips.split == "supplemental").sum() == 1
+    assert len(description.clips) == 6 + 2 + 2 + 1
     files = [p for p in corpus.rglob("*") if p.is_file()]
-    assert len(files) == len(found.clips) + len(unplaced) + 3
+    assert len(files) == len(description.clips) + len(unplaced) + 3
 
 
 def test_a_folder_of_nothing_and_no_folder(tmp_path):
@@ -55,8 +54,8 @@ def test_a_folder_of_nothing_and_no_folder(tmp_path):
 
 
 def test_command(corpus, capsys):
-    commands.main(["describe", str(corpus)])
+    asd("describe", corpus)
     said = capsys.readouterr().out
     assert "40 clips\n0 files" in said and "machine_type" in said
     with pytest.raises(SystemExit, match="error: .*nowhere: no such folder"):
-        commands.main(["describe", str(corpus / "nowhere")])
+        asd("describe", corpus / "nowhere")

@@ -5,22 +5,23 @@ import json
 import re
 import shlex
 import zipfile
-from dataclasses import replace
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT, write_corpus
+from conftest import ODD, ROOT, asd, write_corpus
 from serving import Archives, served, zipped
 from test_fetch import dcase
 from test_training import SMALL
 
 from asdlib import InputError, corpora, waves
-from asdstudy.data import commands, is_corpus, uav
+from asdstudy.data import is_corpus, uav
+from asdstudy.data.settings import Recipe
 from asdstudy.runs import run as runs
 
 PATTERNS = ("ccw_f8", "ccw_square", "cw_f8", "cw_square")
-SHORT = uav.Recipe(trim_seconds=1.0, clip_seconds=0.5)
+SHORT = Recipe(trim_seconds=1.0, clip_seconds=0.5)
 ARCHIVE = f"/{uav.REPOSITORY}/archive/{uav.REVISION}.zip"
 
 
@@ -68,14 +69,14 @@ def test_flights_become_a_corpus(github, tmp_path):
     assert (counts["test", "normal"] == each).all()
     assert (counts["test", "anomaly"] == 2 * each).all()  # the flights with one broken propeller
     assert (clips.frames == 8000).all()
-    told = clips.attributes.str.extract(
+    facts = clips.attributes.str.extract(
         r"pattern_(?P<pattern>[a-z0-9-]+?)(?:_fault_broken-(?P<fault>\d+))?_flight_(?P<flight>\d)$"
     )
-    patterns = told.pattern.groupby(clips["product"]).unique()
+    patterns = facts.pattern.groupby(clips["product"]).unique()
     assert [list(p) for p in patterns] == [[pattern.replace("_", "-")] for pattern in PATTERNS]
-    assert set(told.fault[clips.label == "anomaly"]) == {"0001", "1000"}
-    assert told.fault[clips.label == "normal"].isna().all()
-    normal = clips[clips.label == "normal"].assign(flight=told.flight)
+    assert set(facts.fault[clips.label == "anomaly"]) == {"0001", "1000"}
+    assert facts.fault[clips.label == "normal"].isna().all()
+    normal = clips[clips.label == "normal"].assign(flight=facts.flight)
     assert (normal.groupby(["product", "flight"]).split.nunique() == 1).all()
     sounds = np.stack([waves.read_clip(path) for path in clips.path]) / waves.FULL_SCALE
     assert np.sqrt((sounds**2).mean(axis=1)) == pytest.approx(SHORT.rms, rel=1e-3)
@@ -84,7 +85,7 @@ def test_flights_become_a_corpus(github, tmp_path):
 def test_the_noise_is_as_loud_as_the_recipe_says(github, tmp_path):
     """The sum of flight and noise, taken apart by the correlation with the flight."""
     for snr_db, folder in ((-3.0, "loud"), (6.0, "soft")):
-        get(github, tmp_path / folder, replace(SHORT, snr_db=snr_db))
+        get(github, tmp_path / folder, SHORT.replace(snr_db=snr_db))
         ratios = []
         listing = tmp_path / folder / "uav" / "recordings.csv"
         for line in listing.read_text().splitlines()[1:13]:
@@ -99,9 +100,9 @@ def test_the_noise_is_as_loud_as_the_recipe_says(github, tmp_path):
 
 def test_the_seed_makes_the_split_and_the_noise(github, tmp_path):
     def bytes_by_name(seed, folder):
-        get(github, tmp_path / folder, replace(SHORT, seed=seed))
-        found = sorted((tmp_path / folder / "uav").rglob("*.wav"))
-        return {path.name: path.read_bytes() for path in found}
+        get(github, tmp_path / folder, SHORT.replace(seed=seed))
+        paths = (tmp_path / folder / "uav").rglob("*.wav")
+        return {path.name: path.read_bytes() for path in paths}
 
     first = bytes_by_name(0, "a")
     assert bytes_by_name(0, "b") == first
@@ -110,22 +111,25 @@ def test_the_seed_makes_the_split_and_the_noise(github, tmp_path):
     assert len(same) and not any(first[name] == other[name] for name in same)
 
 
-def test_source_is_recorded_and_a_second_call_asks_for_nothing(github, tmp_path):
+def test_source_is_recorded_and_a_second_call_asks_for_nothing(github, tmp_path, monkeypatch):
     get(github, tmp_path)
     source = json.loads((tmp_path / "uav" / "source.json").read_text())
     assert source["archive_commit"] == source["revision"] == uav.REVISION
     assert source["recipe"]["snr_db"] == -3.0 and len(source["archive_sha256"]) == 64
     assert not list((tmp_path / ".fetch").glob("*.zip"))
     get(github, tmp_path, server="http://127.0.0.1:9")
-    assert github.asked == [ARCHIVE]
+    assert github.requests == [ARCHIVE]
     with pytest.raises(InputError, match="uav: is there and was made otherwise"):
-        get(github, tmp_path, replace(SHORT, snr_db=0.0))
+        get(github, tmp_path, SHORT.replace(snr_db=0.0))
+    monkeypatch.setattr(uav, "GENERATOR", uav.GENERATOR + 1)  # another simulator, another noise
+    with pytest.raises(InputError, match="uav: is there and was made otherwise"):
+        get(github, tmp_path)
 
 
 def test_a_broken_connection_is_tried_again(github, tmp_path):
     github.cut[ARCHIVE] = 1
     get(github, tmp_path, retries=1)
-    assert github.asked == [ARCHIVE] * 2 and is_corpus(tmp_path, "uav")
+    assert github.requests == [ARCHIVE] * 2 and is_corpus(tmp_path, "uav")
     github.cut[ARCHIVE] = 1
     with pytest.raises(InputError, match=f"{uav.REVISION}.zip: not fetched"):
         get(github, tmp_path / "new")
@@ -148,7 +152,7 @@ NORMAL = f"{TOP}/Dataset/normal/cw_f8/1/ch1.wav"
         (zipped(recordings() | {NORMAL: b""}), "cw_f8/1/ch1.wav is no audio"),
         (zipped(recordings() | {NORMAL: flight(0, rate=44_100)}), "44100 Hz and 1 channels"),
         (zipped(recordings() | {NORMAL: flight(0, channels=2)}), "16000 Hz and 2 channels"),
-        (zipped({NORMAL: flight(0)}), "1 normal flights of cw-f8; expected at least 2"),
+        (zipped({NORMAL: flight(0)}), "cw-f8: 1 normal recordings; expected at least 2"),
     ],
 )
 def test_an_archive_that_cannot_be_used_leaves_nothing(github, tmp_path, content, message):
@@ -165,7 +169,10 @@ def test_a_damaged_archive_is_not_kept(github, tmp_path):
         damaged[start : start + 8] = b"\xff" * 8
     end = bytearray(whole)
     end[whole.rindex(b"PK\x01\x02") : whole.rindex(b"PK\x01\x02") + 4] = b"XXXX"
-    for content, message in ((damaged, "a broken zip came"), (end, "no zip that can be read")):
+    for content, message in (
+        (damaged, "a wrong or broken zip came: "),
+        (end, "no zip that can be read"),
+    ):
         github.files[ARCHIVE] = bytes(content)
         with pytest.raises(InputError, match=message):
             get(github, tmp_path)
@@ -176,9 +183,9 @@ def test_a_damaged_archive_is_not_kept(github, tmp_path):
 
 def test_flights_that_are_too_short_or_silent(github, tmp_path):
     with pytest.raises(InputError, match="no flight is long enough"):
-        get(github, tmp_path, replace(SHORT, trim_seconds=3.0))
+        get(github, tmp_path, SHORT.replace(trim_seconds=3.0))
     with pytest.raises(InputError, match="is silent from sample 0"):
-        get(github, tmp_path, replace(SHORT, trim_seconds=0.0))
+        get(github, tmp_path, SHORT.replace(trim_seconds=0.0))
     github.files[ARCHIVE] = zipped(recordings() | {NORMAL: flight(0, seconds=2.2)})
     with pytest.warns(UserWarning, match="1 flights are too short.*cw_f8/1"):
         with pytest.warns(UserWarning, match="does not say of which commit"):
@@ -197,10 +204,23 @@ def test_another_machine_type_beside_it(github, tmp_path):
         get(github, folder, beside=[more / "fan"])
 
 
+@pytest.mark.parametrize("branch", ["a/b-c", "a-b/c", "50% off #1"])
+def test_folder_and_branch_may_have_any_name(github, tmp_path, branch):
+    """And the archives of two branches are two files."""
+    archive = f"/{uav.REPOSITORY}/archive/{quote(branch)}.zip"
+    github.files[archive] = github.files[ARCHIVE]
+    other = write_corpus(tmp_path / "other", (ODD,), products=1) / ODD
+    options = {"beside": [other], "revision": branch, "keep_zip": True}
+    folder = get(github, tmp_path / ODD, **options)
+    assert sorted(corpora.index(folder).machine_type.unique()) == [ODD, "uav"]
+    assert github.requests == [archive]
+    assert (folder / ".fetch" / f"{quote(branch, safe='')}.zip").exists()
+
+
 def test_command(github, tmp_path, capsys):
     github.files[ARCHIVE] = zipped(recordings(["cw_f8"], 12.5), comment=uav.REVISION.encode())
-    words = ["fetch", "uav", str(tmp_path), "--server", github.address]
-    commands.main([*words, "--trim-seconds", "1", "--broken", "1,3", "--seed", "3"])
+    words = ["--trim-seconds", "1", "--broken", "1,3", "--seed", "3"]
+    asd("fetch", "uav", tmp_path, "--server", github.address, *words)
     said = capsys.readouterr().out
     assert said.startswith(str(tmp_path)) and "No other machine type is beside it" in said
     clips = corpora.index(tmp_path)
@@ -212,7 +232,7 @@ def test_the_chapter_works_word_by_word(tmp_path, monkeypatch):
     """Each fetch that it shows, in its order, and scores of the drone with and without the fan."""
     chapter = (ROOT / "book" / "own-data.md").read_text()
     chapter = chapter.split("## The drone recordings")[1].split("\n## ")[0]
-    commanded = re.findall(r"^\$ python -m asdstudy.data (.*)$", chapter, re.MULTILINE)
+    commanded = re.findall(r"^\$ asd (.*)$", chapter, re.MULTILINE)
     assert [words.split()[1] for words in commanded] == ["uav", "dcase2021", "uav"]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASDLIB_ROOT", str(tmp_path))
@@ -222,12 +242,12 @@ def test_the_chapter_works_word_by_word(tmp_path, monkeypatch):
     results = []
     with served(archives) as server:
         for words in commanded:
-            commands.main([*shlex.split(words), "--server", server.address])
+            asd(*shlex.split(words), "--server", server.address)
             if words.split()[1] == "uav":
                 variant = "proposed" if "--beside" in words else "product-only"
                 run = runs.execute("uav", "uav", variant, progress=False, **SMALL | {"epochs": 1})
                 results.append(run.result())
-    assert server.asked.count(ARCHIVE) == 1
+    assert server.requests.count(ARCHIVE) == 1
     clips = corpora.index(tmp_path / "data" / "uav")
     assert sorted(clips.machine_type.unique()) == ["fan", "uav"]
     assert np.isfinite(results).all() and len(results) == 2

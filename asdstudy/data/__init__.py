@@ -6,30 +6,25 @@ from pathlib import Path
 import pandas as pd
 
 from asdlib import corpora
-from asdlib.corpora import machine_folders
 from asdlib.errors import one_of
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import WaveBank, open_bank
 from asdstudy import paths
-
-
-def locate(corpus: str, data_dir=None) -> Path:
-    """The folder of a corpus; the simulated one is made at its default place if it is missing."""
-    folder = Path(data_dir) if data_dir else paths.data_dir(corpus)
-    if corpus == "simulated" and not data_dir:
-        from asdstudy.data.simulate import make_corpus
-
-        make_corpus(folder)
-    return folder
 
 
 def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, progress: bool = True):
     """The corpus index, source domain (section IV-A), and the banks of all its machine types.
 
-    Returns ``(clips, banks)``; ``banks`` by machine type. Raises :class:`InputError` where
-    ``machine_type`` is not in the corpus.
+    Returns ``(clips, banks)``; ``banks`` by machine type. The simulated corpus is made at its
+    default place if it is missing. Raises :class:`InputError` where ``machine_type`` is not in the
+    corpus.
     """
-    folder = locate(corpus, data_dir)
+    from asdlib.waves import open_bank  # brings torch: not for who asks for a setting only
+
+    folder = Path(data_dir or paths.data_dir(corpus))
+    if corpus == "simulated" and not data_dir:
+        from asdstudy.data.simulate import make_corpus
+
+        make_corpus(folder)
     clips = corpora.index(folder, domain="source")
     present = list(clips.machine_type.unique())
     if machine_type is not None:
@@ -41,35 +36,29 @@ def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, pro
     return clips, banks
 
 
-def sound_fingerprint(banks: dict[str, WaveBank]) -> str:
-    """One SHA-256 over names and samples of all machine types, its first 16 digits."""
+def sound_fingerprint(banks: dict) -> str:
+    """One SHA-256 over names and samples of the banks of all machine types, its first 16 digits."""
     parts = [f"{name} {banks[name].fingerprint}\n" for name in sorted(banks)]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
 def labels_of(clips: pd.DataFrame) -> str:
     """A short hash of what the corpus says of its clips: labels may come later than the sound."""
-    told = clips[["machine_type", "split", "product", "domain", "label"]].assign(
-        file=[path.name for path in clips.path]
-    )
-    return hashlib.sha256(told.to_csv(index=False).encode()).hexdigest()[:16]
+    columns = clips[["machine_type", "split", "product", "domain", "label"]]
+    labels = columns.assign(file=[path.name for path in clips.path])
+    return hashlib.sha256(labels.to_csv(index=False).encode()).hexdigest()[:16]
 
 
 def summary(clips: pd.DataFrame) -> pd.DataFrame:
     """Clips by machine type and product ID: counts by split and label, and the lengths heard."""
+    keys = [clips.machine_type, clips["product"]]
     kind = clips.split.where(clips.split == "train", clips.split + ", " + clips.label)
-    seconds = clips.frames / SAMPLE_RATE
-    keys = ["machine_type", "product"]
-    table = clips.assign(kind=kind).pivot_table(
-        index=keys, columns="kind", values="path", aggfunc="count", fill_value=0, observed=True
-    )
-    length = seconds.groupby([clips[key] for key in keys]).agg(["min", "max"])
-    shown = [
-        f"{low:.1f}" if low == high else f"{low:.1f}-{high:.1f}" for low, high in length.to_numpy()
-    ]
-    return table.assign(**{"clip (s)": shown}).rename_axis(columns=None)
+    table = pd.crosstab(keys, kind)
+    seconds = (clips.frames / SAMPLE_RATE).groupby(keys).agg(["min", "max"]).to_numpy()
+    lengths = [f"{low:.1f}" if low == high else f"{low:.1f}-{high:.1f}" for low, high in seconds]
+    return table.assign(**{"clip (s)": lengths}).rename_axis(columns=None)
 
 
 def is_corpus(folder, machine_type: str) -> bool:
     """Whether a corpus with that machine type lies there."""
-    return machine_type in machine_folders(folder)
+    return machine_type in corpora.machine_folders(folder)

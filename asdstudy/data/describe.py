@@ -13,7 +13,7 @@ from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 
 BESIDE = (  # files that are no clips and are known to lie in a corpus
-    "attributes_*.csv", "ground_truth_*.csv", "corpus.json", "source.json", "recordings.csv",
+    "attributes_*.csv", "ground_truth_*.csv", "corpus.json", "source.json", corpora.LISTING,
     "README*", "readme*", "LICENSE*",
 )  # fmt: skip
 SUPPLEMENTAL = "supplemental"  # folder of DCASE 2025: clean machines or noise alone, not for us
@@ -33,15 +33,14 @@ class Description:
 
     def counts(self) -> pd.DataFrame:
         """A row for each machine type, product ID, domain, split and label: clips and seconds."""
-        seconds = self.clips.frames / SAMPLE_RATE
-        groups = self.clips.assign(seconds=seconds).groupby(KEYS, sort=True)
+        groups = self.clips.assign(seconds=self.clips.frames / SAMPLE_RATE).groupby(KEYS)
         return groups.agg(clips=("path", "size"), seconds=("seconds", "sum")).reset_index()
 
     def __str__(self) -> str:
         lines = ["no clips"]
         if len(self.clips):
-            lines = [self.counts().to_string(index=False, float_format="{:.1f}".format), ""]
-            lines += [f"{len(self.clips)} clips"]
+            table = self.counts().to_string(index=False, float_format="{:.1f}".format)
+            lines = [table, "", f"{len(self.clips)} clips"]
         lines += [f"{len(self.unplaced)} files that could not be placed"]
         return "\n".join(lines + [f"  {path}: {why}" for path, why in self.unplaced.items()])
 
@@ -51,62 +50,43 @@ def describe(data_dir) -> Description:
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
         raise InputError(f"{data_dir}: no such folder; expected a corpus")
-    rows, unplaced = [], {}
-    for machine_type, folder in corpora.machine_folders(data_dir).items():
-        for path in corpora.clip_files(folder):
-            try:
-                rows.append({"path": path, "machine_type": machine_type} | corpora.parse_name(path))
-            except InputError as error:
-                unplaced[path] = _why(error, path)
-        more = (p for p in folder.glob(f"{SUPPLEMENTAL}/*") if p.suffix.lower() in corpora.SUFFIXES)
-        rows += [_supplemental(path, machine_type) for path in more]
-    clips = pd.DataFrame(rows, columns=corpora.COLUMNS[:-1])
+    places = [  # where there may be clips
+        (machine_type, path)
+        for machine_type, folder in corpora.machine_folders(data_dir).items()
+        for path in [*corpora.clip_files(folder), *sorted(folder.glob(f"{SUPPLEMENTAL}/*"))]
+        if path.suffix.lower() in corpora.SUFFIXES
+    ]
     with ThreadPoolExecutor() as pool:
-        frames = list(pool.map(_frames, clips.path))
-    bad = {
-        path: found for path, found in zip(clips.path, frames, strict=True) if type(found) is str
-    }
-    clips = clips.assign(frames=frames)[~clips.path.isin(list(bad))].reset_index(drop=True)
-    clips = corpora.completed(clips, data_dir).astype({"frames": int})
-    known = {*clips.path, *bad, *unplaced}
-    others = {path: _place(path) for path in _files(data_dir) if path not in known}
-    return Description(clips, dict(sorted({**unplaced, **bad, **others}.items())))
+        rows = list(pool.map(_row, *zip(*places, strict=True))) if places else []
+    unplaced = {row["path"]: row["why"] for row in rows if "why" in row}
+    for path in _files(data_dir) - {row["path"] for row in rows}:
+        clip = path.suffix.lower() in corpora.SUFFIXES
+        place = f"not in a folder <machine type>/<{'|'.join(corpora.SPLITS)}>/"
+        unplaced[path] = place if clip else "no clip; expected .wav or .flac"
+    rows = [row for row in rows if "why" not in row]
+    clips = corpora.completed(pd.DataFrame(rows, columns=corpora.COLUMNS), data_dir)
+    return Description(clips, dict(sorted(unplaced.items())))
 
 
-def _files(data_dir: Path):
+def _row(machine_type: str, path: Path) -> dict:
+    """A row of the index for a clip, or ``why`` it cannot have one."""
+    try:
+        if path.parent.name == SUPPLEMENTAL:
+            section = SECTION.match(path.name)
+            names = dict.fromkeys(["domain", "label"], "-") | {"split": SUPPLEMENTAL}
+            names |= {"product": section[1] if section else "-", "attributes": ""}
+        else:
+            names = corpora.parse_name(path)
+        frames = corpora.clip_frames(path)
+        return {"path": path, "machine_type": machine_type, "frames": frames} | names
+    except InputError as error:
+        return {"path": path, "why": str(error).removeprefix(f"{path}: ")}
+
+
+def _files(data_dir: Path) -> set[Path]:
     """All visible files that are not known to lie beside clips."""
+    files = set()
     for folder, inside, names in os.walk(data_dir, followlinks=True):
         inside[:] = (name for name in inside if not name.startswith("."))
-        for path in (Path(folder) / name for name in names if not name.startswith(".")):
-            if not any(path.match(known) for known in BESIDE):
-                yield path
-
-
-def _frames(path: Path) -> int | str:
-    try:
-        return corpora.clip_frames(path)
-    except InputError as error:
-        return _why(error, path)
-
-
-def _place(path: Path) -> str:
-    if path.suffix.lower() not in corpora.SUFFIXES:
-        return "no clip; expected .wav or .flac"
-    return f"not in a folder <machine type>/<{'|'.join(corpora.SPLITS)}>/"
-
-
-def _supplemental(path: Path, machine_type: str) -> dict:
-    section = SECTION.match(path.name)
-    return {
-        "path": path,
-        "machine_type": machine_type,
-        "product": section[1] if section else "-",
-        "domain": "-",
-        "split": SUPPLEMENTAL,
-        "label": "-",
-        "attributes": "",
-    }
-
-
-def _why(error: InputError, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ")
+        files |= {Path(folder) / name for name in names if not name.startswith(".")}
+    return {path for path in files if not any(path.match(pattern) for pattern in BESIDE)}

@@ -1,63 +1,94 @@
 """From recordings to the clips of a machine type: held out by recording, cut, named, written."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import soundfile
+from tqdm import tqdm
 
+from asdlib.corpora import LISTING
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 from asdlib.waves import FULL_SCALE
 
-LISTING = "recordings.csv"  # beside train and test: where each clip comes from
+
+@dataclass(frozen=True)
+class Recording:
+    """Sound that the split must not tear apart; it may lie in several files."""
+
+    product: str
+    label: str  # normal or anomaly
+    name: str
+    files: tuple = ()
 
 
-def hold_out(recordings: Sequence[str], share: float, rng: np.random.Generator) -> set[str]:
-    """The ``share`` of the recordings that is for testing: some, but not all, of two or more."""
-    if not 0 <= share < 1:
-        raise InputError(f"the share of test recordings is {share}; expected 0 up to less than 1")
-    if share == 0 or len(recordings) < 2:
-        return set()
-    count = min(max(round(share * len(recordings)), 1), len(recordings) - 1)
-    return set(rng.permutation(sorted(recordings))[:count].tolist())
+def write_recordings(
+    folder: Path,
+    recordings: Sequence[Recording],
+    clips_of: Callable,
+    settings,
+    place: Path,
+    progress,
+) -> pd.DataFrame:
+    """Write the clips of ``recordings`` below the ``folder`` of a machine type, and list them.
+
+    Products, by name, become the product IDs 00, 01, ...; names are as in DCASE 2022. For testing
+    are the anomalous recordings and of each product's normal ones the ``test_share`` of the
+    ``settings``, drawn by their ``seed``. ``clips_of`` a recording gives sound, ``(samples,)``,
+    attributes and origin of its clips. The table, a row a clip, is in ``recordings.csv`` too.
+    Raises :class:`InputError`, naming ``place``, where a product has too few normal recordings.
+    """
+    products = sorted({recording.product for recording in recordings})
+    held_out = _held_out(products, recordings, settings.test_share, settings.seed, place)
+    numbers, rows = Counter(), []
+    for recording in tqdm(recordings, unit="recording", mininterval=1, disable=not progress):
+        tested = recording.label == "anomaly" or recording in held_out
+        product, split = products.index(recording.product), "test" if tested else "train"
+        kind = f"section_{product:02d}_source_{split}_{recording.label}"
+        for sound, attributes, origin in clips_of(recording):
+            path = folder / split / f"{kind}_{numbers[kind]:04d}_{attributes}.wav"
+            numbers[kind] += 1
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_clip(path, sound)
+            row = {"clip": f"{split}/{path.name}", "product": f"{product:02d}"}
+            rows.append(row | {"recording": recording.name} | origin)
+    listing = pd.DataFrame(rows)
+    listing.to_csv(folder / LISTING, index=False)
+    return listing
+
+
+def _held_out(products, recordings, share: float, seed: int, place: Path) -> set[Recording]:
+    """The normal recordings for testing: of each product some, but not all."""
+    held_out = set()
+    for number, product in enumerate(products if share else ()):
+        normal = [r for r in recordings if (r.product, r.label) == (product, "normal")]
+        if len(normal) < 2:
+            raise InputError(
+                f"{place / product}: {len(normal)} normal recordings; expected at least 2, "
+                "one for training and one for testing, or --test-share 0"
+            )
+        normal.sort(key=lambda recording: recording.name)
+        count = min(max(round(share * len(normal)), 1), len(normal) - 1)
+        drawn = np.random.default_rng([seed, number]).permutation(len(normal))[:count]
+        held_out |= {normal[row] for row in drawn}
+    return held_out
 
 
 def cuts(samples: int, seconds: float, trim_seconds: float = 0.0) -> list[tuple[int, int]]:
     """Start and end of the whole pieces of ``seconds`` in a recording, without its two ends."""
-    if not (seconds > 0 and trim_seconds >= 0):
-        raise InputError(
-            f"cuts of {seconds:g} s without {trim_seconds:g} s; expected more than 0, and 0 or more"
-        )
     length, trim = round(seconds * SAMPLE_RATE), round(trim_seconds * SAMPLE_RATE)
     starts = range(trim, samples - trim - length + 1, length)
     return [(start, start + length) for start in starts]
 
 
-class ClipWriter:
-    """Writes clips below the ``folder`` of a machine type, numbered and named as in DCASE 2022."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.numbers, self.rows = Path(folder), Counter(), []
-
-    def write(
-        self, sound: np.ndarray, product: int, split: str, label: str, attributes: str, **origin
-    ) -> None:
-        """One clip, ``(samples,)`` within -1 and 1, as 16-bit PCM; ``origin`` is noted with it."""
-        kind = f"section_{product:02d}_source_{split}_{label}"
-        name = f"{kind}_{self.numbers[kind]:04d}_{attributes}.wav"
-        self.numbers[kind] += 1
-        path = self.folder / split / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-        soundfile.write(path, whole, SAMPLE_RATE, subtype="PCM_16")
-        self.rows.append({"clip": f"{split}/{name}", "product": f"{product:02d}", **origin})
-
-    def write_listing(self) -> None:
-        """The origin of every clip that was written, in ``recordings.csv``."""
-        pd.DataFrame(self.rows).to_csv(self.folder / LISTING, index=False)
+def write_clip(path: Path, sound: np.ndarray) -> None:
+    """Write ``sound``, ``(samples,)``, as 16-bit WAV; what is beyond -1 and 1 is clipped."""
+    rounded = np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    soundfile.write(path, rounded, SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
 def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Path]:
@@ -76,9 +107,3 @@ def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Pa
             raise InputError(f"{link}: is there already; expected a new machine type beside it")
         links[link] = folder.resolve()
     return links
-
-
-def link(links: dict[Path, Path]) -> None:
-    """Make the links of :func:`links_beside`."""
-    for place, folder in links.items():
-        place.symlink_to(folder, target_is_directory=True)

@@ -1,24 +1,20 @@
 """A corpus of simulated machines in the layout of DCASE 2021, for a computer with no data at all.
 
-    python -m asdstudy.data.simulate data/simulated --seed 0 --product-similarity 0.5
+    asd simulate data/simulated --seed 0 --product-similarity 0.5
 
 Two dials turn what the paper argues about and no recording lets one turn: how alike the product IDs
 of a machine type are, and how alike the machine types are. Each clip is drawn from its own seed, so
 it is the same in whatever order, on however many processes, and in whatever company it is made.
 """
 
-import argparse
-import hashlib
+import itertools
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from itertools import islice
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from filelock import FileLock
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
@@ -27,17 +23,11 @@ from tqdm import tqdm
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
-from asdstudy.data.machines import (
-    FAULTS,
-    MACHINE_TYPES,
-    TABLE_SEVERITY,
-    TYPES,
-    Machine,
-    Signal,
-    machine_sound,
-)
+from asdstudy.data.machines import FAULTS, MACHINE_TYPES, TABLE_SEVERITY, TYPES, Machine, Signal
+from asdstudy.data.recordings import write_clip
+from asdstudy.data.settings import Simulation
 
-GENERATOR = 5  # raised whenever the same settings would make other sound
+GENERATOR = 6  # raised whenever the same settings would make other sound
 SETTINGS_FILE = "corpus.json"
 SPLITS = ("train", "test")
 LABELS = ("normal", "anomaly")
@@ -47,40 +37,6 @@ LEVEL_DBFS = -30.0
 LEVEL_RANGE_DB = 6.0
 BANGS_PER_SECOND = 0.1
 CLIPS_PER_JOB = 16
-
-
-def _setting(default, low: float, high: float, meaning: str):
-    return field(default=default, metadata={"low": low, "high": high, "meaning": meaning})
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """The settings of a simulated corpus; a wrong one is an :class:`InputError` that names it."""
-
-    seed: int = _setting(0, 0, 2**63, "random seed")
-    product_similarity: float = _setting(0.2, 0, 1, "how alike a type's product IDs are, 0 to 1")
-    machine_similarity: float = _setting(0.2, 0, 1, "how alike the machine types are, 0 to 1")
-    severity: float = _setting(0.8, 0, 1, "how bad faults are on average, 0 to 1")
-    snr_db: float = _setting(8.0, -60, 60, "RMS of the machine over that of the noise, in dB")
-    clip_seconds: float = _setting(3.0, 0.5, 60, "length of a clip in seconds, 0.5 to 60")
-    train_clips: int = _setting(50, 0, 10_000, "normal training clips of a product ID")
-    test_clips: int = _setting(40, 0, 10_000, "normal, and as many anomalous, test clips of one")
-    products: int = _setting(6, 1, 99, "product IDs of a machine type")
-
-    def __post_init__(self):
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            low, high = setting.metadata["low"], setting.metadata["high"]
-            if setting.type is int and not isinstance(value, int):
-                raise InputError(f"{setting.name} is {value!r}; expected a whole number")
-            if not low <= value <= high:  # NaN fails too
-                raise InputError(f"{setting.name} is {value}; expected {low} to {high}")
-            object.__setattr__(self, setting.name, setting.type(value))  # 6 and 6.0 are one setting
-
-    @property
-    def samples(self) -> int:
-        """Samples of a clip."""
-        return round(self.clip_seconds * SAMPLE_RATE)
 
 
 @dataclass(frozen=True)
@@ -101,19 +57,17 @@ class Clip:
 def machine_type_numbers(simulation: Simulation, machine_type: str) -> NDArray[np.float64]:
     """The logarithms of a type's numbers, ``(fields,)``, drawn towards the mean machine's."""
     one_of("machine type", machine_type, TYPES)
-    own = TYPES[machine_type].logarithms()
-    common = np.mean([machine.logarithms() for machine in TYPES.values()], axis=0)
-    return own + simulation.machine_similarity * (common - own)
+    numbers = TYPES[machine_type].logarithms()
+    mean = np.mean([machine.logarithms() for machine in TYPES.values()], axis=0)
+    return numbers + simulation.machine_similarity * (mean - numbers)
 
 
 def product_numbers(simulation: Simulation, machine_type: str, product: int) -> NDArray[np.float64]:
     """The logarithms of a product ID's numbers, ``(fields,)``."""
     rng = _rng(simulation, machine_type, product)
     offset = Machine.spread("product") * rng.uniform(-np.sqrt(3), np.sqrt(3), len(fields(Machine)))
-    return (
-        machine_type_numbers(simulation, machine_type)
-        + (1 - simulation.product_similarity) * offset
-    )
+    offset *= 1 - simulation.product_similarity
+    return machine_type_numbers(simulation, machine_type) + offset
 
 
 def draw_machine(
@@ -124,8 +78,8 @@ def draw_machine(
     The faults of a type take turns; a clip's fault is up to 30 % weaker or stronger than the
     ``severity`` of the corpus.
     """
-    part = SPLITS.index(split), LABELS.index(label)
-    rng = _rng(simulation, machine_type, product, *part, number)
+    where = SPLITS.index(split), LABELS.index(label), number
+    rng = _rng(simulation, machine_type, product, *where)
     logarithms = product_numbers(simulation, machine_type, product)
     logarithms += Machine.spread("clip") * rng.standard_normal(len(fields(Machine)))
     speed = rng.choice(OPERATING_SPEEDS)
@@ -148,12 +102,12 @@ def simulate_clip(
     The level of the clip is random and knows nothing of the label.
     """
     numbers, fault, rng = draw_machine(simulation, machine_type, product, split, label, number)
-    machine = machine_sound(numbers, simulation.samples, rng)
-    noise = factory_noise(simulation.samples, rng)
-    level = _amplitude(LEVEL_DBFS + rng.uniform(-LEVEL_RANGE_DB, LEVEL_RANGE_DB))
-    ratio = _amplitude(simulation.snr_db)
-    level = np.float32(level / np.hypot(ratio, 1))
-    return Clip(np.float32(ratio) * level * machine, level * noise, numbers, fault)
+    samples = round(simulation.clip_seconds * SAMPLE_RATE)
+    machine, noise = machines.machine_sound(numbers, samples, rng), factory_noise(samples, rng)
+    decibel = LEVEL_DBFS + rng.uniform(-LEVEL_RANGE_DB, LEVEL_RANGE_DB)
+    ratio = 10 ** (simulation.snr_db / 20)
+    level = 10 ** (decibel / 20) / np.hypot(ratio, 1)
+    return Clip(ratio * level * machine, level * noise, numbers, fault)
 
 
 def factory_noise(samples: int, rng: np.random.Generator) -> Signal:
@@ -164,22 +118,10 @@ def factory_noise(samples: int, rng: np.random.Generator) -> Signal:
     noise = machines.shaped_noise(machines.white_spectrum(n, rng) * colour, n)
     noise *= np.exp(0.25 * machines.smooth_noise(n, 1.5, rng))
     for start in rng.integers(0, n, rng.poisson(BANGS_PER_SECOND * n / SAMPLE_RATE)):
-        after = np.arange(n - start, dtype=np.float32) / SAMPLE_RATE
+        after = np.arange(n - start) / SAMPLE_RATE
         ring = rng.uniform(1, 4) * np.exp(-after / rng.uniform(0.02, 0.1))
         noise[start:] += ring * (noise[start:] + np.sin(2 * np.pi * rng.uniform(150, 3000) * after))
     return machines.normalised(noise[n - samples :])
-
-
-def clip_name(
-    simulation: Simulation, machine_type: str, product: int, split: str, label: str, number: int
-) -> str:
-    """The file name of a clip as in DCASE 2021; its attributes are the fault and the speed."""
-    machine, fault, _ = draw_machine(simulation, machine_type, product, split, label, number)
-    attributes = f"fault_{fault}_" if fault else ""
-    return (
-        f"section_{product:02d}_source_{split}_{label}_{number:04d}_"
-        f"{attributes}speed_{machine.shaft_hertz:.1f}.wav"
-    )
 
 
 def make_corpus(
@@ -206,25 +148,15 @@ def make_corpus(
         about = _about(root, simulation, machine_types)
         if _is_there(root, about):  # made while we waited
             return root
-        _write_settings(root, about | {"complete": False})
+        _write_about(root, about | {"complete": False})
         clips = _clips(simulation, about["machine_types"])
-        jobs = iter(lambda: list(islice(clips, CLIPS_PER_JOB)), [])
+        jobs = iter(lambda: list(itertools.islice(clips, CLIPS_PER_JOB)), [])
         parallel = Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")
         with tqdm(total=about["files"], unit="clip", mininterval=1, disable=not progress) as bar:
             for made in parallel(delayed(_make_clips)(root, simulation, job) for job in jobs):
                 bar.update(made)
-        _write_settings(root, about)
+        _write_about(root, about)
     return root
-
-
-def fingerprint(simulation: Simulation, machine_types: Sequence[str]) -> str:
-    """SHA-256 over all that a corpus is made from: its settings, types, and the generator."""
-    made_from = [GENERATOR, asdict(simulation), sorted(machine_types)]
-    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-
-
-def _amplitude(decibel: float) -> float:
-    return 10 ** (decibel / 20)
 
 
 def _rng(simulation: Simulation, machine_type: str, *where: int) -> np.random.Generator:
@@ -233,101 +165,58 @@ def _rng(simulation: Simulation, machine_type: str, *where: int) -> np.random.Ge
 
 def _clips(simulation: Simulation, machine_types: Sequence[str]) -> Iterator[tuple]:
     """All clips of a corpus as (machine type, product, split, label, number)."""
-    parts = [
-        ("train", "normal", simulation.train_clips),
-        ("test", "normal", simulation.test_clips),
-        ("test", "anomaly", simulation.test_clips),
-    ]
-    for machine_type in machine_types:
-        for product in range(simulation.products):
-            for split, label, count in parts:
-                for number in range(count):
-                    yield machine_type, product, split, label, number
+    counts = {("train", "normal"): simulation.train_clips}
+    counts |= {("test", label): simulation.test_clips for label in LABELS}
+    for machine_type, product in itertools.product(machine_types, range(simulation.products)):
+        for (split, label), count in counts.items():
+            for number in range(count):
+                yield machine_type, product, split, label, number
 
 
 def _make_clips(root: Path, simulation: Simulation, clips: list[tuple]) -> int:
+    """Write those clips that are not there, named as in DCASE 2021, with fault and speed."""
     for clip in clips:
-        machine_type, split = clip[0], clip[2]
+        machine_type, product, split, label, number = clip
+        machine, fault, _ = draw_machine(simulation, *clip)
+        attributes = f"fault_{fault}_" if fault else ""
+        name = f"section_{product:02d}_source_{split}_{label}_{number:04d}_{attributes}"
         folder = root / machine_type / ("train" if split == "train" else "source_test")
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / clip_name(simulation, *clip)
+        path = folder / f"{name}speed_{machine.shaft_hertz:.1f}.wav"
         if not path.exists():
-            audio = np.clip(simulate_clip(simulation, *clip).audio, -1, 1)
+            folder.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_name(path.name + ".part")
-            soundfile.write(unfinished, audio, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+            write_clip(unfinished, simulate_clip(simulation, *clip).audio)
             unfinished.replace(path)
     return len(clips)
 
 
+def _stored(root: Path) -> dict:
+    """What the folder says of its corpus; nothing where there is none."""
+    path = root / SETTINGS_FILE
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def _is_there(root: Path, about: dict) -> bool:
     """Whether the folder says that its corpus is complete, and holds as many files."""
-    path = root / SETTINGS_FILE
-    if not path.exists() or json.loads(path.read_text()) != about:
-        return False
-    return sum(1 for _ in root.glob("*/*/*.wav")) == about["files"]
+    return _stored(root) == about and sum(1 for _ in root.glob("*/*/*.wav")) == about["files"]
 
 
 def _about(root: Path, simulation: Simulation, machine_types: Sequence[str]) -> dict:
     """What the folder will say of its corpus when it is complete, with the types already there."""
-    there = (
-        json.loads((root / SETTINGS_FILE).read_text()) if (root / SETTINGS_FILE).exists() else {}
-    )
-    wanted = {"generator": GENERATOR} | asdict(simulation)
-    found = {"generator": there["generator"]} | there["settings"] if there else wanted
-    for name in wanted:
-        if found.get(name) != wanted[name]:
+    stored, about = _stored(root), {"generator": GENERATOR} | dict(simulation)
+    for name, value in about.items():
+        if stored and stored.get(name) != value:
             raise InputError(
-                f"{root} holds a corpus with {name} = {found.get(name)}, not {wanted[name]}; "
+                f"{root} holds a corpus with {name} = {stored.get(name)}, not {value}; "
                 "choose another folder or remove this one"
             )
-    types = [t for t in MACHINE_TYPES if t in {*machine_types, *there.get("machine_types", ())}]
+    types = [t for t in MACHINE_TYPES if t in {*machine_types, *stored.get("machine_types", ())}]
     clips_of_type = simulation.products * (simulation.train_clips + 2 * simulation.test_clips)
-    return {
-        "generator": GENERATOR,
-        "settings": asdict(simulation),
-        "machine_types": types,
-        "fingerprint": fingerprint(simulation, types),
-        "files": len(types) * clips_of_type,
-        "complete": True,
-    }
+    files = len(types) * clips_of_type
+    return about | {"machine_types": types, "files": files, "complete": True}
 
 
-def _write_settings(root: Path, about: dict) -> None:
+def _write_about(root: Path, about: dict) -> None:
     unfinished = root / (SETTINGS_FILE + ".part")
     unfinished.write_text(json.dumps(about, indent=2) + "\n")
     unfinished.replace(root / SETTINGS_FILE)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line: ``python -m asdstudy.data.simulate --help``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m asdstudy.data.simulate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("out", type=Path, help="folder of the corpus")
-    for setting in fields(Simulation):
-        parser.add_argument(
-            "--" + setting.name.replace("_", "-"), type=setting.type, default=setting.default,
-            metavar=setting.type.__name__, help=f"{setting.metadata['meaning']} (%(default)s)",
-        )  # fmt: skip
-    parser.add_argument(
-        "--machine-types",
-        nargs="+",
-        choices=MACHINE_TYPES,
-        default=MACHINE_TYPES,
-        help="all seven unless named",
-    )
-    parser.add_argument("--workers", type=int, help="processes (one a core)")
-    given = vars(parser.parse_args(arguments))
-    root, types, workers = given.pop("out"), given.pop("machine_types"), given.pop("workers")
-    began = time.perf_counter()
-    try:
-        make_corpus(root, Simulation(**given), types, workers)
-    except InputError as error:
-        parser.error(str(error))
-    print(f"{root}: {', '.join(types)} in {time.perf_counter() - began:.1f} s")
-
-
-if __name__ == "__main__":
-    main()

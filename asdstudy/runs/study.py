@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -63,8 +64,8 @@ class Study:
         words = []
         for name, value in sorted(self.simulation.items()):
             values = value if isinstance(value, list) else [value]
-            words += [f"--{name.replace('_', '-')}", *map(str, values)]
-        return " ".join(words)
+            words += [f"--{name.replace('_', '-')}", ",".join(map(str, values))]
+        return shlex.join(words)
 
     def listing(self) -> str:
         """A hash of names and sizes in a corpus that was not made here: other files, another run.

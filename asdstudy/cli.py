@@ -1,0 +1,187 @@
+"""The console command ``asd``; ``asd --help`` lists its commands.
+
+A command is a function below ``@app.command()``: its docstring is the help, its annotated
+parameters are the arguments and options. What takes long to import is imported inside it.
+"""
+
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from asdlib.errors import InputError
+from asdlib.settings import Settings
+from asdstudy.data.settings import Adoption, Recipe, Simulation
+
+
+class Commands(typer.core.TyperGroup):
+    """Commands of which an :class:`InputError` is one line, and Ctrl-C one sentence."""
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            sys.exit(f"error: {error}")
+        except KeyboardInterrupt:
+            sys.exit("stopped; what is finished stays, and the same command goes on")
+
+
+PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_is_help": True}
+app = typer.Typer(
+    cls=Commands, add_completion=False, help="Anomalous sound detection: data and runs.", **PLAIN
+)
+fetch = typer.Typer(help="Download a public corpus.", **PLAIN)
+app.add_typer(fetch, name="fetch")
+
+Types = Annotated[str, Option(metavar="TYPE,...", help="machine types; all seven unless named")]
+Beside = Annotated[
+    list[Path],
+    Option(
+        metavar="DIR/TYPE",
+        help="link another corpus's machine type into this one, for L_machine; may be repeated",
+    ),
+]
+Server = Annotated[str | None, Option(metavar="URL", help="a mirror to fetch from")]
+
+
+def with_options(settings: type[Settings], **names: str) -> Callable:
+    """Let a command take ``settings`` as its first argument: an option for each of their fields.
+
+    Type, default and meaning are those of the field; ``names`` are options that are not called
+    like their field. Several values stand with commas between.
+    """
+
+    def parameter(name, field):
+        kind, default = field.annotation, field.default
+        if isinstance(default, tuple):
+            kind, default = str, ",".join(map(str, default))
+        word = names.get(name, "--" + name.replace("_", "-"))
+        annotation = Annotated[kind, Option(word, help=field.description)]
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
+
+    def decorate(command):
+        @wraps(command)
+        def run(**values):
+            chosen = {name: values.pop(name) for name in settings.model_fields}
+            return command(settings(**chosen), **values)
+
+        _, *parameters = inspect.signature(command).parameters.values()
+        parameters += [parameter(*item) for item in settings.model_fields.items()]
+        run.__signature__ = inspect.Signature(parameters)
+        return run
+
+    return decorate
+
+
+@app.command()
+def describe(folder: Annotated[Path, Argument(metavar="DIR", help="the folder of a corpus")]):
+    """Count the clips of a folder, and list what cannot be used.
+
+    Counts by machine type, product ID, domain, split and label, and lists every file that could
+    not be placed, with the reason.
+    """
+    from asdstudy.data.describe import describe
+
+    print(describe(folder))
+
+
+@app.command()
+@with_options(Adoption, cut_seconds="--cut")
+def adopt(
+    adoption: Adoption,
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="your recordings")],
+    out: Annotated[Path, Argument(metavar="OUT", help="the corpus, new or to be added to")],
+    machine_type: Annotated[str, Option(metavar="NAME", help="what they are of")],
+    beside: Beside = (),
+):
+    """Make a corpus of your own recordings.
+
+    Makes the machine type NAME of the corpus OUT from recordings sorted into
+    FOLDER/<product>/normal/ and, where there are any, FOLDER/<product>/anomaly/. Files in a folder
+    below normal/ are parts of one recording. It is written whole or not at all, and nothing is
+    converted unless an option asks for it.
+    """
+    from asdstudy.data.adopt import adopt
+
+    _show(adopt(folder, out, machine_type, adoption, beside))
+
+
+@fetch.command()
+def dcase2021(
+    folder: Annotated[Path | None, Argument(help="where to; data/dcase2021 unless named")] = None,
+    machine_types: Types = "",
+    workers: Annotated[int, Option(min=1, help="zips side by side")] = 4,
+    keep_zips: Annotated[bool, Option("--keep-zips", help="do not delete unpacked zips")] = False,
+    server: Server = None,
+):
+    """The paper's data, from Zenodo.
+
+    Fetches DCASE 2021 Task 2: sections 00 to 05 in one tree, labelled.
+    """
+    from asdstudy.data.fetch import fetch
+
+    types = {"machine_types": machine_types.split(",")} if machine_types else {}
+    _show(fetch(folder, server=server, workers=workers, keep_zips=keep_zips, **types))
+
+
+@fetch.command()
+@with_options(Recipe)
+def uav(
+    recipe: Recipe,
+    folder: Annotated[Path | None, Argument(help="where to; data/uav unless named")] = None,
+    beside: Beside = (),
+    revision: Annotated[
+        str | None, Option(help="commit or branch; a commit known to be whole unless named")
+    ] = None,
+    keep_zip: Annotated[bool, Option("--keep-zip", help="do not delete the archive")] = False,
+    server: Server = None,
+):
+    """Drones with broken propellers, from GitHub.
+
+    Fetches the UAV Propeller Anomaly Audio Dataset, and cuts it to clips with noise, split by
+    flight. GitHub publishes no checksums: source.json beside the clips keeps the commit and the
+    SHA-256 of what came.
+    """
+    from asdstudy.data.uav import fetch_uav
+
+    _show(fetch_uav(folder, recipe, beside, server, revision, keep_zip=keep_zip))
+
+
+@app.command()
+@with_options(Simulation)
+def simulate(
+    simulation: Simulation,
+    out: Annotated[Path, Argument(metavar="OUT", help="the folder of the corpus")],
+    machine_types: Types = "",
+    workers: Annotated[int | None, Option(min=1, help="processes; one a core if not given")] = None,
+):
+    """Make a corpus of simulated machines.
+
+    Two dials turn what the paper argues about and no recording lets one turn: how alike the product
+    IDs of a machine type are, and how alike the machine types are. A corpus that is there is kept,
+    and one cut short is gone on with.
+    """
+    from asdstudy.data.simulate import MACHINE_TYPES, make_corpus
+
+    types = machine_types.split(",") if machine_types else MACHINE_TYPES
+    begun = time.perf_counter()
+    make_corpus(out, simulation, types, workers)
+    print(f"{out}: {', '.join(types)} in {time.perf_counter() - begun:.1f} s")
+
+
+def _show(folder: Path) -> None:
+    from asdlib.corpora import index
+    from asdstudy.data import summary
+
+    clips = index(folder)
+    print(f"{folder}:\n{summary(clips).to_string()}")
+    if clips.machine_type.nunique() == 1:
+        print("No other machine type is beside it: L_machine has no negatives; see --beside.")

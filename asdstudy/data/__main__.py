@@ -1,5 +1,0 @@
-"""``python -m asdstudy.data``."""
-
-from asdstudy.data.commands import main
-
-main()
