@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_corpus
+from conftest import asd, write_corpus
 from test_training import SMALL
 
 from asdlib import InputError
@@ -118,8 +118,9 @@ def test_the_command_line_writes_a_table(tmp_path):
     root = write_corpus(tmp_path / "corpus", train=4)
     options = SMALL | {"epochs": 1, "progress": False}
     runs.execute("noise", "pump", data_dir=root, out_dir=tmp_path, **options)
-    words = ["noise", f"{tmp_path}/t.csv", "--seeds", "0", "--out-dir", str(tmp_path)]
-    results.main([*words, "--overrides", json.dumps({"pump": SMALL | {"epochs": 1}})])
+    options = ["--seeds", "0", "--variants", "proposed", "--out-dir", tmp_path]
+    overrides = json.dumps({"pump": SMALL | {"epochs": 1}})
+    asd("collect", "noise", tmp_path / "t.csv", *options, "--overrides", overrides)
     assert set(results.read(tmp_path / "t.csv").inlier) >= {"GMM", "none"}
 
 

@@ -4,13 +4,11 @@ A row is a run, a product ID and an h: corpus, machine_type, variant and seed; p
 (h), size (p) and chosen; AUC and pAUC, 0 to 1; what the run cost; its profile and the stamp of its
 record. In the table of a study that turns something, more columns say how that stood.
 
-    python -m asdstudy.report.results simulated runs/simulated/collected.csv --seeds 0 1 2
+    asd collect simulated runs/simulated/collected.csv --seeds 0,1,2
 
-collects finished runs into such a table.
+makes one of finished runs.
 """
 
-import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +20,7 @@ from asdlib.errors import InputError
 from asdstudy import paths
 from asdstudy.report.captions import shown_path
 from asdstudy.runs.provenance import STAMP, stamp
-from asdstudy.runs.run import Run, find_runs
+from asdstudy.runs.run import Run
 from asdstudy.runs.sweeps import Job, sweep
 
 TABLE_II = (  # the proposed method and its rivals, and what learns nothing
@@ -182,22 +180,3 @@ def systems(table: pd.DataFrame, names: Sequence[str] = SYSTEMS) -> pd.DataFrame
         is_its = table.chosen if inlier is None else table.inlier == inlier
         parts.append(table[(table.variant == variant) & is_its].assign(system=name))
     return pd.concat(parts, ignore_index=True)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line: ``python -m asdstudy.report.results --help``."""
-    parser = argparse.ArgumentParser(prog="python -m asdstudy.report.results", description=__doc__)
-    parser.add_argument("corpus")
-    parser.add_argument("out", type=Path, help="the CSV file to write")
-    parser.add_argument("--machine-types", nargs="+", default=())
-    parser.add_argument("--variants", nargs="+", default=())
-    parser.add_argument("--seeds", nargs="+", type=int, default=())
-    parser.add_argument("--out-dir", help="root of the run folders")
-    parser.add_argument("--profile", default="", help="of the runs; empty: the only one there is")
-    parser.add_argument("--overrides", type=json.loads, help="fields by machine type, as JSON")
-    options = vars(parser.parse_args(arguments))
-    save(collect(find_runs(**{k: v for k, v in options.items() if k != "out"})), options["out"])
-
-
-if __name__ == "__main__":
-    main()
