@@ -15,7 +15,7 @@ class Archives:
     def __init__(self):
         self.files: dict[str, bytes] = {}  # by path
         self.records: dict[str, dict[str, str]] = {}  # record: checksum by file name
-        self.asked: list[str] = []  # paths of files, in the order of the requests
+        self.requests: list[str] = []  # paths of files, in the order of the requests
         self.cut: dict[str, int] = {}  # path: how often the connection breaks half way
         self.failing: dict[str, int] = {}  # path: how often the server says that it is overloaded
         self.halfway = {}  # path: what to call when half of it is sent
@@ -64,7 +64,7 @@ def served(archives: Archives):
                 self.send_error(503)
                 return
             if self.path in archives.files:
-                archives.asked.append(self.path)
+                archives.requests.append(self.path)
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

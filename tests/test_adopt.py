@@ -188,8 +188,9 @@ def test_names_may_hold_more_than_letters(folder, tmp_path):
     other = write_corpus(tmp_path / f"other {ODD}", (f"{ODD}.1", ODD), products=1) / f"{ODD}.1"
     corpus = tmp_path / f"corpus {ODD}"
     asd("adopt", mine, corpus, "--machine-type", ODD, "--beside", other)
-    found = describe(corpus)
-    assert found.unplaced == {} and sorted(found.clips.machine_type.unique()) == [ODD, f"{ODD}.1"]
+    description = describe(corpus)
+    assert description.unplaced == {}
+    assert sorted(description.clips.machine_type.unique()) == [ODD, f"{ODD}.1"]
     clips, banks = open_corpus(ODD, corpus, ODD, progress=False)
     part = clips[clips.machine_type == ODD]
     listing = pd.read_csv(corpus / ODD / "recordings.csv")

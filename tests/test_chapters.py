@@ -1,16 +1,21 @@
 """The text of the book: its references have targets, and what it says of fields and files holds."""
 
+import ast
 import json
 import re
 from typing import get_args
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from scipy.stats import ttest_1samp
 
 from asdlib import metrics
 from asdlib.profiles import Profile, make_profile
+from asdstudy.report import paper
+from workflow import pictures
 
 BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("*.md"))
@@ -40,12 +45,12 @@ def test_every_reference_has_its_target(path):
     text = prose(path)
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     pages = {toc["root"]} | {page["file"] for part in toc["parts"] for page in part["chapters"]}
-    labels = set(re.findall(r"^:(?:label|name): (.+)$|^\((.+)\)=$", TEXT, re.MULTILINE))
+    labels = set(re.findall(r"^:?(?:label|name): (.+)$|^\((.+)\)=$", TEXT, re.MULTILINE))
     labels = {label for pair in labels for label in pair if label}
     terms = (BOOK / "glossary.md").read_text().split("```")[1]
     terms = set(re.findall(r"^(?!\{)(\S.*)$", terms, re.MULTILINE))
     assert roles(text, "doc") <= pages
-    assert roles(text, "ref", "eq") <= labels
+    assert roles(text, "ref", "eq", "numref") <= labels
     assert {term.lower() for term in roles(text, "term")} <= {term.lower() for term in terms}
     works = {
         w.strip() for works in roles(text, "cite", "cite:t", "cite:p") for w in works.split(",")
@@ -75,6 +80,90 @@ def test_the_switch_board_holds_fields_and_values_that_profiles_take():
                 make_profile("quick", "another", **{field: value})
 
 
+def test_the_critical_reading_says_what_the_papers_tables_say():
+    """Each number of the sections on the tables and on Fig. 3, and no other, and the counts."""
+    text = (BOOK / "critical-reading.md").read_text()
+    first, second, maps = re.split(
+        "^## (?:Table II|Table III|Figure 3|What the paper does).*$", text, flags=re.MULTILINE
+    )[1:4]
+    overall, types = paper.PAPER_TABLE_II[paper.ALL], paper.PAPER_TABLE_II[[*paper.MACHINE_TYPES]]
+    gains = types.loc["proposed"] - types
+    winner, serial, fan = "parallel method [12]", "serial method [22]", "fan"
+    means = types.mean(axis=1)
+    leads = gains.loc[winner]
+    interval = ttest_1samp(leads, 0).confidence_interval()
+    margin = overall["proposed"] - overall[winner]
+    assert decimals(first) == {
+        *two(
+            overall,
+            leads[fan],
+            types.drop(columns=fan).rdiv(1).mean(axis=1).rdiv(1)[[winner, "proposed"]],
+        ),
+        *two(leads.mean(), leads.std(), margin, overall["proposed"] - overall[serial]),
+        *two(means["proposed"] - means[serial]),
+        *(f"{value:.1f}" for value in (*interval, 100 * margin / overall[winner], 2.1)),
+    }  # 2.1 is the abstract's
+    (snippet,) = re.findall(r"```python\n(.*?)```", first, re.DOTALL)
+    exec(snippet, {})
+    best = types.idxmax()
+    assert [*best.index[best == "proposed"]] == ["fan", "gearbox", "slider"]
+    assert [*best.index[best == winner]] == ["pump", "ToyCar", "ToyTrain"]
+    assert types.valve.idxmin() == "proposed"
+    ablation = paper.PAPER_TABLE_III.loc["proposed"] - paper.PAPER_TABLE_III
+    parts = ablation[[*paper.MACHINE_TYPES]]
+    below = paper.PAPER_TABLE_II.loc[serial] - paper.PAPER_TABLE_III.loc["product-only"]
+    assert decimals(second) == {
+        *two(
+            parts.loc["without h"].min(), parts.loc["without h"].max(), ablation[paper.ALL].iloc[1:]
+        ),
+        *two(-parts.loc["product-only", fan], below[paper.ALL], below.valve),
+        *two(overall["proposed"] - overall[serial], parts.loc["no-mixup", ["ToyCar", "pump"]]),
+    }
+    assert (parts > 0).sum(axis=1)[1:].tolist() == [3, 7, 6]
+    assert below.idxmax() == "valve" and (parts.loc["no-mixup"] > 0).sum() == 3
+    assert decimals(maps) == {*two(parts.loc["product-only", ["pump", "slider"]])}
+
+
+def decimals(text: str) -> set[str]:
+    return set(re.findall(r"-?\d+\.\d+", text))
+
+
+def two(*values) -> list[str]:
+    """Numbers, and series of them, with two decimals."""
+    return [f"{number:.2f}" for value in values for number in np.ravel(value)]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_picture_has_number_caption_and_alternative_text(path):
+    text = path.read_text()
+    for file, options, caption in re.findall(
+        r"```{figure} (\S+)\n---\n(.*?)\n---\n(.*?)```", text, re.DOTALL
+    ):
+        options = yaml.safe_load(options)
+        assert (BOOK / file).exists() and caption.strip(), file
+        assert f"{{numref}}`{options['name']}`" in text, file
+        assert len(options["alt"].split()) > 20, file
+    assert text.count("```{figure}") == len(re.findall(r"```{figure} \S+\n---\n", text))
+
+
+def test_drawn_numbers_are_the_computed_ones_and_those_of_the_chapters(tmp_path):
+    pictures.main(tmp_path)
+    for file in tmp_path.iterdir():
+        assert written(file) == written(BOOK / "_static" / file.name), "python workflow/pictures.py"
+    chapter = (BOOK / "scoring.md").read_text()
+    for name, scores in {"normal": pictures.NORMAL, "anomalous": pictures.ANOMALOUS}.items():
+        assert f"{name}\n: {', '.join(map(str, scores))}\n" in chapter
+    (table,) = re.findall(r":name: tab-mixup\n(.*?)```", TEXT, re.DOTALL)
+    labels = re.findall(r"  - (\S+)\n  - (\(.+\))", table)
+    drawing = (BOOK / "_static/batch.svg").read_text()
+    assert labels == re.findall(r">t = ([^<]+)<.*?>y = (\(.+\))<", drawing)
+
+
+def written(path) -> list[str]:
+    """The words and numbers in a picture."""
+    return re.findall(r"<text[^>]*>(.*?)</text>", path.read_text(), re.DOTALL)
+
+
 def read(cell: str):
     """A value as the table writes it: a word in backticks, a number, True or False."""
     return cell.strip("`") if cell.startswith("`") else yaml.safe_load(cell)
@@ -89,7 +178,26 @@ def test_the_chapter_on_scoring_reads_what_a_run_writes(tmp_path, monkeypatch):
     (written,) = metrics.write_submission(scores, "fan", tmp_path)
     monkeypatch.chdir(tmp_path)
     namespace = {}
-    (snippet,) = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
+    snippet = re.search(r"```python\n(.*?)```", chapter, re.DOTALL)[1]
     exec(snippet, namespace)
     assert written.name in snippet and "decision_result_" in chapter
     assert namespace["scores"].label.tolist() == labels
+
+
+def test_every_exercise_has_its_folded_solution():
+    exercises = re.findall(r"\{exercise\} .*\n:label: (\S+)", TEXT)
+    solutions = re.findall(r"\{solution\} (\S+)\n:class: dropdown", TEXT)
+    assert exercises == solutions and len(set(exercises)) == 12
+
+
+@pytest.mark.parametrize("label", ["ex-product", "ex-pauc"])
+def test_code_in_solutions_gives_the_numbers_in_their_text(label):
+    solution = re.search(rf"````\{{solution\}} {label}\n(.*?)\n````", TEXT, re.DOTALL)[1]
+    prose, code = re.match(r"(.*)```python\n(.*?)```", solution, re.DOTALL).groups()
+    namespace, shown = {}, []
+    for line in ast.parse(code).body:
+        if isinstance(line, ast.Expr):
+            shown.append(eval(ast.unparse(line), namespace))
+        else:
+            exec(ast.unparse(line), namespace)
+    assert shown and all(f"{number:.3g}" in prose for number in np.ravel(shown))

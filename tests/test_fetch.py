@@ -46,8 +46,8 @@ def clip_zip(
             split = folder.split("_")[-1]
             domains = ("source", "target") if split == "train" else (folder.split("_")[0],)
             for domain in domains:
-                told = ("normal",) * train if split == "train" else labels
-                for number, label in enumerate(told):
+                names = ("normal",) * train if split == "train" else labels
+                for number, label in enumerate(names):
                     word = f"_{label}" if label else ""
                     name = f"section_{section:02d}_{domain}_{split}{word}_{number:04d}.wav"
                     files[f"{machine_type}/{folder}/{name}"] = sound(100 * section + number)
@@ -107,24 +107,24 @@ def test_three_sets_and_their_labels_become_one_tree(zenodo, tmp_path):
 
 def test_a_second_call_asks_for_nothing(zenodo, tmp_path):
     get(zenodo, tmp_path)
-    asked = len(zenodo.asked)
-    assert asked == 4
+    count = len(zenodo.requests)
+    assert count == 4
     get(zenodo, tmp_path)
     get(zenodo, tmp_path, server="http://127.0.0.1:9")  # where nothing answers
-    assert len(zenodo.asked) == asked
+    assert len(zenodo.requests) == count
     next((tmp_path / "fan" / "target_test").glob("section_03*")).unlink()
     get(zenodo, tmp_path)
-    assert zenodo.asked[asked:] == [zenodo.path(TEST, "eval_data_fan_test.zip")]
+    assert zenodo.requests[count:] == [zenodo.path(TEST, "eval_data_fan_test.zip")]
     get(zenodo, tmp_path, ("fan", "pump"))  # another type: the ground truth is there
-    assert len(zenodo.asked) == asked + 1 + 3
+    assert len(zenodo.requests) == count + 1 + 3
 
 
 def test_the_folder_may_have_any_name(zenodo, tmp_path):
     clips = corpora.index(get(zenodo, tmp_path / ODD))
     assert len(clips) and leftovers(tmp_path) == []
-    asked = len(zenodo.asked)
+    count = len(zenodo.requests)
     get(zenodo, tmp_path / ODD)
-    assert len(zenodo.asked) == asked
+    assert len(zenodo.requests) == count
 
 
 def test_zips_are_kept_on_request(zenodo, tmp_path):
@@ -138,7 +138,7 @@ def test_a_broken_connection_is_tried_again(zenodo, tmp_path):
     path = zenodo.path(DEV, "dev_data_fan.zip")
     zenodo.cut[path] = 1
     get(zenodo, tmp_path, retries=1)
-    assert zenodo.asked.count(path) == 2
+    assert zenodo.requests.count(path) == 2
     assert len(corpora.index(tmp_path, ["fan"])) == 3 * (2 + 4) + 3 * 2 + 3 * 4
     assert leftovers(tmp_path) == []
 
@@ -158,9 +158,9 @@ def test_a_record_is_asked_for_again(zenodo, tmp_path, trouble):
     getattr(zenodo, trouble)[f"/api/records/{TRAIN}"] = 2
     with pytest.raises(InputError, match=f"records/{TRAIN}: the record cannot be reached"):
         get(zenodo, tmp_path)
-    assert zenodo.asked == []
+    assert zenodo.requests == []
     get(zenodo, tmp_path, retries=1)
-    assert len(zenodo.asked) == 4
+    assert len(zenodo.requests) == 4
 
 
 def test_a_record_that_is_not_there_is_asked_for_once(zenodo, tmp_path, monkeypatch):
@@ -187,9 +187,9 @@ def test_a_killed_fetch_is_taken_up_and_leaves_nothing(zenodo, tmp_path):
     assert killed.wait(60) == -signal.SIGKILL
     assert leftovers(tmp_path)
     zenodo.halfway.clear()
-    asked = len(zenodo.asked)
+    count = len(zenodo.requests)
     get(zenodo, tmp_path / "data")
-    assert zenodo.path(DEV, "dev_data_fan.zip") not in zenodo.asked[asked:]
+    assert zenodo.path(DEV, "dev_data_fan.zip") not in zenodo.requests[count:]
     assert leftovers(tmp_path) == []
     assert [p.name for p in (tmp_path / "data" / ".fetch").iterdir() if p.is_dir()] == []
 
@@ -202,11 +202,11 @@ def test_what_is_finished_stays_when_another_fails(zenodo, tmp_path):
     assert zenodo.address + path in str(error.value)
     assert leftovers(tmp_path) == []
     assert not list((tmp_path / "fan" / "train").glob("section_03*"))
-    asked = len(zenodo.asked)
+    count = len(zenodo.requests)
     with pytest.raises(InputError, match="1 of 1 files not fetched"):
         get(zenodo, tmp_path)
     get(zenodo, tmp_path)
-    assert zenodo.asked[asked:] == [path, path]
+    assert zenodo.requests[count:] == [path, path]
     assert list((tmp_path / "fan" / "train").glob("section_03*"))
 
 
@@ -263,7 +263,7 @@ def test_a_missing_archive_is_named(zenodo, tmp_path):
         get(zenodo, tmp_path, ["valve"])
     with pytest.raises(InputError, match="unknown machine type of DCASE 2021 'drone'"):
         get(zenodo, tmp_path, ["drone"])
-    assert zenodo.asked == []
+    assert zenodo.requests == []
 
 
 def test_no_connection_is_one_clear_sentence(tmp_path):
@@ -274,7 +274,7 @@ def test_no_connection_is_one_clear_sentence(tmp_path):
 @pytest.mark.parametrize(
     "answer, message",
     [
-        (b"<html>", "no JSON"),
+        (b"<html>", "not understood .*JSONDecodeError"),
         (json.dumps({"message": "gone"}).encode(), "not understood .*KeyError: 'files'"),
         (json.dumps({"files": [{"key": "a"}]}).encode(), "not understood .*KeyError: 'links'"),
     ],
@@ -290,7 +290,7 @@ def test_too_little_room_is_said_before_anything_is_fetched(zenodo, tmp_path, mo
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(InputError, match="fetching 4 zips of .* needs about .* 0.0 MB are free"):
         get(zenodo, tmp_path / "new" / "data")
-    assert zenodo.asked == []
+    assert zenodo.requests == []
 
 
 def test_room_is_checked_again_when_the_clips_are_known(zenodo, tmp_path, monkeypatch):
@@ -318,16 +318,16 @@ def test_ctrl_c_ends_what_is_under_way_and_keeps_what_is_finished(
     name = "eval_data_fan_test.zip"
     long = {"fan/source_test/section_03_source_test_0000.wav": bytes(4 * downloads.CHUNK)}
     zenodo.add_record(TEST, name, zipped(long))
-    told = threading.Event()
+    halted = threading.Event()
 
     class Stop(threading.Event):
         def set(self):
             super().set()
-            told.set()
+            halted.set()
 
     def interrupt():
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        assert told.wait(30)
+        assert halted.wait(30)
 
     zenodo.halfway[zenodo.path(TEST, name)] = interrupt
     monkeypatch.setattr(downloads, "threading", SimpleNamespace(Event=Stop))
@@ -337,9 +337,9 @@ def test_ctrl_c_ends_what_is_under_way_and_keeps_what_is_finished(
     assert not (tmp_path / ".fetch" / "eval_data_fan_test.json").exists()
     assert (tmp_path / ".fetch" / "dev_data_fan.json").exists()
     zenodo.halfway.clear()
-    asked = len(zenodo.asked)
+    count = len(zenodo.requests)
     get(zenodo, tmp_path)
-    assert zenodo.path(DEV, "dev_data_fan.zip") not in zenodo.asked[asked:]
+    assert zenodo.path(DEV, "dev_data_fan.zip") not in zenodo.requests[count:]
     assert (tmp_path / ".fetch" / "eval_data_fan_test.json").exists()
 
 
@@ -386,10 +386,10 @@ def test_the_chapter_works_word_by_word(elsewhere, monkeypatch):
     assert command == "asd"
     with served(dcase(("fan", "pump"), train=4)) as zenodo:
         asd(*words, "--server", zenodo.address)
-        asked = len(zenodo.asked)
+        count = len(zenodo.requests)
         monkeypatch.setattr(fetch, "ZENODO", zenodo.address)
         exec(cell, {})
-        assert len(zenodo.asked) == asked == 2 * 3 + 1  # the cell has nothing left to do
+        assert len(zenodo.requests) == count == 2 * 3 + 1  # the cell has nothing left to do
     clips = corpora.index(elsewhere / "data" / "dcase2021")
     assert sorted(clips.machine_type.unique()) == ["fan", "pump"]
     papermill, *words = shlex.split(trained)

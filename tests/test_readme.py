@@ -1,7 +1,12 @@
-"""No number in the README that a run did not make."""
+"""No number in the README that a run did not make; who cites finds one version and one paper."""
 
+import json
+import tomllib
+
+import yaml
 from conftest import ROOT
 
+import asdlib
 from asdstudy.report import results, statistics, tables
 
 
@@ -15,3 +20,17 @@ def test_the_table_of_the_readme_is_the_measured_one():
         assert f"| {variant} | {' | '.join(cell)} |" in readme
     assert "| variant | *h* = GMM | *h* = LOF | *h* = none |" in readme
     assert sorted(table.seed.unique()) == [0, 1, 2, 3, 4]
+
+
+def test_version_licence_and_paper_are_the_same_wherever_they_are_named():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    zenodo = json.loads((ROOT / ".zenodo.json").read_text())
+    for record in (citation, zenodo):
+        assert str(record["version"]) == project["version"] == asdlib.__version__
+        assert record["license"] == project["license"]
+    assert citation["title"] == zenodo["title"]
+    assert f"## Unreleased ({project['version']})" in (ROOT / "CHANGELOG.md").read_text()
+    title = citation["references"][0]["title"]
+    assert title in zenodo["references"][0]
+    assert title in (ROOT / "book/references.bib").read_text()

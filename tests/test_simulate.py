@@ -327,8 +327,8 @@ def test_command_makes_the_corpus_it_was_asked_for(tmp_path, capsys):
     words = "--seed 3 --snr-db -6 --clip-seconds 0.5 --train-clips 1 --test-clips 1 --products 1"
     asd("simulate", root, *words.split(), "--machine-types", "pump", "--workers", 1)
     assert str(root) in capsys.readouterr().out
-    settings = json.loads((root / "corpus.json").read_text())["settings"]
-    assert (settings["seed"], settings["snr_db"]) == (3, -6.0)
+    about = json.loads((root / "corpus.json").read_text())
+    assert (about["seed"], about["snr_db"]) == (3, -6.0)
     assert len(files_of(root)) == 3
 
 
@@ -342,7 +342,7 @@ def test_a_study_s_settings_are_options_of_the_command(tmp_path):
     asd("simulate", tmp_path / ODD, "--workers", 1, *shlex.split(study.simulator_options()))
     about = json.loads((tmp_path / ODD / "corpus.json").read_text())
     assert about["machine_types"] == ["fan", "pump"]
-    assert about["settings"] == dict(Simulation(**settings))
+    assert settings.items() <= about.items()
 
 
 def test_command_names_a_wrong_setting(tmp_path):

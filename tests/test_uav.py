@@ -111,22 +111,25 @@ def test_the_seed_makes_the_split_and_the_noise(github, tmp_path):
     assert len(same) and not any(first[name] == other[name] for name in same)
 
 
-def test_source_is_recorded_and_a_second_call_asks_for_nothing(github, tmp_path):
+def test_source_is_recorded_and_a_second_call_asks_for_nothing(github, tmp_path, monkeypatch):
     get(github, tmp_path)
     source = json.loads((tmp_path / "uav" / "source.json").read_text())
     assert source["archive_commit"] == source["revision"] == uav.REVISION
     assert source["recipe"]["snr_db"] == -3.0 and len(source["archive_sha256"]) == 64
     assert not list((tmp_path / ".fetch").glob("*.zip"))
     get(github, tmp_path, server="http://127.0.0.1:9")
-    assert github.asked == [ARCHIVE]
+    assert github.requests == [ARCHIVE]
     with pytest.raises(InputError, match="uav: is there and was made otherwise"):
         get(github, tmp_path, SHORT.replace(snr_db=0.0))
+    monkeypatch.setattr(uav, "GENERATOR", uav.GENERATOR + 1)  # another simulator, another noise
+    with pytest.raises(InputError, match="uav: is there and was made otherwise"):
+        get(github, tmp_path)
 
 
 def test_a_broken_connection_is_tried_again(github, tmp_path):
     github.cut[ARCHIVE] = 1
     get(github, tmp_path, retries=1)
-    assert github.asked == [ARCHIVE] * 2 and is_corpus(tmp_path, "uav")
+    assert github.requests == [ARCHIVE] * 2 and is_corpus(tmp_path, "uav")
     github.cut[ARCHIVE] = 1
     with pytest.raises(InputError, match=f"{uav.REVISION}.zip: not fetched"):
         get(github, tmp_path / "new")
@@ -166,7 +169,10 @@ def test_a_damaged_archive_is_not_kept(github, tmp_path):
         damaged[start : start + 8] = b"\xff" * 8
     end = bytearray(whole)
     end[whole.rindex(b"PK\x01\x02") : whole.rindex(b"PK\x01\x02") + 4] = b"XXXX"
-    for content, message in ((damaged, "a broken zip came"), (end, "no zip that can be read")):
+    for content, message in (
+        (damaged, "a wrong or broken zip came: "),
+        (end, "no zip that can be read"),
+    ):
         github.files[ARCHIVE] = bytes(content)
         with pytest.raises(InputError, match=message):
             get(github, tmp_path)
@@ -207,7 +213,7 @@ def test_folder_and_branch_may_have_any_name(github, tmp_path, branch):
     options = {"beside": [other], "revision": branch, "keep_zip": True}
     folder = get(github, tmp_path / ODD, **options)
     assert sorted(corpora.index(folder).machine_type.unique()) == [ODD, "uav"]
-    assert github.asked == [archive]
+    assert github.requests == [archive]
     assert (folder / ".fetch" / f"{quote(branch, safe='')}.zip").exists()
 
 
@@ -241,7 +247,7 @@ def test_the_chapter_works_word_by_word(tmp_path, monkeypatch):
                 variant = "proposed" if "--beside" in words else "product-only"
                 run = runs.execute("uav", "uav", variant, progress=False, **SMALL | {"epochs": 1})
                 results.append(run.result())
-    assert server.asked.count(ARCHIVE) == 1
+    assert server.requests.count(ARCHIVE) == 1
     clips = corpora.index(tmp_path / "data" / "uav")
     assert sorted(clips.machine_type.unique()) == ["fan", "uav"]
     assert np.isfinite(results).all() and len(results) == 2

@@ -51,17 +51,12 @@ def labels_of(clips: pd.DataFrame) -> str:
 
 def summary(clips: pd.DataFrame) -> pd.DataFrame:
     """Clips by machine type and product ID: counts by split and label, and the lengths heard."""
+    keys = [clips.machine_type, clips["product"]]
     kind = clips.split.where(clips.split == "train", clips.split + ", " + clips.label)
-    seconds = clips.frames / SAMPLE_RATE
-    keys = ["machine_type", "product"]
-    table = clips.assign(kind=kind).pivot_table(
-        index=keys, columns="kind", values="path", aggfunc="count", fill_value=0, observed=True
-    )
-    length = seconds.groupby([clips[key] for key in keys]).agg(["min", "max"])
-    shown = [
-        f"{low:.1f}" if low == high else f"{low:.1f}-{high:.1f}" for low, high in length.to_numpy()
-    ]
-    return table.assign(**{"clip (s)": shown}).rename_axis(columns=None)
+    table = pd.crosstab(keys, kind)
+    seconds = (clips.frames / SAMPLE_RATE).groupby(keys).agg(["min", "max"]).to_numpy()
+    lengths = [f"{low:.1f}" if low == high else f"{low:.1f}-{high:.1f}" for low, high in seconds]
+    return table.assign(**{"clip (s)": lengths}).rename_axis(columns=None)
 
 
 def is_corpus(folder, machine_type: str) -> bool:

@@ -18,7 +18,7 @@ from torchaudio.functional import resample
 from asdlib.corpora import SUFFIXES, read_header
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
-from asdstudy.data.recordings import Recording, cuts, link, links_beside, write_recordings
+from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Adoption
 from asdstudy.paths import whole_folder
 
@@ -54,9 +54,8 @@ def adopt(
     links = links_beside(Path(out), beside)
     recordings = list(_recordings(folder))
     clips_of = partial(_clips, folder, adoption)
-    split = adoption.test_share, adoption.seed
     with whole_folder(target) as part:
-        listing = write_recordings(part, recordings, clips_of, *split, folder, progress)
+        listing = write_recordings(part, recordings, clips_of, adoption, folder, progress)
         counts = Counter(listing["folder"][listing["clip"].str.startswith("train/")])
         for product in sorted({recording.product for recording in recordings}):
             if counts[product] < 2:
@@ -64,7 +63,8 @@ def adopt(
                     f"{folder / product}: {counts[product]} train clips; expected at least 2: add "
                     "recordings, or cut them with --cut"
                 )
-    link(links)
+    for place, other in links.items():
+        place.symlink_to(other, target_is_directory=True)
     return Path(out)
 
 

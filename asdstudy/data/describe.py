@@ -53,7 +53,8 @@ def describe(data_dir) -> Description:
     places = [  # where there may be clips
         (machine_type, path)
         for machine_type, folder in corpora.machine_folders(data_dir).items()
-        for path in [*corpora.clip_files(folder), *_clips(folder / SUPPLEMENTAL)]
+        for path in [*corpora.clip_files(folder), *sorted(folder.glob(f"{SUPPLEMENTAL}/*"))]
+        if path.suffix.lower() in corpora.SUFFIXES
     ]
     with ThreadPoolExecutor() as pool:
         rows = list(pool.map(_row, *zip(*places, strict=True))) if places else []
@@ -65,10 +66,6 @@ def describe(data_dir) -> Description:
     rows = [row for row in rows if "why" not in row]
     clips = corpora.completed(pd.DataFrame(rows, columns=corpora.COLUMNS), data_dir)
     return Description(clips, dict(sorted(unplaced.items())))
-
-
-def _clips(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("*") if p.suffix.lower() in corpora.SUFFIXES)
 
 
 def _row(machine_type: str, path: Path) -> dict:

@@ -33,8 +33,8 @@ class Stopped(Exception):
 class Share:
     """The part of one file in the progress bar of all: what pooch takes for a bar of its own."""
 
-    def __init__(self, bar: tqdm, stop: threading.Event):
-        self.bar, self.stop, self.done, self.total = bar, stop, 0, 0
+    def __init__(self, bar: tqdm, stop: threading.Event | None = None):
+        self.bar, self.stop, self.done, self.total = bar, stop or threading.Event(), 0, 0
 
     def go_on(self) -> None:
         """Raise :class:`Stopped` where it was asked for."""
@@ -55,9 +55,7 @@ class Share:
         """The bar of all is closed by its owner."""
 
 
-def download(
-    url: str, path: Path, checksum: str | None, retries: int = 3, share: Share | None = None
-) -> Path:
+def download(url: str, path: Path, checksum: str | None, retries: int, share: Share) -> Path:
     """Fetch one file, unless it is there with that ``checksum``; a broken one never is at ``path``.
 
     Without a checksum it must at least be a zip with an end. What a killed process left of it goes.
@@ -65,27 +63,20 @@ def download(
     """
 
     def attempt(url, output, shelf):
-        bar = share or False
-        if share:
-            share.reset()
-        pooch.HTTPDownloader(bar, chunk_size=CHUNK, timeout=TIMEOUT_SECONDS)(url, output, shelf)
+        share.reset()
+        pooch.HTTPDownloader(share, chunk_size=CHUNK, timeout=TIMEOUT_SECONDS)(url, output, shelf)
         if checksum is None and not zipfile.is_zipfile(output):
             raise ValueError("what came is no whole zip")
 
     if path.exists() and hash_matches(path, checksum):
         return path
     # pooch writes under names of chance: in a folder of its own they are known to be this file's
-    part = path.with_name(f"{path.name}.part")
+    part, name = path.with_name(f"{path.name}.part").absolute(), path.name  # pooch expands a ~
     shutil.rmtree(part, ignore_errors=True)
-    shelf = pooch.create(
-        part,
-        base_url="",
-        registry={path.name: checksum},
-        urls={path.name: url},
-        retry_if_failed=retries,
-    )
+    shelf = pooch.create(part, "", registry={name: checksum}, urls={name: url})
+    shelf.retry_if_failed = retries
     try:
-        return Path(shelf.fetch(path.name, downloader=attempt)).replace(path)
+        return Path(shelf.fetch(name, downloader=attempt)).replace(path)
     except (requests.RequestException, ValueError, OSError) as error:
         raise InputError(f"{url}: not fetched ({type(error).__name__}: {error})") from error
     finally:

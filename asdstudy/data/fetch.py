@@ -18,21 +18,14 @@ from filelock import FileLock
 from asdlib.errors import InputError, one_of
 from asdlib.waves import check_room, gigabytes
 from asdstudy import paths
-from asdstudy.data.downloads import (
-    Share,
-    ask,
-    download,
-    extract,
-    open_zip,
-    side_by_side,
-)
+from asdstudy.data.downloads import Share, ask, download, extract, open_zip, side_by_side
 from asdstudy.data.machines import MACHINE_TYPES
 
 ZENODO = "https://zenodo.org"
 RECORDS = {  # Zenodo record: its zip of a machine type
-    "4562016": "dev_data_{}.zip",  # sections 00-02, train and test
-    "4660992": "eval_data_{}_train.zip",  # sections 03-05, train
-    "4884786": "eval_data_{}_test.zip",  # sections 03-05, test, without labels
+    "4562016": "dev_data_{}",  # sections 00-02, train and test
+    "4660992": "eval_data_{}_train",  # sections 03-05, train
+    "4884786": "eval_data_{}_test",  # sections 03-05, test, without labels
 }
 GROUND_TRUTH = "5257674"  # their labels
 CLIPS = (".wav", ".flac", ".csv")
@@ -41,12 +34,10 @@ UNPACKED = 1.5  # bytes of clips in a byte of zip, for the first estimate: noise
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip of a record: ``size`` in bytes, ``checksum`` as in "md5:...", and what it is to be."""
+    """A zip, noted in ``.fetch/<name>.json`` when it is unpacked."""
 
-    key: str  # its note is .fetch/<key>.json
-    url: str
-    checksum: str
-    size: int
+    record: str
+    name: str
     machine_type: str | None  # None: the ground truth
 
 
@@ -69,103 +60,97 @@ def fetch(
     folder = Path(folder or paths.data_dir("dcase2021"))
     for machine_type in machine_types:
         one_of("machine type of DCASE 2021", machine_type, MACHINE_TYPES)
-    wanted = {
-        template.format(machine_type).removesuffix(".zip"): (record, machine_type)
-        for record, template in RECORDS.items()
+    archives = [
+        Archive(record, name.format(machine_type), machine_type)
+        for record, name in RECORDS.items()
         for machine_type in machine_types
-    }
-    wanted["ground_truth"] = (GROUND_TRUTH, None)
+    ]
+    archives.append(Archive(GROUND_TRUTH, "ground_truth", None))
     (folder / ".fetch").mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".fetch" / "lock"):  # who fetches the same at the same time waits
-        missing = {key: value for key, value in wanted.items() if not _is_done(folder, key)}
+        missing = [archive for archive in archives if not _is_done(folder, archive)]
         if missing:
-            server = server or ZENODO
-            _fetch_missing(missing, folder, server, workers, retries, keep_zips, progress)
+            files = _files(missing, (server or ZENODO).rstrip("/"), retries)
+            sizes = sorted(file["size"] for file in files.values())
+            total, zips = sum(sizes), sum(sizes if keep_zips else sizes[-workers:])
+            what = f"fetching {len(sizes)} zips of together {gigabytes(total)}, and unpacking them,"
+            check_room(folder, UNPACKED * total + zips, what)
+            jobs = {
+                archive.name: partial(_get, archive, file, folder, retries, keep_zips)
+                for archive, file in files.items()
+            }
+            side_by_side(jobs, total, workers, progress)
     return folder
 
 
-def _fetch_missing(missing: dict, folder, server, workers, retries, keep_zips, progress) -> None:
-    records = {record: read_record(server, record, retries) for record, _ in missing.values()}
-    archives = [_archive(key, kind, *records[record]) for key, (record, kind) in missing.items()]
-    sizes = sorted(archive.size for archive in archives)
-    clips, zips = UNPACKED * sum(sizes), sum(sizes if keep_zips else sizes[-workers:])
-    what = f"fetching {len(sizes)} zips of together {gigabytes(sum(sizes))}, and unpacking them,"
-    check_room(folder, clips + zips, what)
-    jobs = {archive.key: partial(_get, archive, folder, retries, keep_zips) for archive in archives}
-    side_by_side(jobs, sum(sizes), workers, progress)
+def _files(archives: Sequence[Archive], server: str, retries: int) -> dict[Archive, dict]:
+    """The url, checksum and size of each archive, from Zenodo's records."""
+    addresses = {archive.record: f"{server}/api/records/{archive.record}" for archive in archives}
+    records = {record: read_record(url, retries) for record, url in addresses.items()}
+    files = {}
+    for archive in archives:
+        record, name = records[archive.record], f"{archive.name}.zip"
+        if archive.machine_type is None:  # the only zip of its record has the name of a release
+            name = next((file for file in record if file.endswith(".zip")), name)
+        if name not in record:
+            address = addresses[archive.record]
+            raise InputError(f"{address}: no file {name}; it holds {sorted(record)}")
+        files[archive] = record[name]
+    return files
 
 
-def read_record(server: str, record: str, retries: int = 3) -> tuple[str, dict[str, dict]]:
-    """The address of a record of Zenodo's API, and its files by name: url, checksum, size."""
-    address = f"{server.rstrip('/')}/api/records/{record}"
+def read_record(address: str, retries: int = 3) -> dict[str, dict]:
+    """The files of a record of Zenodo's API, by name: url, checksum ("md5:..."), size in bytes."""
     try:
-        answer = ask(address, retries)
-        files = {
+        return {
             file["key"]: {"url": urljoin(address, file["links"]["self"])}
             | {"checksum": file["checksum"], "size": int(file["size"])}
-            for file in answer.json()["files"]
+            for file in ask(address, retries).json()["files"]
         }
-    except requests.exceptions.JSONDecodeError as error:
-        raise InputError(f"{address}: no JSON; expected a record of Zenodo") from error
+    except (requests.exceptions.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{address}: not understood ({type(error).__name__}: {error}); expected a record of "
+            "Zenodo with files, each with key, checksum, size and links.self"
+        ) from error
     except requests.RequestException as error:
         raise InputError(
             f"{address}: the record cannot be reached ({type(error).__name__}: {error}); expected "
             "an internet connection, or a mirror of Zenodo as the server"
         ) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{address}: not understood ({type(error).__name__}: {error}); expected a record of "
-            "Zenodo with files, each with key, checksum, size and links.self"
-        ) from error
-    return address, files
 
 
-def _archive(key: str, machine_type: str | None, address: str, files: dict) -> Archive:
-    name = f"{key}.zip"
-    if machine_type is None:  # the only zip of its record has the name of a release
-        name = next((file for file in files if file.endswith(".zip")), name)
-    if name not in files:
-        raise InputError(f"{address}: no file {name}; it holds {sorted(files)}")
-    return Archive(key, machine_type=machine_type, **files[name])
-
-
-def _get(archive: Archive, folder: Path, retries: int, keep: bool, share: Share) -> None:
+def _get(archive: Archive, file: dict, folder: Path, retries: int, keep: bool, share: Share):
     """Fetch and unpack one zip, and note what came out of it."""
-    path = download(
-        archive.url, folder / ".fetch" / f"{archive.key}.zip", archive.checksum, retries, share
-    )
+    url, note = file["url"], _note(folder, archive)
+    path = download(url, note.with_name(f"{archive.name}.zip"), file["checksum"], retries, share)
     with open_zip(path) as content:
         chosen = dict(_chosen(content, archive.machine_type))
         if not chosen:
-            what = f"{archive.machine_type}/" if archive.machine_type else "ground_truth_data/"
-            raise InputError(f"{archive.url}: nothing below a folder {what} in it")
-        clips = sum(member.file_size for member in chosen.values())
-        check_room(folder, clips, f"unpacking {archive.url}")
+            what = archive.machine_type or "ground_truth_data"
+            raise InputError(f"{url}: nothing below a folder {what}/ in it")
+        check_room(folder, sum(m.file_size for m in chosen.values()), f"unpacking {url}")
         for place, member in chosen.items():
             share.go_on()
             extract(content, member, folder / place)
-    files = {str(place): member.file_size for place, member in chosen.items()}
-    note = {"url": archive.url, "checksum": archive.checksum, "files": files}
-    part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(note))
-    part.replace(_note(folder, archive.key))
+    sizes = {str(place): member.file_size for place, member in chosen.items()}
+    part = note.with_name(f"{note.name}.part")
+    part.write_text(json.dumps({"url": url, "checksum": file["checksum"], "files": sizes}))
+    part.replace(note)
     if not keep:
         path.unlink()
 
 
-def _note(folder: Path, key: str) -> Path:
-    return folder / ".fetch" / f"{key}.json"
+def _note(folder: Path, archive: Archive) -> Path:
+    return folder / ".fetch" / f"{archive.name}.json"
 
 
-def _is_done(folder: Path, key: str) -> bool:
+def _is_done(folder: Path, archive: Archive) -> bool:
     """Whether everything that was unpacked from a zip is still there."""
-    if not _note(folder, key).exists():
+    if not _note(folder, archive).exists():
         return False
-    files = json.loads(_note(folder, key).read_text())["files"]
-    return all(
-        (folder / place).is_file() and (folder / place).stat().st_size == size
-        for place, size in files.items()
-    )
+    files = json.loads(_note(folder, archive).read_text())["files"]
+    places = {folder / place: size for place, size in files.items()}
+    return all(place.is_file() and place.stat().st_size == size for place, size in places.items())
 
 
 def _chosen(content: zipfile.ZipFile, machine_type: str | None) -> Iterator[tuple]:

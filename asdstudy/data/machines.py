@@ -212,11 +212,8 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
     teeth = max(round(m.teeth), 2)
     mesh = _phasor(angle * teeth) * _phasor(m.chipped * tooth)
     sound = m.shaft * _harmonics(turn, SHAFT_HARMONICS, m.rolloff, rng)
-    sound += (
-        m.mesh
-        * (1 + uneven + 2 * m.chipped * tooth)
-        * _harmonics(mesh, MESH_HARMONICS, m.rolloff, rng)
-    )
+    level = m.mesh * (1 + uneven + 2 * m.chipped * tooth)
+    sound += level * _harmonics(mesh, MESH_HARMONICS, m.rolloff, rng)
     whine_turns = m.whine_hertz / SAMPLE_RATE * speed * (0.7 + 0.3 * gate)
     whine = _phasor(2 * np.pi * _running_phase(whine_turns))
     sound += m.whine * gate * _harmonics(whine, WHINE_HARMONICS, 1.0, rng)
@@ -230,9 +227,8 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
     rubbing = shaped_noise(white_spectrum(n, rng) * _resonance(hertz, m.friction_hertz, 1.0), n)
     chatter = _phasor(2 * np.pi * m.mode_3 / SAMPLE_RATE * np.cumsum(1 + 0.03 * jerks))
     grip = np.maximum(smooth_noise(n, 12.0, rng), 0)  # squeals come and go
-    sound += stroke * (
-        m.friction * rubbing + m.squeal * 2 * grip * _harmonics(chatter, 3, 0.5, rng)
-    )
+    squeal = m.squeal * 2 * grip * _harmonics(chatter, 3, 0.5, rng)
+    sound += stroke * (m.friction * rubbing + squeal)
     sound += m.hiss * np.diff(rubbing, prepend=0) * (0.5 + gate)
     sound *= 1 + min(m.wobble, 0.9) * turn.real
 
@@ -243,9 +239,8 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
     click = _resonance(hertz, m.click_hertz, np.pi * m.click_hertz * m.click_seconds)
     click *= np.sqrt(0.2 * SAMPLE_RATE / np.mean(np.abs(click) ** 2))
 
-    body = 0.3 + sum(
-        _resonance(hertz, mode, m.quality) for mode in (m.mode_1, m.mode_2, m.mode_3, m.mode_4)
-    )
+    modes = m.mode_1, m.mode_2, m.mode_3, m.mode_4
+    body = 0.3 + sum(_resonance(hertz, mode, m.quality) for mode in modes)
     spectrum = (fft.rfft(sound) + fft.rfft(blows) * click) * (body * place)
     return normalised(fft.irfft(spectrum, n)[n - samples :])
 

@@ -30,21 +30,20 @@ def write_recordings(
     folder: Path,
     recordings: Sequence[Recording],
     clips_of: Callable,
-    test_share: float,
-    seed: int,
+    settings,
     place: Path,
-    progress: bool,
+    progress,
 ) -> pd.DataFrame:
     """Write the clips of ``recordings`` below the ``folder`` of a machine type, and list them.
 
     Products, by name, become the product IDs 00, 01, ...; names are as in DCASE 2022. For testing
-    are the anomalous recordings and, drawn by ``seed``, a ``test_share`` of each product's normal
-    ones. ``clips_of`` a recording gives sound, ``(samples,)``, attributes and origin of its clips.
-    The table, a row a clip with its origin, is in ``recordings.csv`` too. Raises
-    :class:`InputError`, naming ``place``, where a product has too few normal recordings.
+    are the anomalous recordings and of each product's normal ones the ``test_share`` of the
+    ``settings``, drawn by their ``seed``. ``clips_of`` a recording gives sound, ``(samples,)``,
+    attributes and origin of its clips. The table, a row a clip, is in ``recordings.csv`` too.
+    Raises :class:`InputError`, naming ``place``, where a product has too few normal recordings.
     """
     products = sorted({recording.product for recording in recordings})
-    held_out = _held_out(products, recordings, test_share, seed, place)
+    held_out = _held_out(products, recordings, settings.test_share, settings.seed, place)
     numbers, rows = Counter(), []
     for recording in tqdm(recordings, unit="recording", mininterval=1, disable=not progress):
         tested = recording.label == "anomaly" or recording in held_out
@@ -108,9 +107,3 @@ def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Pa
             raise InputError(f"{link}: is there already; expected a new machine type beside it")
         links[link] = folder.resolve()
     return links
-
-
-def link(links: dict[Path, Path]) -> None:
-    """Make the links of :func:`links_beside`."""
-    for place, folder in links.items():
-        place.symlink_to(folder, target_is_directory=True)

@@ -7,11 +7,11 @@ of a machine type are, and how alike the machine types are. Each clip is drawn f
 it is the same in whatever order, on however many processes, and in whatever company it is made.
 """
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +66,8 @@ def product_numbers(simulation: Simulation, machine_type: str, product: int) -> 
     """The logarithms of a product ID's numbers, ``(fields,)``."""
     rng = _rng(simulation, machine_type, product)
     offset = Machine.spread("product") * rng.uniform(-np.sqrt(3), np.sqrt(3), len(fields(Machine)))
-    return (
-        machine_type_numbers(simulation, machine_type)
-        + (1 - simulation.product_similarity) * offset
-    )
+    offset *= 1 - simulation.product_similarity
+    return machine_type_numbers(simulation, machine_type) + offset
 
 
 def draw_machine(
@@ -80,8 +78,8 @@ def draw_machine(
     The faults of a type take turns; a clip's fault is up to 30 % weaker or stronger than the
     ``severity`` of the corpus.
     """
-    part = SPLITS.index(split), LABELS.index(label)
-    rng = _rng(simulation, machine_type, product, *part, number)
+    where = SPLITS.index(split), LABELS.index(label), number
+    rng = _rng(simulation, machine_type, product, *where)
     logarithms = product_numbers(simulation, machine_type, product)
     logarithms += Machine.spread("clip") * rng.standard_normal(len(fields(Machine)))
     speed = rng.choice(OPERATING_SPEEDS)
@@ -106,9 +104,9 @@ def simulate_clip(
     numbers, fault, rng = draw_machine(simulation, machine_type, product, split, label, number)
     samples = round(simulation.clip_seconds * SAMPLE_RATE)
     machine, noise = machines.machine_sound(numbers, samples, rng), factory_noise(samples, rng)
-    level = _amplitude(LEVEL_DBFS + rng.uniform(-LEVEL_RANGE_DB, LEVEL_RANGE_DB))
-    ratio = _amplitude(simulation.snr_db)
-    level /= np.hypot(ratio, 1)
+    decibel = LEVEL_DBFS + rng.uniform(-LEVEL_RANGE_DB, LEVEL_RANGE_DB)
+    ratio = 10 ** (simulation.snr_db / 20)
+    level = 10 ** (decibel / 20) / np.hypot(ratio, 1)
     return Clip(ratio * level * machine, level * noise, numbers, fault)
 
 
@@ -124,18 +122,6 @@ def factory_noise(samples: int, rng: np.random.Generator) -> Signal:
         ring = rng.uniform(1, 4) * np.exp(-after / rng.uniform(0.02, 0.1))
         noise[start:] += ring * (noise[start:] + np.sin(2 * np.pi * rng.uniform(150, 3000) * after))
     return machines.normalised(noise[n - samples :])
-
-
-def clip_name(
-    simulation: Simulation, machine_type: str, product: int, split: str, label: str, number: int
-) -> str:
-    """The file name of a clip as in DCASE 2021; its attributes are the fault and the speed."""
-    machine, fault, _ = draw_machine(simulation, machine_type, product, split, label, number)
-    attributes = f"fault_{fault}_" if fault else ""
-    return (
-        f"section_{product:02d}_source_{split}_{label}_{number:04d}_"
-        f"{attributes}speed_{machine.shaft_hertz:.1f}.wav"
-    )
 
 
 def make_corpus(
@@ -162,19 +148,15 @@ def make_corpus(
         about = _about(root, simulation, machine_types)
         if _is_there(root, about):  # made while we waited
             return root
-        _write_settings(root, about | {"complete": False})
+        _write_about(root, about | {"complete": False})
         clips = _clips(simulation, about["machine_types"])
-        jobs = iter(lambda: list(islice(clips, CLIPS_PER_JOB)), [])
+        jobs = iter(lambda: list(itertools.islice(clips, CLIPS_PER_JOB)), [])
         parallel = Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")
         with tqdm(total=about["files"], unit="clip", mininterval=1, disable=not progress) as bar:
             for made in parallel(delayed(_make_clips)(root, simulation, job) for job in jobs):
                 bar.update(made)
-        _write_settings(root, about)
+        _write_about(root, about)
     return root
-
-
-def _amplitude(decibel: float) -> float:
-    return 10 ** (decibel / 20)
 
 
 def _rng(simulation: Simulation, machine_type: str, *where: int) -> np.random.Generator:
@@ -183,25 +165,25 @@ def _rng(simulation: Simulation, machine_type: str, *where: int) -> np.random.Ge
 
 def _clips(simulation: Simulation, machine_types: Sequence[str]) -> Iterator[tuple]:
     """All clips of a corpus as (machine type, product, split, label, number)."""
-    parts = [
-        ("train", "normal", simulation.train_clips),
-        ("test", "normal", simulation.test_clips),
-        ("test", "anomaly", simulation.test_clips),
-    ]
-    for machine_type in machine_types:
-        for product in range(simulation.products):
-            for split, label, count in parts:
-                for number in range(count):
-                    yield machine_type, product, split, label, number
+    counts = {("train", "normal"): simulation.train_clips}
+    counts |= {("test", label): simulation.test_clips for label in LABELS}
+    for machine_type, product in itertools.product(machine_types, range(simulation.products)):
+        for (split, label), count in counts.items():
+            for number in range(count):
+                yield machine_type, product, split, label, number
 
 
 def _make_clips(root: Path, simulation: Simulation, clips: list[tuple]) -> int:
+    """Write those clips that are not there, named as in DCASE 2021, with fault and speed."""
     for clip in clips:
-        machine_type, split = clip[0], clip[2]
+        machine_type, product, split, label, number = clip
+        machine, fault, _ = draw_machine(simulation, *clip)
+        attributes = f"fault_{fault}_" if fault else ""
+        name = f"section_{product:02d}_source_{split}_{label}_{number:04d}_{attributes}"
         folder = root / machine_type / ("train" if split == "train" else "source_test")
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / clip_name(simulation, *clip)
+        path = folder / f"{name}speed_{machine.shaft_hertz:.1f}.wav"
         if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_name(path.name + ".part")
             write_clip(unfinished, simulate_clip(simulation, *clip).audio)
             unfinished.replace(path)
@@ -221,27 +203,20 @@ def _is_there(root: Path, about: dict) -> bool:
 
 def _about(root: Path, simulation: Simulation, machine_types: Sequence[str]) -> dict:
     """What the folder will say of its corpus when it is complete, with the types already there."""
-    stored, settings = _stored(root), dict(simulation)
-    wanted = {"generator": GENERATOR} | settings
-    present = {"generator": stored["generator"]} | stored["settings"] if stored else wanted
-    for name in wanted:
-        if present.get(name) != wanted[name]:
+    stored, about = _stored(root), {"generator": GENERATOR} | dict(simulation)
+    for name, value in about.items():
+        if stored and stored.get(name) != value:
             raise InputError(
-                f"{root} holds a corpus with {name} = {present.get(name)}, not {wanted[name]}; "
+                f"{root} holds a corpus with {name} = {stored.get(name)}, not {value}; "
                 "choose another folder or remove this one"
             )
     types = [t for t in MACHINE_TYPES if t in {*machine_types, *stored.get("machine_types", ())}]
     clips_of_type = simulation.products * (simulation.train_clips + 2 * simulation.test_clips)
-    return {
-        "generator": GENERATOR,
-        "settings": settings,
-        "machine_types": types,
-        "files": len(types) * clips_of_type,
-        "complete": True,
-    }
+    files = len(types) * clips_of_type
+    return about | {"machine_types": types, "files": files, "complete": True}
 
 
-def _write_settings(root: Path, about: dict) -> None:
+def _write_about(root: Path, about: dict) -> None:
     unfinished = root / (SETTINGS_FILE + ".part")
     unfinished.write_text(json.dumps(about, indent=2) + "\n")
     unfinished.replace(root / SETTINGS_FILE)

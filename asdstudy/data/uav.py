@@ -9,7 +9,6 @@ the commit and the SHA-256 of what came.
 import io
 import json
 import re
-import threading
 import warnings
 import zipfile
 import zlib
@@ -29,9 +28,9 @@ from asdlib.profiles import SAMPLE_RATE
 from asdlib.waves import check_room
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
-from asdstudy.data.recordings import Recording, cuts, link, links_beside, write_recordings
+from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Recipe
-from asdstudy.data.simulate import factory_noise
+from asdstudy.data.simulate import GENERATOR, factory_noise
 from asdstudy.paths import whole_folder
 
 GITHUB = "https://github.com"
@@ -65,8 +64,8 @@ def fetch_uav(
     cannot be had or is of another commit, and for a recording in it that cannot be used.
     """
     folder, revision = Path(folder or paths.data_dir("uav")), revision or REVISION
-    wanted = {"repository": REPOSITORY, "revision": revision}
-    wanted |= {"recipe": recipe.model_dump(mode="json")}
+    wanted = {"repository": REPOSITORY, "revision": revision, "generator": GENERATOR}
+    wanted["recipe"] = recipe.model_dump(mode="json")
     url = f"{(server or GITHUB).rstrip('/')}/{REPOSITORY}/archive/{quote(revision)}.zip"
     links = links_beside(folder, beside)
     (folder / ".fetch").mkdir(parents=True, exist_ok=True)
@@ -75,18 +74,16 @@ def fetch_uav(
             check_room(folder, ROOM, "the archive with its clips")
             path = folder / ".fetch" / f"{quote(revision, safe='')}.zip"
             with tqdm(unit="B", unit_scale=True, mininterval=1, disable=not progress) as bar:
-                download(url, path, None, retries, Share(bar, threading.Event()))
+                download(url, path, None, retries, Share(bar))
             try:
                 _make(path, folder / MACHINE_TYPE, recipe, wanted | {"url": url}, progress)
-            except WrongArchive:
+            except (WrongArchive, *BROKEN) as error:
                 path.unlink()  # or it would be taken for whole the next time
-                raise
-            except BROKEN as error:
-                path.unlink()
-                raise InputError(f"{url}: a broken zip came ({error}); fetch again") from error
+                raise InputError(f"{url}: a wrong or broken zip came: {error}") from error
             if not keep_zip:
                 path.unlink()
-        link(links)
+        for place, other in links.items():
+            place.symlink_to(other, target_is_directory=True)
     return folder
 
 
@@ -106,26 +103,25 @@ def _is_there(folder: Path, wanted: dict) -> bool:
 
 
 def _make(path: Path, folder: Path, recipe: Recipe, source: dict, progress: bool) -> None:
-    """Cut all flights of the archive to a machine type."""
+    """Cut the flights of the archive to a machine type."""
     with open_zip(path) as content:
         commit = _commit(content, source)
         flights = list(_flights(content, path, recipe))
         clips_of = partial(_clips, content, recipe)
-        split = recipe.test_share, recipe.seed
         with whole_folder(folder) as part:
-            listing = write_recordings(part, flights, clips_of, *split, path, progress)
+            listing = write_recordings(part, flights, clips_of, recipe, path, progress)
             if listing.empty:
                 raise InputError(f"{path}: no flight is long enough for a clip of {recipe}")
-            too_short = [f.name for f in flights if f.name not in set(listing.recording)]
+            too_short = sorted({flight.name for flight in flights} - set(listing.recording))
+            patterns = sorted({flight.product for flight in flights})
             source |= {"archive_commit": commit, "archive_sha256": pooch.file_hash(str(path))}
-            source |= {"patterns": sorted({f.product for f in flights}), "too_short": too_short}
+            source |= {"patterns": patterns, "too_short": too_short}
             (part / "source.json").write_text(json.dumps(source, indent=1))
     if commit is None:
         warnings.warn(f"{source['url']} does not say of which commit it is", stacklevel=3)
     if too_short:
-        warnings.warn(
-            f"{len(too_short)} flights are too short for a clip: {too_short}", stacklevel=3
-        )
+        what = f"{len(too_short)} flights are too short for a clip: {too_short}"
+        warnings.warn(what, stacklevel=3)
 
 
 def _commit(content: zipfile.ZipFile, source: dict) -> str | None:
