@@ -81,7 +81,7 @@ def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
     shared |= SMALL | {"epochs": 1}
     jobs = [Job(shared | {"seed": seed}, {"switch": "none"}) for seed in (0, 1)]
     with pytest.raises(InputError, match="some.csv: no such table.*by: make some"):
-        results.of_study("some")
+        results.of_study("some", jobs)
     table, source = results.of_study("some", jobs, fresh=True, workers=1)
     monkeypatch.setattr(runs, "_stage", lambda *_, **__: pytest.fail("trained again"))
     again = results.of_study("some", jobs, fresh=True, workers=1).table

@@ -107,15 +107,13 @@ def fresh_path(study: str) -> Path:
     return paths.runs_dir() / study / "table.csv"
 
 
-def of_study(
-    study: str, jobs: Sequence[Job] = (), fresh: bool = False, workers: int = 0
-) -> Results:
+def of_study(study: str, jobs: Sequence[Job], fresh: bool = False, workers: int = 0) -> Results:
     """A study's table: of a sweep of this checkout, else the one in ``book/measured``.
 
     With ``fresh`` the ``jobs`` are run first (resumed where they stopped), ``workers`` at a time
-    (0: as many as there are cores). Of the table those of the runs that ``jobs`` stand for, if any
-    are named: the parameters of a page choose what it shows. Raises :class:`InputError` where there
-    is no table, and where it has none of these runs.
+    (0: as many as there are cores). Of the table the rows of the runs that ``jobs`` stand for: the
+    parameters of a page choose what it shows. Raises :class:`InputError` where there is no table,
+    and where it has none of these runs.
     """
     if fresh:
         runs = sweep(jobs, workers or None)
@@ -123,8 +121,7 @@ def of_study(
     committed = paths.measured_dir() / f"{study}.csv"
     for path, source in ((fresh_path(study), "a fresh sweep"), (committed, "book/measured")):
         if path.exists():
-            table = read(path)
-            return Results(_of_jobs(table, jobs, path) if jobs else table, source)
+            return Results(_of_jobs(read(path), jobs, path), source)
     raise InputError(f"{committed}: no such table; expected one, or a fresh one by: make {study}")
 
 
