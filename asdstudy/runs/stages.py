@@ -6,6 +6,7 @@ same parameters, sound and code is not done again; one that is removes what the 
 encoder and the embeddings of a run that differs in its scoring alone are taken as they are.
 """
 
+import hashlib
 import json
 import shutil
 import sys
@@ -13,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -65,10 +67,10 @@ def execute(
     return evaluate(plan)
 
 
-def task_of(plan: Plan, banks: dict[str, WaveBank], checkpoints=None, progress=True) -> Task:
+def task_of(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Task:
     """The split of the clips, checked: what can be known to fail later is refused here."""
     system, profile = system_of(plan.variant), plan.profile
-    task = make_task(system, plan.machine_type, banks, profile, plan.seed, checkpoints, progress)
+    task = make_task(system, plan.machine_type, banks, profile, plan.seed, progress)
     rows = task.train_rows if profile.inlier_part == "train" else task.split.validation.rows
     segments = profile.segments if system.SEGMENTED else 1
     check_enough(task.bank.clips.iloc[rows], segments, profile)
@@ -77,25 +79,24 @@ def task_of(plan: Plan, banks: dict[str, WaveBank], checkpoints=None, progress=T
 
 def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.DataFrame:
     """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``, which is returned."""
-    cuda, task = torch.cuda.is_available(), task_of(plan, banks)
+    cuda, task = torch.cuda.is_available(), task_of(plan, banks, progress)
     identity = plan.training | {
         "fingerprint": sound_fingerprint(banks),
         "split": task.split_hash,  # the corpus may say later which clips are of one event
         "code": _code(plan),
     }
-    # a checkpoint is of one machine's numbers, a finished encoder is what it is
-    checkpoints = Checkpoints(plan.folder, identity | {"torch": torch.__version__, "cuda": cuda})
     if _is_done(plan, "train", identity):
         return pd.read_csv(plan.folder / "history.csv")
+    # a checkpoint is of one machine's numbers, a finished encoder is what it is
+    checkpoints = Checkpoints(plan.folder, identity | {"torch": torch.__version__, "cuda": cuda})
     if cuda:
         torch.cuda.reset_peak_memory_stats()  # of this run alone
-        heard = [plan.machine_type, *(banks if task.split.others_train else ())]
-        banks = onto_device(banks, heard)
+        heard = None if task.split.others_train else [plan.machine_type]
+        task = task_of(plan, onto_device(banks, heard), progress)
     elif plan.profile_name == "paper":
         warnings.warn("no CUDA device; the paper profile is very slow without one", stacklevel=2)
     with _stage(plan, "train", identity) as leave, checkpoints.kept():
-        task = task_of(plan, banks, checkpoints, progress)
-        trained = system_of(plan.variant).train(task)
+        trained = system_of(plan.variant).train(replace(task, checkpoints=checkpoints))
         weights = {name: value.cpu().contiguous() for name, value in trained.weights.items()}
         leave(
             partial(save_file, weights),
@@ -113,28 +114,30 @@ def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embe
     """EMBED: encoder and clips become ``embeddings.npz``, all train clips marked by their part."""
     trained = _section(plan, "train")["identity"]
     labels = labels_of(pd.concat([bank.clips for bank in banks.values()]))
-    identity = {"trained": trained, "labels": labels, "code": _code(plan)}
+    identity = {"trained": _mark(trained), "labels": labels, "code": _code(plan)}
     if trained["fingerprint"] != sound_fingerprint(banks):
         raise InputError(f"{plan.folder}: trained on other sound; expected the same corpus")
     if not _is_done(plan, "embed", identity):
         with _stage(plan, "embed", identity) as leave:
             weights = load_file(plan.folder / "encoder.safetensors")
-            embedded = system_of(plan.variant).embed(task_of(plan, banks, None, progress), weights)
+            embedded = system_of(plan.variant).embed(task_of(plan, banks, progress), weights)
             leave(embedded.save, fingerprint=trained["fingerprint"], labels=labels)
     return Embedded.load(plan.folder / "embeddings.npz")
 
 
 def score(plan: Plan) -> pd.DataFrame:
     """SCORE: embeddings become ``scores.csv``, and h and p are chosen; no network, no training."""
-    if not _has(plan, "embed", {}):
-        _take(plan, "train", plan.training) and _take(plan, "embed", {})
-    embedded_by = _section(plan, "embed")["identity"]
-    identity = {"embedded": embedded_by, "code": code_hash("asdlib.scoring")} | plan.scoring
+    if not _has(plan, "train", {}):
+        _take(plan, "train", plan.training)
+    trained = _section(plan, "train")
+    _is_done(plan, "embed", {"trained": _mark(trained["identity"])})
+    by = {"embedded": _mark(_section(plan, "embed")["identity"])}
+    identity = by | {"code": code_hash("asdlib.scoring")} | plan.scoring
     if not _has(plan, "score", identity):
         with _stage(plan, "score", identity) as leave:
             embedded, part = Embedded.load(plan.folder / "embeddings.npz"), plan.profile.inlier_part
             fit, test = embedded.fitted_on(part), embedded.of_parts("test")
-            products = _section(plan, "train")["products"]
+            products = trained["products"]
             scores, choice = score_clips(fit, test, products, plan.profile, plan.seed)
             leave(
                 partial(scores.to_csv, index=False),
@@ -148,7 +151,7 @@ def score(plan: Plan) -> pd.DataFrame:
 def evaluate(plan: Plan) -> Run:
     """EVALUATE: scores and labels become ``metrics.csv``; the run is finished."""
     scored = _section(plan, "score")
-    identity = {"scored": scored["identity"], "code": code_hash("asdlib.metrics")}
+    identity = {"scored": _mark(scored["identity"]), "code": code_hash("asdlib.metrics")}
     if not _has(plan, "evaluate", identity):
         with _stage(plan, "evaluate", identity) as leave:
             table = metrics_by_product(read_scores(plan.folder), scored["choice"])
@@ -158,6 +161,11 @@ def evaluate(plan: Plan) -> Run:
 
 def _code(plan: Plan) -> str:
     return code_hash(system_of(plan.variant).__name__)
+
+
+def _mark(identity: dict) -> str:
+    """A short hash of what a stage was done with, for the one that stands on it."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _record(folder: Path) -> dict:

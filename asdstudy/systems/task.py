@@ -38,8 +38,8 @@ class Task:
     others: tuple[WaveBank, ...]
     profile: Profile
     seed: int
-    checkpoints: Any = None
     progress: bool = True
+    checkpoints: Any = None
 
     @property
     def bank(self) -> WaveBank:
@@ -87,7 +87,6 @@ def make_task(
     banks: dict[str, WaveBank],
     profile: Profile,
     seed: int,
-    checkpoints: Any = None,
     progress: bool = True,
 ) -> Task:
     """Split the clips, and check that the system can be trained on them, and score, at all.
@@ -97,7 +96,7 @@ def make_task(
     others = [bank for name, bank in banks.items() if name != machine_type]
     heard = others if system.HEARS_OTHERS or profile.needs_others else []
     split = split_clips(banks[machine_type], heard, profile, seed)
-    task = Task(split, tuple(others), profile, seed, checkpoints, progress)
+    task = Task(split, tuple(others), profile, seed, progress)
     check(task, system)
     return task
 
