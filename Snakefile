@@ -361,13 +361,13 @@ rule long_study:
     output:
         f"runs/{STUDY.corpus}/collected.csv",
     params:
-        machine_types=" ".join(STUDY.machine_types),
-        variants=" ".join(STUDY.variants),
-        seeds=" ".join(map(str, STUDY.seeds)),
+        machine_types=",".join(STUDY.machine_types),
+        variants=",".join(STUDY.variants),
+        seeds=",".join(map(str, STUDY.seeds)),
         overrides=json.dumps(STUDY.overrides, sort_keys=True),
     shell:
-        f"python -m asdstudy.report.results {STUDY.corpus} {{output}} --variants {{params.variants}} "
-        "--machine-types {params.machine_types} --seeds {params.seeds} "
+        f"asd collect {STUDY.corpus} {{output}} --variants {{params.variants}} "
+        "--machine-types {params.machine_types:q} --seeds {params.seeds} "
         f"--profile {STUDY.profile} --overrides {{params.overrides:q}}"
 
 

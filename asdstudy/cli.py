@@ -5,6 +5,7 @@ parameters are the arguments and options. What takes long to import is imported 
 """
 
 import inspect
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -177,6 +178,30 @@ def simulate(
     begun = time.perf_counter()
     make_corpus(out, simulation, types, workers)
     print(f"{out}: {', '.join(types)} in {time.perf_counter() - begun:.1f} s")
+
+
+Names = Annotated[str, Option(metavar="NAME,...", help="all that there are unless named")]
+
+
+@app.command()
+def collect(
+    corpus: Annotated[str, Argument(help="the corpus that the runs are of")],
+    out: Annotated[Path, Argument(metavar="CSV", help="the table to write")],
+    machine_types: Names = "",
+    variants: Names = "",
+    seeds: Names = "",
+    profile: Annotated[str, Option(help="of the runs; the only one there is unless named")] = "",
+    overrides: Annotated[str, Option(help="fields by machine type, as JSON")] = "{}",
+    out_dir: Annotated[Path | None, Option(metavar="DIR", help="root of the run folders")] = None,
+):
+    """Collect finished runs into a table of results: a row a run, product ID and h."""
+    from asdstudy.report.results import collect, save
+    from asdstudy.runs.run import find_runs
+
+    names = [[name for name in words.split(",") if name] for words in (machine_types, variants)]
+    numbers = [int(seed) for seed in seeds.split(",") if seed]
+    runs = find_runs(corpus, *names, numbers, out_dir, profile, json.loads(overrides))
+    print(f"{save(collect(runs), out)}: {len(runs)} runs")
 
 
 def _show(folder: Path) -> None:

@@ -5,13 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_corpus
+from conftest import asd, write_corpus
 from test_training import SMALL
 
 from asdlib import InputError
-from asdlib.profiles import make_profile
 from asdstudy import paths
-from asdstudy.data import open_corpus
 from asdstudy.report import results, statistics
 from asdstudy.report.results import Results
 from asdstudy.runs import stages as runs
@@ -83,7 +81,7 @@ def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
     shared |= SMALL | {"epochs": 1}
     jobs = [Job(shared | {"seed": seed}, {"switch": "none"}) for seed in (0, 1)]
     with pytest.raises(InputError, match="some.csv: no such table.*by: make some"):
-        results.of_study("some")
+        results.of_study("some", jobs)
     table, source = results.of_study("some", jobs, fresh=True, workers=1)
     monkeypatch.setattr(runs, "_stage", lambda *_, **__: pytest.fail("trained again"))
     again = results.of_study("some", jobs, fresh=True, workers=1).table
@@ -107,21 +105,22 @@ def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
         results.of_study("some", [Job(shared | {"seed": 7}, {"switch": "none"})])
 
 
-def test_what_learns_nothing_stands_in_the_same_table(tmp_path):
-    _, banks = open_corpus("noise", write_corpus(tmp_path / "corpus"), progress=False)
-    profile = make_profile("quick", "pump")
-    rows = results.trivial_rows("noise", banks, profile)
-    assert set(results.systems(rows).system) == {"spectrum", "level"}
-    assert len(rows) == 2 * 2 * 2  # machine types, detectors, product IDs
-    assert rows[["AUC", "pAUC"]].notna().all(axis=None)
+def test_what_learns_nothing_is_made_at_once_and_kept_nowhere(tmp_path):
+    root = write_corpus(tmp_path / "corpus")
+    table = results.untrained("noise", ["pump", "fan"], "quick", root)
+    rows = results.systems(table, ["spectrum", "level"])
+    assert rows.groupby(["system", "machine_type"]).size().eq(2).all()  # product IDs
+    assert rows.system.nunique() == 2 and rows[["AUC", "pAUC"]].notna().all(axis=None)
+    assert not list(paths.runs_dir().rglob("params.json"))
 
 
 def test_the_command_line_writes_a_table(tmp_path):
     root = write_corpus(tmp_path / "corpus", train=4)
     options = SMALL | {"epochs": 1, "progress": False}
     runs.execute("noise", "pump", data_dir=root, out_dir=tmp_path, **options)
-    words = ["noise", f"{tmp_path}/t.csv", "--seeds", "0", "--out-dir", str(tmp_path)]
-    results.main([*words, "--overrides", json.dumps({"pump": SMALL | {"epochs": 1}})])
+    options = ["--seeds", "0", "--variants", "proposed", "--out-dir", tmp_path]
+    overrides = json.dumps({"pump": SMALL | {"epochs": 1}})
+    asd("collect", "noise", tmp_path / "t.csv", *options, "--overrides", overrides)
     assert set(results.read(tmp_path / "t.csv").inlier) >= {"GMM", "none"}
 
 

@@ -17,7 +17,6 @@ from asdlib.inliers import Centroid, Mahalanobis
 from asdlib.scoring import segment_scores
 from asdlib.training import losses
 from asdstudy.data import open_corpus
-from asdstudy.report.trivial import trivial_scores
 from asdstudy.runs import stages as runs
 from asdstudy.systems import RIVALS, autoencoder, ddcsad, parallel, profile_of, serial
 
@@ -127,13 +126,6 @@ def test_classifier_scores_are_the_baselines_mean_log_odds(noise, tmp_path):
     own = np.take_along_axis(p, k[:, None, None], axis=2)[..., 0]
     expected = np.log((1 - own) / own).mean(axis=1)
     np.testing.assert_allclose(run.scores.score, expected, rtol=1e-3, atol=1e-4)
-
-
-def test_spectrum_is_the_trivial_detector(noise, tmp_path):
-    run = execute(noise, "spectrum", out_dir=tmp_path)
-    _, banks = open_corpus("noise", noise, progress=False)
-    trivial = trivial_scores(banks["pump"], run.profile)
-    np.testing.assert_allclose(run.scores.score, trivial["mean log-mel"], rtol=1e-5)
 
 
 def clips_of(*events: str) -> pd.DataFrame:

@@ -80,6 +80,10 @@ def test_charts_of_systems_draw_what_is_there(table):
     assert [label.get_text() for label in forest.axes[0].get_yticklabels()] == names
     assert len(charts.hover_products(rows, "of a test").data) == rows.system.nunique()
     assert tables.cost_table(rows, "caption").data.index[0] == "proposed"
+    alone = results.systems(table, results.TABLE_II)  # a study without the rivals
+    for against in ("proposed", "spectrum, kNN"):
+        nothing = statistics.differences(alone, against)
+        assert charts.forest(nothing, "") is None and statistics.verdict(nothing) == ""
 
 
 def test_charts_of_settings_and_seeds(table):

@@ -62,7 +62,12 @@ def hover_products(rows: pd.DataFrame, title: str) -> go.Figure:
 
 
 def forest(differences: pd.DataFrame, title: str):
-    """Differences with their intervals: a panel a compared system, a line a machine type."""
+    """Differences with their intervals: a panel a compared system, a line a machine type.
+
+    None where there is no system to compare with.
+    """
+    if differences.empty:
+        return None
     systems = differences.minus.unique()
     names = sorted(differences.machine_type.unique(), key=in_paper_order)
     columns = min(len(systems), 4)

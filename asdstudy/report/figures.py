@@ -64,13 +64,13 @@ def headed(figure, title: str) -> None:
     figure.suptitle(lines, fontsize="medium")
 
 
-def player(wave: np.ndarray, title: str, peak: float = 0.9) -> HTML:
-    """An audio player with a caption; ``wave`` ``(frames,)`` is scaled to ``peak`` to be heard.
+def player(wave: np.ndarray, title: str) -> HTML:
+    """An audio player with a caption; ``wave`` ``(frames,)`` is made as loud as can be.
 
     The sound is embedded in the page as 16-bit WAV, so that the page needs no other files.
     """
-    loud = np.asarray(wave, np.float64)
-    loud = loud * (peak / max(np.abs(loud).max(), 1e-9))
+    loud = np.array(wave, np.float64)
+    loud *= 0.9 / max(np.abs(loud).max(), 1e-9)
     buffer = io.BytesIO()
     soundfile.write(buffer, loud, SAMPLE_RATE, format="WAV", subtype="PCM_16")
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -136,7 +136,7 @@ def loss_curves(history: pd.DataFrame, title: str = ""):
     return figure
 
 
-def score_distributions(scores: pd.DataFrame, title: str = "", score: str = "score"):
+def score_distributions(scores: pd.DataFrame, title: str = ""):
     """Clip scores of normal and anomalous clips, a panel a product ID, under ``title``."""
     labels = [label for label in ("normal", "anomaly", "unknown") if (scores.label == label).any()]
     products = sorted(scores["product"].unique())
@@ -146,11 +146,11 @@ def score_distributions(scores: pd.DataFrame, title: str = "", score: str = "sco
     for ax, product in zip(axes[0], products, strict=True):
         part = scores[scores["product"] == product]
         sns.stripplot(
-            part, x="label", y=score, hue="label", order=labels, ax=ax,
+            part, x="label", y="score", hue="label", order=labels, ax=ax,
             palette=LABEL_COLOURS, size=3, alpha=0.7, legend=False,
         )  # fmt: skip
         ax.set(title=f"ID {product}", xlabel="", ylabel="anomaly score" if ax is axes[0][0] else "")
-        spread_out(ax, part[score])
+        spread_out(ax, part.score)
     headed(figure, title)
     return figure
 
@@ -165,14 +165,14 @@ def spread_out(ax, values) -> None:
         ax.set_ylim(min(1.5 * np.min(values), 0), 2 * max(np.max(values), 0))
 
 
-def roc_curves(scores: pd.DataFrame, title: str = "", score: str = "score"):
+def roc_curves(scores: pd.DataFrame, title: str = ""):
     """ROC by product ID, with the region of the pAUC (false positive rate up to 0.1) shaded."""
     figure, ax = plt.subplots(figsize=(4.6, 4.2))
     ax.axvspan(0, MAX_FPR, color=COLOURS[7], alpha=0.25, label=f"pAUC region (p = {MAX_FPR})")
     ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="chance")
     for product, part in scores[scores.label != "unknown"].groupby("product"):
         if part.label.nunique() == 2:
-            false, true, _ = roc_curve(part.label == "anomaly", part[score])
+            false, true, _ = roc_curve(part.label == "anomaly", part.score)
             ax.plot(false, true, label=f"ID {product}")
     ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
     headed(figure, title)

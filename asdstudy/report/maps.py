@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from openTSNE import TSNE
 from scipy.spatial.distance import cdist
 
-from asdstudy.report.figures import LABEL_COLOURS
+from asdstudy.report.figures import LABEL_COLOURS, headed
 from asdstudy.runs.run import Run
 
 KINDS = {"others": "other machines", "normal": "normal", "anomaly": "anomalous"}
@@ -59,7 +59,7 @@ def map_of(run: Run, perplexity: float = 30, seed: int = 0) -> pd.DataFrame:
     return placed.merge(scores, how="left", on=keys)
 
 
-def draw_map(rows: pd.DataFrame, product: str | None, ax, size: float = 9):
+def draw_map(rows: pd.DataFrame, product: str | None, ax, size: float = 8):
     """One map, one product ID in colour (or all), the machine type's other IDs in pale grey."""
     coloured = rows["product"].isin([product] if product else rows["product"])
     coloured |= rows.kind == "others"
@@ -76,41 +76,26 @@ def draw_map(rows: pd.DataFrame, product: str | None, ax, size: float = 9):
     return ax
 
 
-def map_grid(maps: dict[str, pd.DataFrame], products, title: str):
-    """Maps side by side as in Fig. 3: a row a variant, a column a product ID."""
+def map_grid(maps: dict[tuple, pd.DataFrame], products: Sequence, title: str):
+    """Maps in rows and columns, by the names of both; as in Fig. 3 where these are variant and ID.
+
+    ``products`` are the product IDs in colour, a column each, or None for all of them.
+    """
+    rows, columns = (list(dict.fromkeys(names)) for names in zip(*maps, strict=True))
     figure, axes = plt.subplots(
-        len(maps),
-        len(products),
-        figsize=(0.4 + 2.2 * len(products), 0.9 + 2.2 * len(maps)),
-        squeeze=False,
-    )
-    for line, (variant, rows) in zip(axes, maps.items(), strict=True):
-        for ax, product in zip(line, products, strict=True):
-            draw_map(rows, product, ax)
-            if ax is axes[0][list(products).index(product)]:
-                ax.set_title(f"ID {product}")
-        line[0].set_ylabel(variant)
+        len(rows), len(columns), squeeze=False,
+        figsize=(0.4 + 2.3 * len(columns), 0.9 + 2.2 * len(rows)),
+    )  # fmt: skip
+    for (row, column), places in maps.items():
+        ax = axes[rows.index(row)][columns.index(column)]
+        draw_map(places, products[columns.index(column)], ax)
+        ax.set(title=column if row == rows[0] else "", ylabel=row if column == columns[0] else "")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=len(labels), markerscale=2,
         fontsize="small",
     )  # fmt: skip
-    figure.suptitle(title, fontsize="medium")
-    return figure
-
-
-def same_embedding(run: Run, seeds, perplexities, title: str):
-    """One embedding under several seeds (rows) and perplexities (columns) of t-SNE."""
-    figure, axes = plt.subplots(
-        len(seeds), len(perplexities), squeeze=False,
-        figsize=(0.4 + 2.6 * len(perplexities), 0.9 + 2.3 * len(seeds)),
-    )  # fmt: skip
-    for line, seed in zip(axes, seeds, strict=True):
-        for ax, perplexity in zip(line, perplexities, strict=True):
-            draw_map(map_of(run, perplexity, seed), None, ax, size=6)
-            ax.set_title(f"perplexity {perplexity}" if line is axes[0] else "")
-        line[0].set_ylabel(f"map seed {seed}")
-    figure.suptitle(title, fontsize="medium")
+    headed(figure, title)
     return figure
 
 

@@ -4,27 +4,23 @@ A row is a run, a product ID and an h: corpus, machine_type, variant and seed; p
 (h), size (p) and chosen; AUC and pAUC, 0 to 1; what the run cost; its profile and the stamp of its
 record. In the table of a study that turns something, more columns say how that stood.
 
-    python -m asdstudy.report.results simulated runs/simulated/collected.csv --seeds 0 1 2
+    asd collect simulated runs/simulated/collected.csv --seeds 0,1,2
 
-collects finished runs into such a table.
+makes one of finished runs.
 """
 
-import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pandas as pd
 
-from asdlib import metrics
 from asdlib.errors import InputError
-from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.report.captions import shown_path
-from asdstudy.report.trivial import trivial_scores
 from asdstudy.runs.provenance import STAMP, stamp
-from asdstudy.runs.run import Run, find_runs
+from asdstudy.runs.run import Run
 from asdstudy.runs.sweeps import Job, sweep
 
 TABLE_II = (  # the proposed method and its rivals, and what learns nothing
@@ -34,8 +30,12 @@ TABLE_III = (  # the ablation, and more of its kind
     "proposed", "no-mixup", "without h", "product-only", "machine-only", "no-norm-head",
 )  # fmt: skip
 SYSTEMS = (*TABLE_III, *TABLE_II[1:], "level")
-# A system is a variant, scored by the chosen h; but these two by an h that is named.
-SCORED_BY = {"without h": ("proposed", "none"), "spectrum, kNN": ("spectrum", "kNN")}
+# A system is a variant, scored by the chosen h; but these by one that is named.
+SCORED_BY = {
+    "without h": ("proposed", "none"),
+    "spectrum, kNN": ("spectrum", "kNN"),
+    "level": ("spectrum", "output"),  # how far a clip's level is from the usual one
+}
 COSTS = ("models", "parameters", "wall_seconds", "cpu_seconds")
 RUN = ["corpus", "machine_type", "variant", "profile", "seed"]
 
@@ -73,22 +73,18 @@ def collect(runs: Sequence[Run], labels: Sequence[dict] = ()) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def trivial_rows(corpus: str, banks: dict[str, WaveBank], profile) -> pd.DataFrame:
-    """Rows of the detectors that learn nothing, of the machine types that have labelled test clips.
+def untrained(
+    corpus: str, machine_types: Sequence[str], profile: str, data_dir=None
+) -> pd.DataFrame:
+    """The table of what learns nothing, ``spectrum`` and ``level``: made now, and kept nowhere.
 
-    They have no runs and no seed: the systems ``level`` (the level of a clip) and ``spectrum`` (its
-    average spectrum, the same as a run of that variant).
+    It has no seed, and takes a second or two for a machine type.
     """
-    parts = []
-    for machine_type, bank in banks.items():
-        if bank.clips.label[bank.clips.split == "test"].isin(["normal", "anomaly"]).any():
-            scores = trivial_scores(bank, profile)
-            for variant, detector in (("level", "RMS level"), ("spectrum", "mean log-mel")):
-                areas = metrics.table(scores, detector)[["product", "AUC", "pAUC"]]
-                keys = {"machine_type": machine_type, "variant": variant, "seed": 0}
-                parts.append(areas.assign(**keys, fingerprint=bank.fingerprint[:16]))
-    rows = pd.concat(parts, ignore_index=True)
-    return rows.assign(corpus=corpus, role="", inlier=rows.variant, chosen=True)
+    shared = {"corpus": corpus, "profile": profile, "data_dir": data_dir, "variant": "spectrum"}
+    with TemporaryDirectory() as folder:
+        shared["out_dir"] = folder
+        jobs = [Job(shared | {"machine_type": name}) for name in machine_types]
+        return collect(sweep(jobs, workers=1, progress=False))
 
 
 def save(table: pd.DataFrame, path: Path) -> Path:
@@ -111,15 +107,13 @@ def fresh_path(study: str) -> Path:
     return paths.runs_dir() / study / "table.csv"
 
 
-def of_study(
-    study: str, jobs: Sequence[Job] = (), fresh: bool = False, workers: int = 0
-) -> Results:
+def of_study(study: str, jobs: Sequence[Job], fresh: bool = False, workers: int = 0) -> Results:
     """A study's table: of a sweep of this checkout, else the one in ``book/measured``.
 
     With ``fresh`` the ``jobs`` are run first (resumed where they stopped), ``workers`` at a time
-    (0: as many as there are cores). Of the table those of the runs that ``jobs`` stand for, if any
-    are named: the parameters of a page choose what it shows. Raises :class:`InputError` where there
-    is no table, and where it has none of these runs.
+    (0: as many as there are cores). Of the table the rows of the runs that ``jobs`` stand for: the
+    parameters of a page choose what it shows. Raises :class:`InputError` where there is no table,
+    and where it has none of these runs.
     """
     if fresh:
         runs = sweep(jobs, workers or None)
@@ -127,8 +121,7 @@ def of_study(
     committed = paths.measured_dir() / f"{study}.csv"
     for path, source in ((fresh_path(study), "a fresh sweep"), (committed, "book/measured")):
         if path.exists():
-            table = read(path)
-            return Results(_of_jobs(table, jobs, path) if jobs else table, source)
+            return Results(_of_jobs(read(path), jobs, path), source)
     raise InputError(f"{committed}: no such table; expected one, or a fresh one by: make {study}")
 
 
@@ -184,22 +177,3 @@ def systems(table: pd.DataFrame, names: Sequence[str] = SYSTEMS) -> pd.DataFrame
         is_its = table.chosen if inlier is None else table.inlier == inlier
         parts.append(table[(table.variant == variant) & is_its].assign(system=name))
     return pd.concat(parts, ignore_index=True)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line: ``python -m asdstudy.report.results --help``."""
-    parser = argparse.ArgumentParser(prog="python -m asdstudy.report.results", description=__doc__)
-    parser.add_argument("corpus")
-    parser.add_argument("out", type=Path, help="the CSV file to write")
-    parser.add_argument("--machine-types", nargs="+", default=())
-    parser.add_argument("--variants", nargs="+", default=())
-    parser.add_argument("--seeds", nargs="+", type=int, default=())
-    parser.add_argument("--out-dir", help="root of the run folders")
-    parser.add_argument("--profile", default="", help="of the runs; empty: the only one there is")
-    parser.add_argument("--overrides", type=json.loads, help="fields by machine type, as JSON")
-    options = vars(parser.parse_args(arguments))
-    save(collect(find_runs(**{k: v for k, v in options.items() if k != "out"})), options["out"])
-
-
-if __name__ == "__main__":
-    main()

@@ -116,7 +116,7 @@ def differences(
     }
     lines = []
     for system in areas:
-        if system == against:
+        if system == against or against not in areas:
             continue
         both = areas[against].join(areas[system].add_suffix(" of the other"), how="inner")
         both = both.groupby(keys).mean()

@@ -207,12 +207,12 @@ def draw_embedding(encoder: ToyEncoder, points: Points, ax, title: str = ""):
     return ax
 
 
-def draw_plane(value, ax, extent: float, label: str = "", levels=12, cmap="viridis"):
+def draw_plane(value, ax, extent: float, label: str = "", cmap="viridis"):
     """Filled contours of ``value(places)``, ``(n, 2)`` to ``(n,)``, over a square plane."""
     axis = np.linspace(-extent, extent, 121)
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     heights = value(grid).reshape(len(axis), len(axis))
-    filled = ax.contourf(axis, axis, heights, levels=levels, cmap=cmap, zorder=0, extend="both")
+    filled = ax.contourf(axis, axis, heights, levels=12, cmap=cmap, zorder=0, extend="both")
     ax.figure.colorbar(filled, ax=ax, label=label, shrink=0.85)
     ax.set(xlim=(-extent, extent), ylim=(-extent, extent))
     ax.set_aspect("equal", "box")
