@@ -347,7 +347,7 @@ def test_missing_run_says_how_to_make_it(tmp_path, monkeypatch):
         find(["fan", "pump"])
     paper = Plan("simulated", "fan", profile_name="paper", out_dir=tmp_path)
     finished(paper)
-    with pytest.raises(InputError, match="profiles paper, quick; expected one named"):
+    with pytest.raises(InputError, match="profiles paper, quick; expected one to be named"):
         find()
 
 
