@@ -214,7 +214,7 @@ rule corpus:
     """The corpus, simulated where it is to be, and decoded once into memory-mapped waves."""
     input:
         decode=ROOT / "workflow/decode.py",
-        library=[ROOT / "asdlib/corpora.py", ROOT / "asdlib/waves.py"],
+        library=[ROOT / "asdstudy/data/corpora.py", ROOT / "asdlib/waves.py"],
         simulator=[ROOT / f"asdstudy/data/{name}.py" for name in ("simulate", "machines", "recordings")]
         if STUDY.corpus == "simulated"
         else [],

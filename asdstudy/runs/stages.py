@@ -22,18 +22,18 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from asdlib import metrics
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
 from asdlib.waves import WaveBank, onto_device
 from asdstudy import paths
 from asdstudy.data import labels_of, open_corpus, sound_fingerprint
+from asdstudy.official import write_submission
 from asdstudy.runs.checkpoints import Checkpoints
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
 from asdstudy.runs.run import Run, read_scores
-from asdstudy.systems import system_of
+from asdstudy.systems import centroid, system_of
 from asdstudy.systems.task import Task, make_task
 
 FILES = {
@@ -132,7 +132,7 @@ def score(plan: Plan) -> pd.DataFrame:
     trained = _section(plan, "train")
     _is_done(plan, "embed", {"trained": _mark(trained["identity"])})
     by = {"embedded": _mark(_section(plan, "embed")["identity"])}
-    identity = by | {"code": code_hash("asdlib.scoring")} | plan.scoring
+    identity = by | {"code": code_hash("asdlib.scoring", centroid.__name__)} | plan.scoring
     if not _has(plan, "score", identity):
         with _stage(plan, "score", identity) as leave:
             embedded, part = Embedded.load(plan.folder / "embeddings.npz"), plan.profile.inlier_part
@@ -141,7 +141,7 @@ def score(plan: Plan) -> pd.DataFrame:
             scores, choice = score_clips(fit, test, products, plan.profile, plan.seed)
             leave(
                 partial(scores.to_csv, index=False),
-                partial(metrics.write_submission, scores, plan.machine_type),
+                partial(write_submission, scores, plan.machine_type),
                 choice=choice,
                 fitted_on=f"{part} part, {len(fit.clips)} clips",
             )
