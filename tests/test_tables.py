@@ -20,9 +20,10 @@ from asdstudy.runs import stages as runs
 
 @pytest.fixture(autouse=True)
 def style():
-    """The book's look, as on the pages; no figure is left open."""
-    figures.use_style()
-    yield
+    """The book's look, as on the pages; neither it nor a figure is left behind."""
+    with plt.rc_context():
+        figures.use_style()
+        yield
     plt.close("all")
 
 

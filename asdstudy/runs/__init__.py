@@ -1,0 +1,1 @@
+"""Runs: from a corpus to a folder of results."""
