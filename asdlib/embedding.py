@@ -81,11 +81,7 @@ class Embedded:
 def embed_segments(
     encoder: Encoder, part: Part, profile: Profile, progress: bool = True, rows: int = 128
 ) -> tuple[np.ndarray, np.ndarray]:
-    """f and g_product of all S segments of every clip: ``(clips, S, 128)``, ``(clips, S, K)``.
-
-    Of a softmax over the product IDs the log-odds ``log(p / (1 - p))`` of each ID are returned, so
-    that a logit means the same for every system: its logistic function is the probability.
-    """
+    """f and g_product of all S segments of every clip: ``(clips, S, 128)``, ``(clips, S, K)``."""
     device, count = device_of(encoder), profile.segments
     clips_at_once = max(rows // count, 1)
     chunks = range(0, len(part), clips_at_once)
@@ -96,15 +92,5 @@ def embed_segments(
             waves = part.segments(which, count, profile.segment_frames)
             embedding = encoder(waves.flatten(0, 1).to(device))
             embeddings.append(embedding.cpu().view(len(which), count, -1))
-            logit = encoder.heads(embedding)[0]
-            if profile.product_entropy == "softmax":
-                logit = log_odds(logit)
-            logits.append(logit.cpu().view(len(which), count, -1))
+            logits.append(encoder.heads(embedding)[0].cpu().view(len(which), count, -1))
     return torch.cat(embeddings).numpy(), torch.cat(logits).numpy()
-
-
-def log_odds(logits: torch.Tensor) -> torch.Tensor:
-    """``log(p / (1 - p))`` of each class of a softmax: ``(N, K)`` to ``(N, K)``, K at least 2."""
-    count = logits.shape[1]
-    rest = logits[:, None].expand(-1, count, -1)[:, ~torch.eye(count, dtype=bool)]  # without itself
-    return logits - rest.view(-1, count, count - 1).logsumexp(dim=2)

@@ -30,34 +30,6 @@ def product_loss(logits: Tensor, product: Tensor, machine: Tensor, rows: str = "
     return (weight[:, None] * entropies).sum() / total.clamp_min(torch.finfo(logits.dtype).tiny)
 
 
-def softmax_product_loss(logits: Tensor, product: Tensor) -> Tensor:
-    """One softmax cross-entropy over the K product IDs, in place of Eq. 1's K binary ones.
-
-    What the earlier serial method and the challenge's classifier train on. Target rows only: rows
-    of all-zero labels add nothing and are not counted.
-    """
-    entropies = -(product * logits.log_softmax(dim=1)).sum(dim=1)
-    return entropies.sum() / product.sum().clamp_min(torch.finfo(logits.dtype).tiny)
-
-
-def centroid_loss(embedding: Tensor, machine: Tensor) -> Tensor:
-    """DDCSAD's metric learning (section II): the share of the variance that is within classes.
-
-    ``embedding`` ``(N, D)``; ``machine`` ``(N,)`` is 1 for positives and 0 for negatives, and
-    weighs what Mixup made of both. With c the centroid of a class in the batch, W the sum over both
-    classes of the mean squared distance to their own c, and B the squared distance between the two
-    c, the loss is W / (W + B): 0 when each class is one point, 1 when their centroids coincide.
-    The paper says "minimize within-class variance and maximize between-class variance", no more.
-    """
-    weights = torch.stack([machine, 1 - machine])  # (2, N)
-    weights = weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-6)
-    centroids = weights @ embedding  # (2, D)
-    distances = (embedding[None] - centroids[:, None]).square().sum(dim=2)  # (2, N)
-    within = (weights * distances).sum()
-    between = (centroids[0] - centroids[1]).square().sum()
-    return within / (within + between).clamp_min(torch.finfo(embedding.dtype).tiny)
-
-
 def machine_loss(logit: Tensor, machine: Tensor) -> Tensor:
     """L_machine, Eq. 2: target machine type or not? ``logit`` is g_affine(||f(x)||), ``(N,)``."""
     return binary_cross_entropy_with_logits(logit, machine)

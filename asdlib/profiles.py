@@ -40,9 +40,6 @@ class Profile(Settings):
     # losses and Mixup
     product_weight: NotNegative = 10.0  # lambda of Eq. 3; 0 switches L_product off
     machine_weight: NotNegative = 1.0  # 0 switches L_machine off, and with it the negatives
-    # Eq. 1, or one cross-entropy over the K product IDs
-    product_entropy: Literal["binary", "softmax"] = "binary"
-    centroid_weight: NotNegative = 0.0  # of DDCSAD's metric learning
     mixup_alpha: NotNegative = 0.2  # 0 switches Mixup off
     # optimisation
     learning_rate: Positive = 1e-3

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -20,13 +21,11 @@ from asdlib.batches import (
 from asdlib.encoder import Encoder, device_of
 from asdlib.errors import InputError
 from asdlib.losses import (
-    centroid_loss,
     combined_loss,
     machine_loss,
     mixup,
     mixup_probability,
     product_loss,
-    softmax_product_loss,
 )
 from asdlib.profiles import Profile
 
@@ -37,38 +36,30 @@ def outputs(encoder: Encoder, waves: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return embedding, *encoder.heads(embedding)
 
 
-def loss_names(profile: Profile) -> list[str]:
-    """What :func:`losses` returns, in its order."""
-    return ["loss", "machine_loss", "product_loss"] + ["centroid_loss"] * bool(
-        profile.centroid_weight
-    )
+def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Profile) -> dict:
+    """L, L_machine and L_product of a batch (Eq. 3, 2, 1), by name.
 
-
-def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Profile):
-    """L, L_machine and L_product (Eq. 3, 2, 1) of a batch, and DDCSAD's: ``(3,)`` or ``(4,)``."""
-    if profile.product_entropy == "softmax":
-        product = softmax_product_loss(product_logits, batch.product)
-    else:
-        rows = profile.product_rows
-        if rows == "all-when-mixed":
-            rows = "all" if batch.mixed else "included"
-        product = product_loss(product_logits, batch.product, batch.machine, rows)
+    Those of another system take the same and have an embedding to look at; ``loss`` is minimised.
+    """
+    rows = profile.product_rows
+    if rows == "all-when-mixed":
+        rows = "all" if batch.mixed else "included"
+    product = product_loss(product_logits, batch.product, batch.machine, rows)
     machine = machine_loss(machine_logit, batch.machine)
     total = combined_loss(machine, product, profile.machine_weight, profile.product_weight)
-    if not profile.centroid_weight:
-        return torch.stack([total, machine, product])
-    centroid = centroid_loss(embedding, batch.machine)
-    return torch.stack([total + profile.centroid_weight * centroid, machine, product, centroid])
+    return {"loss": total, "machine_loss": machine, "product_loss": product}
 
 
-def validate(encoder: Encoder, batch: Batch, profile: Profile, rows: int = 128) -> torch.Tensor:
-    """:func:`losses` of the unmixed validation batch in evaluation mode, ``rows`` at a time."""
+def validate(
+    encoder: Encoder, batch: Batch, profile: Profile, losses: Callable = losses, rows: int = 128
+) -> dict:
+    """``losses`` of the unmixed validation batch in evaluation mode, ``rows`` at a time."""
     encoder.eval()
     with torch.inference_mode():
         chunks = [outputs(encoder, waves) for waves in batch.waves.split(rows)]
-        result = losses(*(torch.cat(part) for part in zip(*chunks, strict=True)), batch, profile)
+        parts = losses(*(torch.cat(part) for part in zip(*chunks, strict=True)), batch, profile)
     encoder.train()
-    return result
+    return parts
 
 
 def make_optimiser(encoder: Encoder, profile: Profile, steps: int):
@@ -99,13 +90,14 @@ def train(
     device: str | None = None,
     progress: bool = True,
     checkpoint=None,
+    losses: Callable = losses,
 ) -> tuple[Encoder, pd.DataFrame]:
     """Train f on ``split``; the encoder of the smallest validation loss, and a row an epoch.
 
     Where ``checkpoint`` holds an unfinished training of the same, it goes on from there: batches,
     crops and Mixup hang on the seed and the step only, there are no workers whose number matters.
-    History columns: epoch, those of :func:`loss_names`, the same with ``validation_``,
-    learning_rate, clips_per_second.
+    History columns: epoch, the names of ``losses``, the same with ``validation_``, learning_rate,
+    clips_per_second.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)
@@ -119,7 +111,6 @@ def train(
     steps = profile.epochs * steps_an_epoch(split, profile)
     optimiser, schedule = make_optimiser(encoder, profile, steps)
     held_out = validation_batch(split, profile, seed, device)
-    names = loss_names(profile)
     best, best_loss, history, done = None, np.inf, [], 0
     if state:
         encoder.load_state_dict(state["encoder"])
@@ -131,31 +122,34 @@ def train(
     look = {"desc": "training", "mininterval": 2, "disable": not progress}
     with tqdm(total=steps, initial=done, **look) as bar:
         for epoch in range(len(history) + 1, profile.epochs + 1):
-            sums, rows, begun = torch.zeros(len(names), device=device), 0, time.perf_counter()
+            sums, rows, begun = 0.0, 0, time.perf_counter()
             for batch in balanced_batches(split, profile, rng, device):
                 likely = mixup_probability(profile.mixup_schedule, done / steps)
                 if profile.mixup_alpha > 0 and rng.random() < likely:
                     batch = mix(batch, profile, rng)
                 centre = not done and profile.machine_start == "centred"
-                step = train_step(encoder, batch, profile, optimiser, centre)
-                sums += step * len(batch.machine)
+                parts = train_step(encoder, batch, profile, optimiser, centre, losses)
+                sums = sums + torch.stack([*parts.values()]) * len(batch.machine)
                 rate = schedule.get_last_lr()[0]
                 schedule.step()
                 rows, done = rows + len(batch.machine), done + 1
                 bar.update()
-            means = (sums / rows).tolist()  # waits for the device, which the time must include
-            seconds = time.perf_counter() - begun
-            validation = validate(encoder, held_out, profile).tolist()
-            if not np.isfinite(means[0]):
+            # waits for the device, which the time must include
+            means = dict(zip(parts, (sums / rows).tolist(), strict=True))
+            speed = rows / (time.perf_counter() - begun)
+            validation = validate(encoder, held_out, profile, losses)
+            validation = {f"validation_{name}": part.item() for name, part in validation.items()}
+            loss, unseen = means["loss"], validation["validation_loss"]
+            if not np.isfinite(loss):
                 raise InputError(
-                    f"the loss became {means[0]} in epoch {epoch}; try a smaller learning_rate "
-                    f"than {profile.learning_rate}"
+                    f"the loss became {loss} in epoch {epoch}; try a smaller learning_rate than "
+                    f"{profile.learning_rate}"
                 )
-            history.append([epoch, *means, *validation, rate, rows / seconds])
-            bar.set_postfix_str(f"loss {means[0]:.3f}, validation {validation[0]:.3f}, "
-                                f"{rows / seconds:.0f} clips/s")  # fmt: skip
-            if validation[0] < best_loss:  # False of NaN, too
-                best_loss = validation[0]
+            row = {"epoch": epoch, **means, **validation}
+            history.append(row | {"learning_rate": rate, "clips_per_second": speed})
+            bar.set_postfix_str(f"loss {loss:.3f}, validation {unseen:.3f}, {speed:.0f} clips/s")
+            if unseen < best_loss:  # False of NaN, too
+                best_loss = unseen
                 best = {name: value.clone() for name, value in encoder.state_dict().items()}
             if checkpoint:
                 checkpoint.save(
@@ -175,15 +169,18 @@ def train(
             f"smaller learning_rate than {profile.learning_rate}"
         )
     encoder.load_state_dict(best)
-    columns = ["epoch", *names, *[f"validation_{name}" for name in names]]
-    columns += ["learning_rate", "clips_per_second"]
-    return encoder.eval(), pd.DataFrame(history, columns=columns)
+    return encoder.eval(), pd.DataFrame(history)
 
 
 def train_step(
-    encoder: Encoder, batch: Batch, profile: Profile, optimiser, centre: bool = False
-) -> torch.Tensor:
-    """One optimiser step; the losses of :func:`losses`, detached.
+    encoder: Encoder,
+    batch: Batch,
+    profile: Profile,
+    optimiser,
+    centre: bool = False,
+    losses: Callable = losses,
+) -> dict:
+    """One optimiser step; what ``losses`` says, detached.
 
     ``centre`` on the first batch: g_affine starts where its median logit is 0.
     """
@@ -192,9 +189,9 @@ def train_step(
     if centre:
         machine_logit = encoder.centre(machine_logit)
     parts = losses(embedding, product_logits, machine_logit, batch, profile)
-    parts[0].backward()
+    parts["loss"].backward()
     optimiser.step()
-    return parts.detach()
+    return {name: part.detach() for name, part in parts.items()}
 
 
 COLLAPSED = 0.01  # of the other side's mean norm: a spread that makes a side one point

@@ -34,11 +34,12 @@ LIMIT = 0.9  # of the bare network's speed, at the least
 def study_step(encoder, split, profile: Profile, optimiser, schedule, rng):
     """Batches as the study makes and trains on them, for ever."""
     device = device_of(encoder)
-    sums = torch.zeros(len(training.loss_names(profile)), device=device)
+    sums = 0.0
     while True:
         for batch in batches.balanced_batches(split, profile, rng, device):
             batch = training.mix(batch, profile, rng)  # as in training, the unmixed one is let go
-            sums += training.train_step(encoder, batch, profile, optimiser) * len(batch.machine)
+            parts = training.train_step(encoder, batch, profile, optimiser)
+            sums = sums + torch.stack([*parts.values()]) * len(batch.machine)
             schedule.step()
             yield len(batch.machine)
 

@@ -159,7 +159,7 @@ def test_what_was_trained_is_not_trained_again(noise, tmp_path):
     out = tmp_path / "runs"
     interrupt(child(tmp_path, noise, out, "proposed", "between epochs"), signal.SIGKILL)
     (path,) = out.rglob(".*.checkpoint")
-    assert [row[0] for row in torch.load(path, weights_only=True)["history"]] == [1, 2, 3]
+    assert [row["epoch"] for row in torch.load(path, weights_only=True)["history"]] == [1, 2, 3]
     # the second has two more to do: never at a fourth validation, it comes to its end
     said, error = child(tmp_path, noise, out, "proposed", "between epochs").communicate()
     assert said == "whole\n", error

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from asdlib.losses import (
-    centroid_loss,
     combined_loss,
     machine_loss,
     mixup,
     mixup_probability,
     product_loss,
-    softmax_product_loss,
 )
+from asdstudy.systems.ddcsad import centroid_loss
+from asdstudy.systems.softmax import softmax_product_loss
 
 F64 = torch.float64
 LOG3 = math.log(3)  # a logit of log 3 is a probability of 3/4

@@ -7,18 +7,17 @@ import pandas as pd
 import pytest
 import torch
 from conftest import write_corpus
-from scipy.special import softmax
+from scipy import special
 from test_training import SMALL
 
 from asdlib import InputError
 from asdlib.batches import Batch, split_clips
-from asdlib.embedding import Embedded, log_odds
+from asdlib.embedding import Embedded
 from asdlib.inliers import Mahalanobis
 from asdlib.scoring import segment_scores
-from asdlib.training import losses
 from asdstudy.data import open_corpus
 from asdstudy.runs import stages as runs
-from asdstudy.systems import RIVALS, autoencoder, ddcsad, parallel, profile_of, serial
+from asdstudy.systems import RIVALS, autoencoder, ddcsad, parallel, profile_of, serial, softmax
 from asdstudy.systems.centroid import Centroid
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
@@ -113,8 +112,8 @@ def test_centroid_counts_in_its_own_mean_distance():
 
 def test_log_odds_of_a_softmax():
     logits = np.random.default_rng(0).normal(0, 2, (5, 4))
-    odds = log_odds(torch.from_numpy(logits)).numpy()
-    p = softmax(logits, axis=1)
+    odds = softmax.log_odds(torch.from_numpy(logits)).numpy()
+    p = special.softmax(logits, axis=1)
     np.testing.assert_allclose(odds, np.log(p / (1 - p)), rtol=1e-10)
 
 
@@ -200,7 +199,7 @@ def test_parallel_averages_three_standardised_scores(noise, tmp_path, monkeypatc
         return embed
 
     monkeypatch.setattr(parallel.autoencoder, "embed", embedded([0, 2], 3))
-    monkeypatch.setattr(parallel.serial, "embed", embedded([10, 14], 14, logits=True))
+    monkeypatch.setattr(parallel.softmax, "embed", embedded([10, 14], 14, logits=True))
     monkeypatch.setattr(parallel.spectrum, "embed", embedded([1, 3], 2))
     monkeypatch.setattr(
         parallel, "unheard_distances", lambda train, test, *_: (train[:, 0], test[:, 0])
@@ -217,7 +216,6 @@ def test_parallel_averages_three_standardised_scores(noise, tmp_path, monkeypatc
         ("ae", {"inliers": ["none"], "inlier": "none"}, "none, a score that the system autoenc"),
         ("spectrum", {"inliers": ["centroid"], "inlier": "centroid"}, "centroid, a score that"),
         ("parallel", {"inliers": ["output", "none"]}, "none, .* that is fitted, or output"),
-        ("ddcsad", {"product_entropy": "softmax"}, "one logit: expected binary"),
         ("ddcsad", {"product_weight": 0, "machine_weight": 1}, "product_weight is 0: g_product"),
         ("machine-only", {"inliers": ["output"], "inlier": "output"}, "g_product is not trained"),
         ("ae", {"inliers": ["output", "GMM"], "inlier_sizes": [7]}, "6 embeddings are too few"),
@@ -248,10 +246,10 @@ def test_ddcsads_loss_by_hand():
     batch = Batch(torch.zeros(4, 1), machine[:, None], machine)
     logits = torch.tensor([[1.0], [1], [-1], [-1]]) * np.log(3)
     embedding = torch.tensor([[0.0], [2], [5], [9]])
-    total, _, product, centroid = losses(embedding, logits, torch.zeros(4), batch, profile)
-    assert product == pytest.approx(-np.log(3 / 4))
-    assert centroid == pytest.approx(5 / 41)
-    assert total == pytest.approx(-np.log(3 / 4) + 5 / 41)
+    parts = ddcsad.losses(embedding, logits, torch.zeros(4), batch, profile)
+    assert parts["product_loss"] == pytest.approx(-np.log(3 / 4))
+    assert parts["centroid_loss"] == pytest.approx(5 / 41)
+    assert parts["loss"] == pytest.approx(-np.log(3 / 4) + 5 / 41)
 
 
 def test_a_system_of_several_networks_has_no_single_encoder(noise, tmp_path):

@@ -288,7 +288,7 @@ def test_rows_of_eq_1_as_in_the_authors_code(corpus):
 
     def product_part(batch, rows):
         changed = profile.replace(product_rows=rows)
-        return training.losses(torch.zeros(1), logits, logits[:, 0], batch, changed)[2]
+        return training.losses(torch.zeros(1), logits, logits[:, 0], batch, changed)["product_loss"]
 
     assert product_part(batch, "all-when-mixed") == product_part(batch, "included")
     mixed = training.mix(batch, profile, rng)
@@ -301,7 +301,8 @@ def test_a_validation_loss_that_is_no_number_is_never_kept(corpus, monkeypatch):
 
     def nan_at_first(*arguments):
         results.append(validate(*arguments))
-        return results[-1] * (float("nan") if len(results) == 1 else 1)
+        factor = float("nan") if len(results) == 1 else 1
+        return {name: factor * part for name, part in results[-1].items()}
 
     split, profile = split_of(corpus, epochs=3)
     with monkeypatch.context() as patch:
@@ -310,11 +311,11 @@ def test_a_validation_loss_that_is_no_number_is_never_kept(corpus, monkeypatch):
     assert np.isnan(history.validation_loss[0])
     batch = batches.validation_batch(split, profile, seed=0)
     best = history.validation_loss[1:].min()
-    assert training.validate(net, batch, profile)[0].item() == pytest.approx(best, rel=1e-5)
+    assert training.validate(net, batch, profile)["loss"].item() == pytest.approx(best, rel=1e-5)
 
 
 def test_validation_losses_that_are_all_no_numbers_are_an_error(corpus, monkeypatch):
-    monkeypatch.setattr(training, "validate", lambda *_: torch.full((3,), float("nan")))
+    monkeypatch.setattr(training, "validate", lambda *_: {"loss": torch.tensor(float("nan"))})
     with pytest.raises(InputError, match="never a finite number in 2 epochs.*learning_rate"):
         training.train(*split_of(corpus), seed=0, device="cpu", progress=False)
 
@@ -343,7 +344,7 @@ def test_the_kept_model_has_the_smallest_validation_loss(corpus):
     split, profile = split_of(corpus, epochs=4, learning_rate=0.01)
     net, history = training.train(split, profile, seed=0, device="cpu", progress=False)
     batch = batches.validation_batch(split, profile, seed=0)
-    loss = training.validate(net, batch, profile)[0].item()
+    loss = training.validate(net, batch, profile)["loss"].item()
     assert loss == pytest.approx(history.validation_loss.min(), rel=1e-5)
 
 
@@ -403,7 +404,7 @@ def test_paper_profile_builds_and_steps():
     for _ in range(2):
         parts = training.train_step(net, training.mix(batch, profile, rng), profile, optimiser)
         schedule.step()
-        assert torch.isfinite(parts).all()
+        assert all(torch.isfinite(part) for part in parts.values())
     moved = [name for name, value in net.named_parameters() if not torch.equal(value, before[name])]
     assert len(moved) == len(before)
 

@@ -22,13 +22,8 @@ class Variant(NamedTuple):
     changes: dict = MappingProxyType({})
 
 
-# One softmax cross-entropy over the product IDs, no other machines, no Mixup.
-_CLASSIFY = {
-    "product_entropy": "softmax",
-    "product_bias": True,
-    "machine_weight": 0.0,
-    "mixup_alpha": 0.0,
-}
+# No other machines, no Mixup.
+_CLASSIFY = {"product_bias": True, "machine_weight": 0.0, "mixup_alpha": 0.0}
 _OUTPUT = {"inlier": "output", "inliers": ("output",)}
 AUTOENCODER_EPOCHS = 100  # the baseline's; that of `parallel` has as many, whatever its `epochs`
 
@@ -42,17 +37,16 @@ RIVALS = {
             "product_bias": True,
             "product_weight": 1.0,
             "machine_weight": 0.0,
-            "centroid_weight": 1.0,
             "mixup_alpha": 0.0,
             "inlier": "centroid",
             "inliers": ("centroid",),
         },
     ),
-    "serial": Variant("serial", _CLASSIFY),
+    "serial": Variant("softmax", _CLASSIFY),
     "parallel": Variant("parallel", _CLASSIFY | _OUTPUT),
     "ae": Variant("autoencoder", _OUTPUT | {"epochs": AUTOENCODER_EPOCHS, "machine_weight": 0.0}),
     "classifier": Variant(
-        "serial", _CLASSIFY | _OUTPUT | {"backbone": "mobilenetv2_050", "pretrained": False}
+        "softmax", _CLASSIFY | _OUTPUT | {"backbone": "mobilenetv2_050", "pretrained": False}
     ),
     "spectrum": Variant(
         "spectrum",

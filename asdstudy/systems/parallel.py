@@ -14,7 +14,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import KFold
 
 from asdlib.embedding import Embedded
-from asdstudy.systems import AUTOENCODER_EPOCHS, autoencoder, serial, spectrum
+from asdstudy.systems import AUTOENCODER_EPOCHS, autoencoder, softmax, spectrum
 from asdstudy.systems.task import Task, Trained, below
 
 SEGMENTED, SAYS, HEARS_OTHERS = False, ("output",), False
@@ -22,8 +22,9 @@ SEGMENTED, SAYS, HEARS_OTHERS = False, ("output",), False
 
 def train(task: Task) -> Trained:
     """The two that are networks."""
-    epochs = task.profile.replace(epochs=AUTOENCODER_EPOCHS)
-    ae, classifier = autoencoder.train(replace(task, profile=epochs)), serial.train(task)
+    classifier = softmax.train(task)
+    profile = task.profile.replace(epochs=AUTOENCODER_EPOCHS)
+    ae = autoencoder.train(replace(task, profile=profile))
     weights = {f"ae.{name}": value for name, value in ae.weights.items()}
     weights |= {f"classifier.{name}": value for name, value in classifier.weights.items()}
     squared = ae.history.rename(columns=lambda name: name.replace("loss", "squared_error"))
@@ -33,7 +34,7 @@ def train(task: Task) -> Trained:
 
 def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
     """The classifier's mean embedding of each clip; the output of test clips is the average."""
-    encoded = serial.embed(replace(task, others=()), below("classifier.", weights))
+    encoded = softmax.embed(replace(task, others=()), below("classifier.", weights))
     ae = autoencoder.embed(task, below("ae.", weights))
     spectra = spectrum.embed(task, {}).embeddings[:, 0]  # the same clips in the same order
     tested = (encoded.clips.part == "test").to_numpy()

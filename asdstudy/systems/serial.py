@@ -1,6 +1,6 @@
 """The serial method: one encoder for the machine type, then h on its embedding (section III).
 
-The proposed method, its ablations, the earlier serial method and the challenge's classifier.
+The proposed method and its ablations.
 """
 
 import warnings
@@ -11,7 +11,7 @@ import torch
 from asdlib.embedding import Embedded, embed_segments
 from asdlib.encoder import Encoder
 from asdlib.profiles import Profile
-from asdlib.training import collapses
+from asdlib.training import collapses, losses
 from asdlib.training import train as train_encoder
 from asdstudy.systems.task import Task, Trained, device, size
 
@@ -19,11 +19,11 @@ SEGMENTED, SAYS, HEARS_OTHERS = True, ("none", "output", "centroid"), False
 OTHERS_SHOWN = 200  # clips of other machine types that are embedded too, for the maps of Fig. 3
 
 
-def train(task: Task) -> Trained:
+def train(task: Task, losses=losses) -> Trained:
     """Outlier exposure (section IV-A)."""
     split, profile, seed = task.split, task.profile, task.seed
     encoder, history = train_encoder(
-        split, profile, seed, progress=task.progress, checkpoint=task.checkpoint("encoder")
+        split, profile, seed, None, task.progress, task.checkpoint("encoder"), losses
     )
     for sentence in collapses(encoder, split, profile, seed):
         warnings.warn(sentence, stacklevel=2)
