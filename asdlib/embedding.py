@@ -30,15 +30,18 @@ class Embedded:
     logits: np.ndarray | None = None
     output: np.ndarray | None = None
 
+    def __getitem__(self, rows: np.ndarray) -> "Embedded":
+        """Some of the clips, by bool."""
+        arrays = (getattr(self, name) for name in ARRAYS)
+        return Embedded(self.clips[rows], *(None if a is None else a[rows] for a in arrays))
+
     def of_product(self, product: str) -> np.ndarray:
         """Which clips are of that product ID: ``(clips,)`` of bool."""
         return (self.clips["product"] == product).to_numpy()
 
     def of_parts(self, *parts: str) -> "Embedded":
         """The clips of some parts only."""
-        rows = self.clips.part.isin(parts).to_numpy()
-        arrays = (getattr(self, name) for name in ARRAYS)
-        return Embedded(self.clips[rows], *(None if a is None else a[rows] for a in arrays))
+        return self[self.clips.part.isin(parts).to_numpy()]
 
     def fitted_on(self, inlier_part: str) -> "Embedded":
         """The clips that h is fitted on: those of the validation part, or all train clips."""

@@ -5,6 +5,8 @@ Every inlier model has one face: ``fit(embeddings)`` and ``score(embeddings)``, 
 """
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.covariance import LedoitWolf
@@ -12,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
-from asdlib.errors import InputError, one_of
+from asdlib.errors import one_of
 
 
 class GMM:
@@ -31,7 +33,7 @@ class GMM:
 
     def fit(self, embeddings: np.ndarray) -> "GMM":
         # float64: full covariances of float32 embeddings stop being positive definite
-        embeddings = _enough(embeddings, "GMM", self.size).astype(np.float64)
+        embeddings = embeddings.astype(np.float64)
         with warnings.catch_warnings():  # the best of 100 iterations is what the paper's tools use
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.mixture.fit(embeddings)
@@ -49,7 +51,7 @@ class LOF:
         self.model = LocalOutlierFactor(n_neighbors=size, novelty=True)
 
     def fit(self, embeddings: np.ndarray) -> "LOF":
-        self.model.fit(_enough(embeddings, "LOF", self.size))
+        self.model.fit(embeddings)
         return self
 
     def score(self, embeddings: np.ndarray) -> np.ndarray:
@@ -64,7 +66,7 @@ class KNN:
         self.model = NearestNeighbors(n_neighbors=size)
 
     def fit(self, embeddings: np.ndarray) -> "KNN":
-        self.model.fit(_enough(embeddings, "kNN", self.size))
+        self.model.fit(embeddings)
         return self
 
     def score(self, embeddings: np.ndarray) -> np.ndarray:
@@ -75,56 +77,11 @@ class Mahalanobis:
     """Squared Mahalanobis distance, covariance shrunk after Ledoit and Wolf: a cheap reference."""
 
     def fit(self, embeddings: np.ndarray) -> "Mahalanobis":
-        self.model = LedoitWolf().fit(_enough(embeddings, "Mahalanobis").astype(np.float64))
+        self.model = LedoitWolf().fit(embeddings.astype(np.float64))
         return self
 
     def score(self, embeddings: np.ndarray) -> np.ndarray:
         return self.model.mahalanobis(embeddings.astype(np.float64))
-
-
-class Centroid:
-    """Distance to the mean of the fitted embeddings, in units of their own mean distance.
-
-    The distance of DDCSAD's score (section II). The unit makes it comparable with a probability;
-    the paper does not say how the two are brought together.
-    """
-
-    def fit(self, embeddings: np.ndarray) -> "Centroid":
-        self.centre = _enough(embeddings, "centroid").mean(axis=0)
-        self.unit = max(self._distances(embeddings).mean(), 1e-12)
-        return self
-
-    def score(self, embeddings: np.ndarray) -> np.ndarray:
-        return self._distances(embeddings) / self.unit
-
-    def _distances(self, embeddings: np.ndarray) -> np.ndarray:
-        return np.linalg.norm(embeddings - self.centre, axis=1)
-
-
-SIZED = ("GMM", "LOF", "kNN")  # the inlier models that p is chosen for
-UNSIZED = {"Mahalanobis": Mahalanobis, "centroid": Centroid}
-INLIERS = (*SIZED, "Mahalanobis", "none")  # of a serial system
-
-
-def make_inlier(name: str, size: int, profile, seed: int = 0):
-    """The inlier model of that name with p = ``size`` (ignored by those that have none)."""
-    one_of("inlier model", name, [*SIZED, *UNSIZED])
-    if name == "GMM":
-        return GMM(size, profile.covariance, profile.covariance_floor, seed)
-    return {"LOF": LOF, "kNN": KNN}[name](size) if name in SIZED else UNSIZED[name]()
-
-
-def vectors_needed(name: str, size: int = 0) -> int:
-    """The least number of vectors that the h of that name and p = ``size`` can be fitted to."""
-    return {"GMM": size, "LOF": size + 1, "kNN": size, "Mahalanobis": 2, "centroid": 2}.get(name, 0)
-
-
-def _enough(embeddings: np.ndarray, name: str, size: int = 0) -> np.ndarray:
-    if len(embeddings) < (needed := vectors_needed(name, size)):
-        raise InputError(
-            f"{len(embeddings)} embeddings are too few for {name}, which needs {needed}"
-        )
-    return embeddings
 
 
 def product_probability(logits: np.ndarray) -> np.ndarray:
@@ -159,6 +116,55 @@ def aggregate(scores: np.ndarray, aggregation: str, inlier: str) -> np.ndarray:
     ``paper``: the mean above the median for the GMM, the mean of all for every other h.
     """
     if aggregation == "paper":
-        aggregation = "upper-half" if inlier == "GMM" else "mean"
+        aggregation = INLIERS[inlier].aggregation
     one_of("aggregation", aggregation, AGGREGATIONS)
     return AGGREGATIONS[aggregation](scores)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """All that is known of an h.
+
+    ``make(p, profile, seed)`` gives an unfitted model, and ``says(embedded, k)`` what the system
+    itself says of clips of the k-th product ID, ``(clips, S)``; an h has one of them, or both: then
+    p is the weight of what it says, in %. ``sizes`` are the p to try, None those of the profile;
+    ``needs(p)`` is the least number of vectors to fit it to; ``aggregation`` the paper's A.
+    """
+
+    make: Callable | None = None
+    says: Callable | None = None
+    sizes: tuple[int, ...] | None = (0,)
+    needs: Callable[[int], int] = lambda p: 0
+    aggregation: str = "mean"
+
+    def candidates(self, vectors: int, profile) -> tuple[int, ...]:
+        """The p to try: the profile's one, or those that ``vectors`` of a product ID allow."""
+        if self.sizes is not None:
+            return self.sizes
+        if profile.inlier_size:
+            return (profile.inlier_size,)
+        # two vectors a component, or one neighbour more than counted, are the least to fit
+        return tuple(p for p in profile.inlier_sizes if 2 * p <= vectors)
+
+
+def _gmm(p: int, profile, seed: int) -> GMM:
+    return GMM(p, profile.covariance, profile.covariance_floor, seed)
+
+
+def _probability(embedded, k: int) -> np.ndarray:
+    return product_probability(embedded.logits[..., k])
+
+
+def _output(embedded, k: int) -> np.ndarray:
+    return -embedded.logits[..., k] if embedded.output is None else embedded.output
+
+
+# Every h by its name. That of another system joins them where the system is defined.
+INLIERS = {
+    "GMM": Kind(_gmm, sizes=None, needs=lambda p: p, aggregation="upper-half"),
+    "LOF": Kind(lambda p, *_: LOF(p), sizes=None, needs=lambda p: p + 1),
+    "kNN": Kind(lambda p, *_: KNN(p), sizes=None, needs=lambda p: p),
+    "Mahalanobis": Kind(lambda *_: Mahalanobis(), needs=lambda p: 2),
+    "none": Kind(says=_probability),
+    "output": Kind(says=_output),  # of a system that has an anomaly score of its own
+}

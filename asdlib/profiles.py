@@ -13,9 +13,10 @@ from asdlib.errors import one_of
 from asdlib.settings import Settings
 
 SAMPLE_RATE = 16_000  # Hz, section IV-A; every corpus here is recorded at it
-PAPER_INLIERS = ("GMM", "LOF")  # what "auto" chooses from; the others stand beside as references
 
+# of asdlib.inliers; "centroid" is DDCSAD's. Named here since training must not depend on them.
 Inlier = Literal["GMM", "LOF", "kNN", "Mahalanobis", "none", "output", "centroid"]
+PAPER_INLIERS = ("GMM", "LOF")  # what "auto" chooses from; the others stand beside as references
 Share = Annotated[float, Field(gt=0, le=0.5)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -123,7 +124,7 @@ class Profile(Settings):
         return self
 
     @property
-    def candidates(self) -> tuple[str, ...]:
+    def candidates(self) -> tuple[Inlier, ...]:
         """The inlier models that ``inlier="auto"`` chooses from: the paper's two."""
         return tuple(name for name in PAPER_INLIERS if name in self.inliers)
 

@@ -8,10 +8,10 @@ import pandas as pd
 from asdlib import metrics
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
-from asdlib.inliers import GMM, SIZED, aggregate, make_inlier, product_probability, vectors_needed
-from asdlib.profiles import PAPER_INLIERS, Profile
+from asdlib.inliers import GMM, INLIERS, aggregate
+from asdlib.profiles import Profile
 
-CENTROID_WEIGHTS = (0, 25, 50, 75, 100)  # %; of the probability in DDCSAD's score
+ABOUT = ["file", "product", "domain", "role", "label", "attributes"]  # a clip
 METRICS = (
     *("product", "role", "AUC", "pAUC", "normal", "anomalous"),
     *("inlier", "size", "chosen"),
@@ -28,68 +28,40 @@ def segment_scores(
     inlier: str, size: int, fit: Embedded, test: Embedded, products, profile: Profile, seed: int = 0
 ) -> np.ndarray:
     """Anomaly scores of every test segment by its own product ID's h: ``(clips, S)``."""
-    scores = np.full(test.embeddings.shape[:2], np.nan)
+    scores, kind = np.full(test.embeddings.shape[:2], np.nan), INLIERS[inlier]
     for k, product in enumerate(products):
-        tested = test.of_product(product)
-        if not tested.any():
-            continue
-        if inlier == "output" and test.output is not None:  # what the system itself says
-            scores[tested] = test.output[tested]
-            continue
-        if inlier in ("none", "output", "centroid"):
-            logits = test.logits[tested][..., k]
-        if inlier in ("none", "output"):  # what the network itself says of the product ID
-            scores[tested] = product_probability(logits) if inlier == "none" else -logits
-            continue
-        vectors = np.concatenate(fit.embeddings[fit.of_product(product)])
-        model = make_inlier(inlier, size, profile, seed).fit(vectors)
-        segments = test.embeddings[tested]
-        told = model.score(segments.reshape(-1, segments.shape[-1])).reshape(segments.shape[:2])
-        if inlier == "centroid":  # DDCSAD's weighted average; p is the probability's weight in %
-            told = (size * product_probability(logits) + (100 - size) * told) / 100
-        scores[tested] = told
+        rows = test.of_product(product)
+        clips = test[rows]
+        said = kind.says(clips, k) if kind.says and rows.any() else 0.0
+        if kind.make and rows.any():
+            model = kind.make(size, profile, seed)
+            model.fit(np.concatenate(fit.embeddings[fit.of_product(product)]))
+            vectors = clips.embeddings.reshape(-1, clips.embeddings.shape[-1])
+            distances = model.score(vectors).reshape(clips.embeddings.shape[:2])
+            said = (size * said + (100 - size) * distances) / 100 if kind.says else distances
+        scores[rows] = said
     return scores
 
 
-def candidate_sizes(inlier: str, vectors: int, profile: Profile) -> tuple[int, ...]:
-    """The p to try: the profile's one, or those that ``vectors`` of a product ID are enough for."""
-    if inlier not in SIZED and inlier != "centroid":
-        return (0,)
-    if profile.inlier_size:
-        return (profile.inlier_size,)
-    if inlier == "centroid":
-        return CENTROID_WEIGHTS
-    # two vectors a component, and one neighbour more than counted, are the least that can be fitted
-    return tuple(size for size in profile.inlier_sizes if 2 * size <= vectors)
+def check_enough(clips: pd.DataFrame, segments: int, profile: Profile) -> int:
+    """How many vectors the product ID with the fewest of ``clips`` has, ``segments`` of a clip.
 
-
-def fewest_vectors(clips: pd.DataFrame, segments: int) -> int:
-    """How many vectors the product ID with the fewest of ``clips`` has for h."""
-    return int(clips["product"].value_counts().min() * segments)
-
-
-def check_enough(clips: pd.DataFrame, segments: int, profile: Profile) -> None:
-    """Raise :class:`InputError` where ``clips`` of ``segments`` vectors each are too few for an h.
-
-    It needs no embedding, so that it can be asked before the hours of training.
+    Raises :class:`InputError` where they are too few for an h. It needs no embedding, so that it
+    can be asked before the hours of training.
     """
-    vectors = fewest_vectors(clips, segments)
-    product = clips["product"].value_counts().idxmin()
-    remedy = "take a smaller p, more segments, or inlier_part='train'"
-    where = f"{clips.path.iloc[0].parent.parent}: product ID {product}"
+    counts = clips["product"].value_counts() * segments
+    vectors = int(counts.min())
     for inlier in profile.inliers:
-        sizes = candidate_sizes(inlier, vectors, profile)
-        if not sizes:
-            raise InputError(
-                f"{where}: {vectors} embeddings are too few for any p of {profile.inlier_sizes}: "
-                + remedy
-            )
-        needed = max(vectors_needed(inlier, size) for size in sizes)
+        kind = INLIERS[inlier]
+        sizes = kind.candidates(vectors, profile)
+        needed = max(map(kind.needs, sizes), default=2 * min(profile.inlier_sizes))
         if vectors < needed:
             raise InputError(
-                f"{where}: {vectors} embeddings are too few for {inlier}, which needs {needed}: "
-                + remedy
+                f"{clips.path.iloc[0].parent.parent}: product ID {counts.idxmin()}: {vectors} "
+                f"embeddings are too few for {inlier}, which needs {needed}: take a smaller p, "
+                "more segments, or inlier_part='train'"
             )
+    return vectors
 
 
 def score_clips(
@@ -101,54 +73,43 @@ def score_clips(
     the chosen h, and a column for each h) and the choice: inlier, sizes by h, what chose them, and
     the harmonic mean on the validation IDs that each candidate reached.
     """
-    check_enough(fit.clips, fit.embeddings.shape[1], profile)
-    clips = test.clips
-    vectors = fewest_vectors(fit.clips, fit.embeddings.shape[1])
-    choosing = validation_products(products)
-    may_choose = clips["product"].isin(choosing).to_numpy() & (clips.label != "unknown").to_numpy()
-    role = np.where(clips["product"].isin(choosing), "validation", "test")
-    frame = pd.DataFrame(
-        {
-            "file": [path.name for path in clips.path],
-            "product": clips["product"],
-            "domain": clips.domain,
-            "role": role,
-            "label": clips.label,
-            "attributes": clips.attributes,
-        }
-    ).reset_index(drop=True)
+    vectors = check_enough(fit.clips, fit.embeddings.shape[1], profile)
+    clips = test.clips.reset_index(drop=True)
+    chooses = clips["product"].isin(validation_products(products))
+    clips["role"] = np.where(chooses, "validation", "test")
+    clips["file"] = [path.name for path in clips.path]
+    may_choose = clips[chooses & (clips.label != "unknown")]
     sizes, candidates, columns = {}, [], {}
     for inlier in profile.inliers:
         if inlier == "none" and profile.product_weight == 0:
             continue  # an untrained g_product has no probability to offer
-        tried = {}
-        for size in candidate_sizes(inlier, vectors, profile):
-            _warn_if_overparametrised(inlier, size, vectors, fit.embeddings.shape[-1], profile)
+        best = None
+        for size in INLIERS[inlier].candidates(vectors, profile):
+            if inlier == "GMM":
+                _warn_if_overparametrised(size, vectors, fit.embeddings.shape[-1], profile)
             try:
                 segments = segment_scores(inlier, size, fit, test, products, profile, seed)
-            except InputError:
-                raise
             except ValueError as error:  # scikit-learn's, of a covariance that is not one
                 warnings.warn(f"{inlier} with p = {size} left out: {error}", stacklevel=2)
                 continue
-            tried[size] = aggregate(segments, profile.aggregation, inlier)
-            reached = _validation_mean(frame, tried[size], may_choose)
+            scores = aggregate(segments, profile.aggregation, inlier)
+            reached = _validation_mean(may_choose.assign(score=scores[may_choose.index]))
             candidates.append({"inlier": inlier, "size": size, "validation": reached})
-        if not tried:
-            continue
-        ranked = [c for c in candidates if c["inlier"] == inlier and c["validation"] is not None]
-        best = max(ranked, key=lambda c: c["validation"]) if ranked else candidates[-len(tried)]
-        sizes[inlier] = best["size"]
-        columns[inlier] = tried[best["size"]]
+            if best is None or (reached or 0) > (best or 0):
+                best, sizes[inlier], columns[inlier] = reached or 0, size, scores
     if not columns or profile.inlier not in ("auto", *columns):
         raise InputError(
             f"{profile.inlier}: no p of {profile.inlier_sizes} can be fitted to the embeddings; "
             "try a larger covariance_floor, a smaller p, or a smaller learning_rate"
         )
     chosen, reason = _choose(profile, sizes, candidates)
-    scores = frame.assign(score=columns[chosen], **columns)
-    choice = {"inlier": chosen, "sizes": sizes, "chosen_by": reason, "candidates": candidates}
-    return scores, choice
+    scores = clips[ABOUT].assign(score=columns[chosen], **columns)
+    return scores, {
+        "inlier": chosen,
+        "sizes": sizes,
+        "chosen_by": reason,
+        "candidates": candidates,
+    }
 
 
 def metrics_by_product(scores: pd.DataFrame, choice: dict) -> pd.DataFrame:
@@ -167,29 +128,27 @@ def metrics_by_product(scores: pd.DataFrame, choice: dict) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def _validation_mean(frame: pd.DataFrame, scores: np.ndarray, may_choose: np.ndarray):
+def _validation_mean(clips: pd.DataFrame) -> float | None:
     """Harmonic mean of AUC and pAUC over the validation IDs; None where there is nothing to see."""
-    if not may_choose.any():
+    if clips.empty:
         return None
-    table = metrics.table(frame[may_choose].assign(score=scores[may_choose]))
-    values = table[["AUC", "pAUC"]].dropna()
-    return metrics.harmonic_mean(values) if len(values) else None
+    mean = metrics.harmonic_mean(metrics.table(clips)[["AUC", "pAUC"]])
+    return None if np.isnan(mean) else mean
 
 
 def _choose(profile: Profile, sizes: dict, candidates: list[dict]) -> tuple[str, str]:
     if profile.inlier != "auto":
         return profile.inlier, "the profile"
-    ranked = [c for c in candidates if c["inlier"] in PAPER_INLIERS and c["validation"] is not None]
-    if not ranked:
-        default = next(name for name in profile.candidates if name in sizes)
-        return default, "default: no labelled validation IDs"
-    return max(ranked, key=lambda c: c["validation"])["inlier"], "validation IDs"
+    ranked = [c for c in candidates if c["validation"] is not None]
+    ranked = [c for c in ranked if c["inlier"] in profile.candidates]
+    if ranked:
+        return max(ranked, key=lambda c: c["validation"])["inlier"], "validation IDs"
+    default = next(name for name in profile.candidates if name in sizes)
+    return default, "default: no labelled validation IDs"
 
 
-def _warn_if_overparametrised(inlier: str, size: int, vectors: int, width: int, profile: Profile):
+def _warn_if_overparametrised(size: int, vectors: int, width: int, profile: Profile) -> None:
     """scikit-learn fits p full covariances to a handful of vectors without a word; we say it."""
-    if inlier != "GMM":
-        return
     numbers = vectors * width
     parameters = GMM(size, profile.covariance).parameters(width)
     if parameters > numbers:

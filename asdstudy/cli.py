@@ -205,8 +205,8 @@ def collect(
 
 
 def _show(folder: Path) -> None:
-    from asdlib.corpora import index
     from asdstudy.data import summary
+    from asdstudy.data.corpora import index
 
     clips = index(folder)
     print(f"{folder}:\n{summary(clips).to_string()}")

@@ -178,3 +178,26 @@ def _rows(path: Path, expected: str, names: list[str] | None = None) -> pd.DataF
     except (OSError, ValueError) as error:  # missing, empty, ragged, or no text
         fault = getattr(error, "strerror", None) or str(error).strip()
         raise InputError(f"{path}: {fault}; expected {expected}") from None
+
+
+def read_submission(path: Path) -> pd.DataFrame:
+    """A score file of the challenge: rows ``file name,score``; labels from the names, if there."""
+    scores = pd.read_csv(path, header=None, names=["file", "score"])
+    label = scores.file.str.extract(r"_(normal|anomaly)_", expand=False)
+    return scores.assign(label=label.fillna("unknown"))
+
+
+def write_submission(scores: pd.DataFrame, machine_type: str, folder) -> list[Path]:
+    """``anomaly_score_<machine type>_section_<II>_<domain>_test.csv``, a file a product ID.
+
+    Without the domain where it is unknown, as the challenges from 2022 on want it.
+    ``scores`` has a row a test clip: file, product, domain, score. Returns what was written.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    written = []
+    for (product, domain), part in scores.groupby(["product", "domain"]):
+        part_of_name = "" if domain == "unknown" else f"{domain}_"
+        name = f"anomaly_score_{machine_type}_section_{product}_{part_of_name}test.csv"
+        part[["file", "score"]].to_csv(Path(folder) / name, header=False, index=False)
+        written.append(Path(folder) / name)
+    return written

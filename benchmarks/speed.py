@@ -20,7 +20,7 @@ import torch
 
 from asdlib import batches, training
 from asdlib.encoder import Encoder, device_of
-from asdlib.inliers import make_inlier
+from asdlib.inliers import INLIERS
 from asdlib.profiles import Profile, make_profile
 from asdlib.waves import read_clip
 from asdstudy import paths
@@ -145,7 +145,7 @@ def bench_scoring(banks: dict) -> None:
 
         images = timed("log-mel", mels)
         vectors = timed("network", lambda: torch.cat([encoder.embed(i) for i in images]).numpy())
-    model = make_inlier("GMM", 2, profile).fit(vectors[: len(vectors) // 2])
+    model = INLIERS["GMM"].make(2, profile, 0).fit(vectors[: len(vectors) // 2])
     timed("h (GMM, p = 2)", lambda: model.score(vectors))
     total = sum(seconds.values())
     print(f"\nscoring, quick profile: {len(rows) / total:.1f} clips/s")

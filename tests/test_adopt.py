@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from conftest import ODD, ROOT, asd, write_clip, write_corpus
 
-from asdlib import InputError, corpora, waves
-from asdstudy.data import open_corpus
+from asdlib import InputError, waves
+from asdstudy.data import corpora, open_corpus
 from asdstudy.data.adopt import adopt
 from asdstudy.data.describe import describe
 from asdstudy.data.settings import Adoption

@@ -5,9 +5,9 @@ import pytest
 import torch
 from conftest import write_clip
 
-from asdlib import corpora
 from asdlib.batches import Part
 from asdlib.waves import open_bank
+from asdstudy.data import corpora
 from asdstudy.systems import autoencoder
 
 

@@ -12,8 +12,8 @@ import yaml
 from conftest import ROOT
 from scipy.stats import ttest_1samp
 
-from asdlib import metrics
 from asdlib.profiles import Profile, make_profile
+from asdstudy.official import write_submission
 from asdstudy.report import paper
 from workflow import pictures
 
@@ -175,7 +175,7 @@ def test_the_chapter_on_scoring_reads_what_a_run_writes(tmp_path, monkeypatch):
     labels = ["normal", "anomaly"] * 5
     files = [f"section_03_source_test_{label}_{n:04}.wav" for n, label in enumerate(labels)]
     scores = pd.DataFrame(dict(file=files, product="03", domain="source", score=range(10)))
-    (written,) = metrics.write_submission(scores, "fan", tmp_path)
+    (written,) = write_submission(scores, "fan", tmp_path)
     monkeypatch.chdir(tmp_path)
     namespace = {}
     snippet = re.search(r"```python\n(.*?)```", chapter, re.DOTALL)[1]

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from conftest import shared, write_clip, write_corpus
 
-from asdlib import InputError, corpora
-from asdstudy.data import is_corpus, summary
+from asdlib import InputError
+from asdstudy.data import corpora, is_corpus, summary
 
 
 def test_layout_of_2021(corpus):

@@ -3,7 +3,8 @@
 import pytest
 from conftest import asd, write_clip, write_corpus
 
-from asdlib import InputError, corpora
+from asdlib import InputError
+from asdstudy.data import corpora
 from asdstudy.data.describe import describe
 
 

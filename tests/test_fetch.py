@@ -20,8 +20,8 @@ import soundfile
 from conftest import ODD, ROOT, asd
 from serving import Archives, served, zipped
 
-from asdlib import InputError, corpora
-from asdstudy.data import downloads, fetch
+from asdlib import InputError
+from asdstudy.data import corpora, downloads, fetch
 from asdstudy.data.machines import MACHINE_TYPES
 from asdstudy.runs.run import Run
 

@@ -13,11 +13,12 @@ from test_training import SMALL
 from asdlib import InputError
 from asdlib.batches import Batch, split_clips
 from asdlib.embedding import Embedded
-from asdlib.inliers import Centroid, Mahalanobis
+from asdlib.inliers import Mahalanobis
 from asdlib.scoring import segment_scores
 from asdstudy.data import open_corpus
 from asdstudy.runs import stages as runs
 from asdstudy.systems import RIVALS, autoencoder, ddcsad, parallel, profile_of, serial, softmax
+from asdstudy.systems.centroid import Centroid
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 PROFILE = profile_of("quick", "pump", "ddcsad", **SMALL)

@@ -15,8 +15,8 @@ from serving import Archives, served, zipped
 from test_fetch import dcase
 from test_training import SMALL
 
-from asdlib import InputError, corpora, waves
-from asdstudy.data import is_corpus, uav
+from asdlib import InputError, waves
+from asdstudy.data import corpora, is_corpus, uav
 from asdstudy.data.settings import Recipe
 from asdstudy.runs import stages as runs
 

@@ -13,10 +13,10 @@ import torch
 from conftest import write_corpus
 from test_training import SMALL
 
-from asdlib import InputError, batches, corpora, waves
+from asdlib import InputError, batches, waves
 from asdlib.profiles import make_profile
 from asdstudy import paths
-from asdstudy.data import open_corpus
+from asdstudy.data import corpora, open_corpus
 from asdstudy.runs import stages as runs
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from asdlib import corpora
 from asdlib.errors import one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy import paths
+from asdstudy.data import corpora
 
 
 def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, progress: bool = True):

@@ -15,9 +15,9 @@ import soundfile
 import torch
 from torchaudio.functional import resample
 
-from asdlib.corpora import SUFFIXES, read_header
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
+from asdstudy.data.corpora import SUFFIXES, read_header
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Adoption
 from asdstudy.paths import whole_folder

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from asdlib import corpora
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
+from asdstudy.data import corpora
 
 BESIDE = (  # files that are no clips and are known to lie in a corpus
     "attributes_*.csv", "ground_truth_*.csv", "corpus.json", "source.json", corpora.LISTING,
@@ -23,7 +23,7 @@ KEYS = ["machine_type", "product", "domain", "split", "label"]
 
 @dataclass(frozen=True)
 class Description:
-    """``clips``: the rows that :func:`asdlib.corpora.index` would give, and supplemental ones.
+    """``clips``: the rows that :func:`~.corpora.index` would give, and supplemental ones.
 
     ``unplaced``: why, for every other file.
     """

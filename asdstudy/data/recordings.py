@@ -10,10 +10,10 @@ import pandas as pd
 import soundfile
 from tqdm import tqdm
 
-from asdlib.corpora import LISTING
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 from asdlib.waves import FULL_SCALE
+from asdstudy.data.corpora import LISTING
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,12 @@ def stamp(params: dict) -> dict:
     }
 
 
-def code_files(module: str) -> list[Path]:
-    """The file of a module of this project and of every one that it imports, or they do.
+def code_files(*modules: str) -> list[Path]:
+    """The files of some modules of this project and of every one that they import, or those do.
 
     What a stage computes depends on these. They are read from the source, and nothing is imported.
     """
-    root, files, names = Path(__file__).parents[2], {}, [module]
+    root, files, names = Path(__file__).parents[2], {}, [*modules]
     while names:
         name = names.pop()
         path = root.joinpath(*name.split("."))
@@ -69,10 +69,10 @@ def code_files(module: str) -> list[Path]:
     return sorted(files.values())
 
 
-def code_hash(module: str) -> str:
+def code_hash(*modules: str) -> str:
     """A short hash of :func:`code_files`: a stage that was done by other code is done again."""
     digest = hashlib.sha256()
-    for path in code_files(module):
+    for path in code_files(*modules):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -20,18 +20,18 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from asdlib import metrics
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
 from asdlib.waves import WaveBank, onto_device
 from asdstudy import paths
 from asdstudy.data import labels_of, open_corpus, sound_fingerprint
+from asdstudy.official import write_submission
 from asdstudy.runs.checkpoints import Checkpoints
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
 from asdstudy.runs.run import Run, read_scores
-from asdstudy.systems import system_of
+from asdstudy.systems import centroid, system_of
 from asdstudy.systems.task import Task, make_task
 
 FILES = {
@@ -129,7 +129,7 @@ def score(plan: Plan) -> pd.DataFrame:
     trained = _section(plan, "train")
     _is_done(plan, "embed", {"trained": _mark(trained["identity"])})
     embedded_by = {"embedded": _mark(_section(plan, "embed")["identity"])}
-    identity = embedded_by | {"code": code_hash("asdlib.scoring")} | plan.scoring
+    identity = embedded_by | {"code": code_hash("asdlib.scoring", centroid.__name__)} | plan.scoring
     if not _has(plan.folder, "score", identity):
         with _stage(plan, "score", identity) as (part, section):
             embedded = Embedded.load(plan.folder / "embeddings.npz")
@@ -139,7 +139,7 @@ def score(plan: Plan) -> pd.DataFrame:
             )
             section["fitted_on"] = f"{plan.profile.inlier_part} part, {len(fit.clips)} clips"
             scores.to_csv(part / "scores.csv", index=False)
-            metrics.write_submission(scores, plan.machine_type, part / "submission")
+            write_submission(scores, plan.machine_type, part / "submission")
     return read_scores(plan.folder)
 
 
