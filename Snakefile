@@ -57,9 +57,9 @@ STAGE = (
 )
 
 
-def code(module):
-    """A module's file and those of all that it imports: what a stage computes depends on these."""
-    return [os.path.relpath(path) for path in code_files(module)]
+def code(*modules):
+    """The files of modules and of all that they import: what a stage computes depends on these."""
+    return [os.path.relpath(path) for path in code_files(*modules)]
 
 
 def code_of_system(run):
@@ -272,7 +272,7 @@ rule embed:
 rule score:
     """SCORE: h on the embeddings."""
     input:
-        code("asdlib.scoring"),
+        code("asdlib.scoring", "asdstudy.systems.centroid"),
         embeddings=f"{RUN}/embeddings.npz",
     output:
         f"{RUN}/scores.csv",

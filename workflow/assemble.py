@@ -56,9 +56,9 @@ def parameters_of(page) -> dict:
 
 def machine_page(notebook: Path):
     """The executed `train` as the page of its machine type: name and page."""
-    given = parameters_of(nbformat.read(notebook, as_version=4))
+    parameters = parameters_of(nbformat.read(notebook, as_version=4))
     page = as_page(notebook, depth=1)
-    name, corpus = given["machine_type"], given.get("corpus", "simulated")
+    name, corpus = parameters["machine_type"], parameters.get("corpus", "simulated")
     kind = {"simulated": "simulated sound"}.get(corpus, corpus)
     first = next(cell for cell in page.cells if cell.cell_type == "markdown")
     title = f"(machine-{name})=\n# {name}: one run on {kind}"
@@ -68,17 +68,17 @@ def machine_page(notebook: Path):
 
 def pages_of(toc: dict) -> list[str]:
     """Every file that a table of contents names."""
-    found = [toc["root"]]
+    names = [toc["root"]]
 
     def walk(node):
         for entry in node if isinstance(node, list) else [node]:
             if "file" in entry:
-                found.append(entry["file"])
+                names.append(entry["file"])
             for below in ("parts", "chapters", "sections"):
                 walk(entry.get(below, []))
 
     walk({key: value for key, value in toc.items() if key != "root"})
-    return found
+    return names
 
 
 def without(toc, dropped: set[str]):

@@ -60,8 +60,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--log", type=Path, required=True, help="where it is executed")
     parser.add_argument("--parameters", type=json.loads, default={}, help="a JSON object")
-    given = parser.parse_args()
-    failure = run(given.notebook, given.output, given.log, given.parameters)
+    failure = run(**vars(parser.parse_args()))
     if failure:
         sys.exit(failure)
 

@@ -41,8 +41,10 @@ DECISIVE = ("python", "torch", "torchaudio", "timm", "scikit-learn", "numpy")  #
 def stamp(params: dict) -> dict:
     """What a row of a table keeps of a run's record: the columns of ``STAMP``, as words."""
     versions = (f"{name} {params['versions'][name]}" for name in DECISIVE)
-    told = {name: params[name] for name in STAMP}
-    return told | {"overrides": json.dumps(params["overrides"]), "versions": " ".join(versions)}
+    return {name: params[name] for name in STAMP} | {
+        "overrides": json.dumps(params["overrides"]),
+        "versions": " ".join(versions),
+    }
 
 
 def code_files(*modules: str) -> list[Path]:

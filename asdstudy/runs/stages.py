@@ -12,10 +12,8 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -95,18 +93,16 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
         task = task_of(plan, onto_device(banks, heard), progress)
     elif plan.profile_name == "paper":
         warnings.warn("no CUDA device; the paper profile is very slow without one", stacklevel=2)
-    with _stage(plan, "train", identity) as leave, checkpoints.kept():
+    with checkpoints.kept(), _stage(plan, "train", identity) as (part, section):
         trained = system_of(plan.variant).train(replace(task, checkpoints=checkpoints))
         weights = {name: value.cpu().contiguous() for name, value in trained.weights.items()}
-        leave(
-            partial(save_file, weights),
-            partial(trained.history.to_csv, index=False),
-            products=list(task.split.products),
-            models=trained.networks,
-            parameters=trained.parameters,
-            resumed=checkpoints.resumed,  # then the times are of the rest only
-            **({"peak_cuda_bytes": torch.cuda.max_memory_allocated()} if cuda else {}),
-        )
+        save_file(weights, part / "encoder.safetensors")
+        trained.history.to_csv(part / "history.csv", index=False)
+        section["products"] = list(task.split.products)
+        section["models"], section["parameters"] = trained.networks, trained.parameters
+        section["resumed"] = checkpoints.resumed  # then the times are of the rest only
+        if cuda:
+            section["peak_cuda_bytes"] = torch.cuda.max_memory_allocated()
     return trained.history
 
 
@@ -118,33 +114,32 @@ def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embe
     if trained["fingerprint"] != sound_fingerprint(banks):
         raise InputError(f"{plan.folder}: trained on other sound; expected the same corpus")
     if not _is_done(plan, "embed", identity):
-        with _stage(plan, "embed", identity) as leave:
+        with _stage(plan, "embed", identity) as (part, section):
             weights = load_file(plan.folder / "encoder.safetensors")
             embedded = system_of(plan.variant).embed(task_of(plan, banks, progress), weights)
-            leave(embedded.save, fingerprint=trained["fingerprint"], labels=labels)
+            embedded.save(part / "embeddings.npz")
+            section |= {"fingerprint": trained["fingerprint"], "labels": labels}
     return Embedded.load(plan.folder / "embeddings.npz")
 
 
 def score(plan: Plan) -> pd.DataFrame:
     """SCORE: embeddings become ``scores.csv``, and h and p are chosen; no network, no training."""
-    if not _has(plan, "train", {}):
+    if not _has(plan.folder, "train"):
         _take(plan, "train", plan.training)
     trained = _section(plan, "train")
     _is_done(plan, "embed", {"trained": _mark(trained["identity"])})
-    by = {"embedded": _mark(_section(plan, "embed")["identity"])}
-    identity = by | {"code": code_hash("asdlib.scoring", centroid.__name__)} | plan.scoring
-    if not _has(plan, "score", identity):
-        with _stage(plan, "score", identity) as leave:
-            embedded, part = Embedded.load(plan.folder / "embeddings.npz"), plan.profile.inlier_part
-            fit, test = embedded.fitted_on(part), embedded.of_parts("test")
-            products = trained["products"]
-            scores, choice = score_clips(fit, test, products, plan.profile, plan.seed)
-            leave(
-                partial(scores.to_csv, index=False),
-                partial(write_submission, scores, plan.machine_type),
-                choice=choice,
-                fitted_on=f"{part} part, {len(fit.clips)} clips",
+    embedded_by = {"embedded": _mark(_section(plan, "embed")["identity"])}
+    identity = embedded_by | {"code": code_hash("asdlib.scoring", centroid.__name__)} | plan.scoring
+    if not _has(plan.folder, "score", identity):
+        with _stage(plan, "score", identity) as (part, section):
+            embedded = Embedded.load(plan.folder / "embeddings.npz")
+            fit = embedded.fitted_on(plan.profile.inlier_part)
+            scores, section["choice"] = score_clips(
+                fit, embedded.of_parts("test"), trained["products"], plan.profile, plan.seed
             )
+            section["fitted_on"] = f"{plan.profile.inlier_part} part, {len(fit.clips)} clips"
+            scores.to_csv(part / "scores.csv", index=False)
+            write_submission(scores, plan.machine_type, part / "submission")
     return read_scores(plan.folder)
 
 
@@ -152,10 +147,10 @@ def evaluate(plan: Plan) -> Run:
     """EVALUATE: scores and labels become ``metrics.csv``; the run is finished."""
     scored = _section(plan, "score")
     identity = {"scored": _mark(scored["identity"]), "code": code_hash("asdlib.metrics")}
-    if not _has(plan, "evaluate", identity):
-        with _stage(plan, "evaluate", identity) as leave:
+    if not _has(plan.folder, "evaluate", identity):
+        with _stage(plan, "evaluate", identity) as (part, _):
             table = metrics_by_product(read_scores(plan.folder), scored["choice"])
-            leave(partial(table.to_csv, index=False))
+            table.to_csv(part / "metrics.csv", index=False)
     return Run(plan.folder)
 
 
@@ -175,43 +170,43 @@ def _record(folder: Path) -> dict:
 
 def _section(plan: Plan, stage: str) -> dict:
     """What the record says of a stage, or an :class:`InputError` where it is not done."""
-    if not _has(plan, stage, {}):
+    if not _has(plan.folder, stage):
         raise InputError(f"{plan.folder}: not done yet: {stage}; expected it before what follows")
     return _record(plan.folder)[stage]
 
 
-def _has(plan: Plan, stage: str, identity: dict, folder: Path | None = None) -> bool:
-    """Whether a folder has a stage of that identity, as far as it is named, with its files."""
-    folder = folder or plan.folder
-    done_with = _record(folder).get(stage, {}).get("identity")
+def _has(folder: Path, stage: str, identity: dict | None = None) -> bool:
+    """Whether a run folder has a stage, of that identity as far as it is named, and its files."""
+    section = _record(folder).get(stage)
     return (
-        done_with is not None
-        and identity.items() <= done_with.items()
+        section is not None
+        and (identity or {}).items() <= section["identity"].items()
         and all((folder / name).exists() for name in FILES[stage])
     )
 
 
 def _is_done(plan: Plan, stage: str, identity: dict) -> bool:
     """Whether a stage is done in the run's folder, or in another from which it can be taken."""
-    return _has(plan, stage, identity) or _take(plan, stage, identity)
+    return _has(plan.folder, stage, identity) or _take(plan, stage, identity)
 
 
 def _take(plan: Plan, stage: str, identity: dict) -> bool:
-    """Copy the files of a stage from a run beside that did the same, if there is one."""
-    for other in sorted(plan.folder.parent.glob("*/params.json")):
-        if other.parent != plan.folder and _has(plan, stage, identity, other.parent):
-            writers = [partial(shutil.copyfile, other.parent / name) for name in FILES[stage]]
-            _leave(plan, stage, writers, _record(other.parent)[stage])
+    """Copy a stage from a run beside that did the same, if there is one."""
+    for folder in sorted(path.parent for path in plan.folder.parent.glob("*/params.json")):
+        if folder != plan.folder and _has(folder, stage, identity):
+            with _leaving(plan, stage) as (part, section):
+                for name in FILES[stage]:
+                    shutil.copyfile(folder / name, part / name)
+                section |= _record(folder)[stage]
             return True
     return False
 
 
 @contextmanager
 def _stage(plan: Plan, stage: str, identity: dict):
-    """``with _stage(...) as leave:`` ``leave(*writers, **facts)`` writes its files and its section.
+    """:func:`_leaving`, with what there is to record of a stage that was really done.
 
-    A writer takes the path to write to; they are in the order of ``FILES``. UserWarnings inside are
-    said, and in the section.
+    UserWarnings inside are said, and in its section.
     """
     begun, worked, warned = time.perf_counter(), time.process_time(), set()
 
@@ -220,51 +215,43 @@ def _stage(plan: Plan, stage: str, identity: dict):
             print(f"warning: {message}", file=sys.stderr)
         warned.add(str(message))
 
-    def leave(*writers: Callable[[Path], object], **facts) -> None:
-        facts = {
-            **facts,
+    with warnings.catch_warnings(), _leaving(plan, stage) as (part, section):
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = say
+        yield part, section
+        section |= {
             "identity": identity,
             "warnings": sorted(warned),
             "wall_seconds": round(time.perf_counter() - begun, 1),
             "cpu_seconds": round(time.process_time() - worked, 1),  # of all threads
             **provenance(),
         }
-        _leave(plan, stage, writers, facts)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = say
-        yield leave
 
 
-def _leave(plan: Plan, stage: str, writers, section: dict) -> None:
-    """Write the files of a stage, then its section; what later stages left is of no stage then."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    parts = {plan.folder / name: paths.own_part(plan.folder / name) for name in FILES[stage]}
+@contextmanager
+def _leaving(plan: Plan, stage: str):
+    """``with _leaving(...) as (part, section):`` the files of a stage are written into ``part``.
+
+    They are moved to the run's folder when they are whole, and ``section`` is recorded. What later
+    stages left is of no stage then.
+    """
+    part, section = paths.own_part(plan.folder / stage), {}
+    for left in paths.left_parts(plan.folder / stage):
+        shutil.rmtree(left)
+    part.mkdir(parents=True)
+
+    def record(sections: dict) -> None:
+        (part / "params.json").write_text(json.dumps(plan.record | sections, indent=1))
+        (part / "params.json").replace(plan.folder / "params.json")
+
     try:
-        for part, write in zip(parts.values(), writers, strict=True):
-            write(part)
-        later = list(FILES)[list(FILES).index(stage) :]
-        sections = {n: s for n, s in _record(plan.folder).items() if n in FILES and n not in later}
-        _write_record(plan.folder, plan.record | sections)
-        for path, part in parts.items():
-            _remove(path)
-            part.replace(path)
-        _write_record(plan.folder, plan.record | sections | {stage: section})
+        yield part, section
+        earlier = list(FILES)[: list(FILES).index(stage)]
+        sections = {n: s for n, s in _record(plan.folder).items() if n in earlier}
+        record(sections)
+        for name in FILES[stage]:
+            shutil.rmtree(plan.folder / name, ignore_errors=True)  # where it is a folder
+            (part / name).replace(plan.folder / name)
+        record(sections | {stage: section})
     finally:
-        for path, part in parts.items():
-            for left in (part, *paths.left_parts(path)):
-                _remove(left)
-
-
-def _write_record(folder: Path, record: dict) -> None:
-    part = paths.own_part(folder / "params.json")
-    part.write_text(json.dumps(record, indent=1))
-    part.replace(folder / "params.json")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        shutil.rmtree(part)
