@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from tqdm import tqdm
 from asdlib.errors import InputError
 
 FULL_SCALE = 32768.0  # an int16 sample of this size would be amplitude 1
+UNKNOWN_BYTES = 0x7FFF0000  # and above: what stands in a WAV header for a length not known yet
+UNKNOWN_FRAMES = 2**63 - 1  # what libsndfile makes of that in a FLAC header
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,9 @@ def _listing(clips: pd.DataFrame) -> str:
     """A short hash of which files these are, without reading them."""
     digest = hashlib.sha256()
     for path in clips.path:
-        stat = path.stat()
-        digest.update(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        status = path.stat()
+        digest.update(os.fsencode(path.resolve()))
+        digest.update(f"|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:12]
 
 
@@ -180,17 +185,80 @@ def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool
         part.unlink(missing_ok=True)
 
 
+def check_name(path: Path) -> None:
+    """Raise :class:`InputError` for a name that could not be written down."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: the name is no UTF-8; expected it renamed") from None
+
+
+def read_header(path: Path):
+    """soundfile's account of a recording; :class:`InputError` where it is empty or cut off."""
+    check_name(path)
+    expected = "expected a .wav or .flac clip"
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
+            raise InputError(f"{path}: no file; {expected}")
+        path.open("rb").close()
+        info = soundfile.info(str(path), verbose=True)
+    except OSError as error:
+        what = "a link to nothing" if path.is_symlink() else f"cannot be read ({error.strerror})"
+        raise InputError(f"{path}: {what}; {expected}") from None
+    except soundfile.LibsndfileError as error:
+        what = f"not audio that can be read ({error})" if status.st_size else "an empty file"
+        raise InputError(f"{path}: {what}; {expected}") from error
+    # libsndfile reads a truncated file as a shorter one and only notes what the header promised
+    short = re.search(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", info.extra_info, re.MULTILINE)
+    if short and int(short[2]) < int(short[1]) < UNKNOWN_BYTES:
+        raise InputError(f"{path}: truncated; {short[2]} of {short[1]} bytes of sound are there")
+    # a recorder that writes into a pipe cannot go back to fill in the length
+    left_out = not info.frames and re.search(
+        r"^\*\*\* Unknown chunk", info.extra_info, re.MULTILINE
+    )
+    if left_out or info.frames == UNKNOWN_FRAMES:
+        raise InputError(
+            f"{path}: its header gives no length, as of sound written into a pipe; expected one: "
+            f"rewrite it, as with `ffmpeg -i FILE NEW{path.suffix}`"
+        )
+    if info.frames == 0:
+        raise InputError(f"{path}: no sound in it; expected a clip of at least one sample")
+    return info
+
+
+def read_sound(path, source=None) -> tuple[np.ndarray, int]:
+    """The channels of a recording, ``(frames, channels)`` within -1 and 1, and its rate in Hz.
+
+    ``source`` is what is read, where that is not the file ``path``.
+    """
+    try:
+        sound, rate = soundfile.read(source or str(path), always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: cannot be decoded ({error})") from error
+    peak = np.abs(sound).max(initial=0)
+    if not np.isfinite(peak):
+        raise InputError(f"{path}: NaN or infinite samples; expected finite sound")
+    if peak > 1:
+        raise InputError(f"{path}: samples up to {peak:.6g}; expected -1 to 1, full scale")
+    if 0 < peak < 0.5 / FULL_SCALE:
+        raise InputError(f"{path}: samples up to {peak:.3g}; expected some that 16 bits can hold")
+    return sound, rate
+
+
 def read_clip(path: Path) -> np.ndarray:
-    """A clip as int16 samples ``(frames,)``; 16-bit files exactly, others rounded and clipped."""
+    """A clip as int16 samples ``(frames,)``; 16-bit files exactly, others rounded."""
     try:
         with soundfile.SoundFile(str(path)) as file:
             if file.subtype == "PCM_16":
                 return file.read(dtype="int16")
-            sound = file.read(dtype="float64")
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: cannot be decoded ({error})") from error
-    if not np.isfinite(sound).all():
-        raise InputError(f"{path}: NaN or infinite samples; expected finite sound")
+    return to_int16(read_sound(path)[0][:, 0])
+
+
+def to_int16(sound: np.ndarray) -> np.ndarray:
+    """Amplitudes within -1 and 1 as int16; what is beyond is clipped."""
     return np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
