@@ -137,6 +137,23 @@ def test_mimii_as_it_is_published_has_eight_channels(tmp_path):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("id_00/abnormal/normal_id_00_00000000.wav", "says normal, the folder abnormal"),
+        ("id_00/normal/anomaly_id_00_00000000.wav", "says anomaly, the folder normal"),
+        ("id_00/normal/normal_id_02_00000000.wav", "says 02, the folder id_00"),
+        ("id_0/normal/00000000.wav", "product ID 00; expected 0, as in"),
+        ("id_/normal/00000000.wav", "does not parse"),
+    ],
+)
+def test_names_in_trees_of_mimii_that_do_not_fit(tmp_path, name, message):
+    write_clip(tmp_path / "fan" / "id_00" / "normal" / "00000001.wav")
+    write_clip(tmp_path / "fan" / name)
+    with pytest.raises(InputError, match=message):
+        corpora.index(tmp_path)
+
+
 def test_mimii_at_two_snrs_is_ambiguous(tmp_path):
     for top in ("-6_dB_fan", "0_dB_fan"):
         write_clip(tmp_path / top / "fan" / "id_00" / "normal" / "00000000.wav")
@@ -220,14 +237,29 @@ def test_clips_that_cannot_be_used(tmp_path, make, message):
         ("recording.wav", "train", "does not parse; expected section_"),
         (NAME, "source_test", "the name says train, the folder source_test"),
         ("section_00_source_test_normal_0000.wav", "target_test", "says source, the folder target"),
+        ("section_00_source_train_anomaly_0003.wav", "train", "says anomaly, the folder train"),
+        ("anomaly_id_00_00000003.wav", "train", "says anomaly, the folder train"),
+        ("section_00_target_train_normal_0000.wav", "test", "says train, the folder test"),
+        ("section_00_test_0000.wav", "train", "says test, the folder train"),
+        ("section_0_source_train_normal_0001.wav", "train", "product ID 0; expected 00, as in"),
+        ("section_000_source_test_normal_0001.wav", "test", "product ID 000; expected 00, as in"),
+        ("section_\u0660\u0660_source_train_normal_0001.wav", "train", "does not parse"),
+        ("section_00_source_train_normal_0000.wav.wav", "train", "does not parse"),
     ],
 )
 def test_names_that_cannot_be_used(tmp_path, name, folder, message):
     write_clip(tmp_path / "fan" / "train" / NAME)
-    path = write_clip(tmp_path / "fan" / folder / name)
+    path = write_clip(tmp_path / "fan" / folder / name, format="WAV")
     with pytest.raises(InputError, match=message) as error:
         corpora.index(tmp_path)
     assert str(path) in str(error.value)
+
+
+def test_a_clip_in_two_files(tmp_path):
+    for suffix in (".wav", ".WAV"):
+        write_clip(tmp_path / "fan" / "train" / NAME.replace(".wav", suffix), format="WAV")
+    with pytest.raises(InputError, match="0000.wav: the same name as section_.*_0000.WAV"):
+        corpora.index(tmp_path)
 
 
 def test_folders_that_cannot_be_used(tmp_path):
