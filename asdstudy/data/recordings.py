@@ -10,7 +10,7 @@ import pandas as pd
 import soundfile
 from tqdm import tqdm
 
-from asdlib.errors import InputError
+from asdlib.errors import InputError, name_of
 from asdlib.profiles import SAMPLE_RATE
 from asdlib.waves import to_int16
 from asdstudy.data.corpora import LISTING
@@ -97,7 +97,7 @@ def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Pa
     """
     links = {}
     for folder in map(Path, machine_folders):
-        link = Path(corpus) / folder.resolve().name
+        link = Path(corpus) / name_of("machine type", folder.resolve().name)
         if not (folder / "train").is_dir():
             raise InputError(f"{folder}: no train/ in it; expected the folder of a machine type")
         if link.exists() and link.resolve() == folder.resolve():
