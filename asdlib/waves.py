@@ -84,6 +84,15 @@ def segment_starts(frames: int, count: int, length: int) -> np.ndarray:
     return starts
 
 
+def distinct_segments(frames: np.ndarray, count: int, length: int) -> np.ndarray:
+    """Which segments of clips repeat none before them: bool ``(clips, S)``.
+
+    Of a clip no longer than a segment that is the first alone.
+    """
+    starts = np.stack([segment_starts(each, count, length) for each in frames])
+    return np.diff(starts, axis=1, prepend=-1) > 0
+
+
 def normalise(waves, mean, std) -> torch.Tensor:
     """int16 samples to float32 of mean 0 and variance 1, by a machine type's statistics.
 

@@ -1,11 +1,19 @@
 """What a user's disk and words hold is used, or one InputError names what is wrong with it."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from conftest import write_clip, write_corpus
 
-from asdlib import InputError
+from asdlib import InputError, waves
+from asdlib.embedding import Embedded
+from asdlib.encoder import Encoder
 from asdlib.errors import name_of
+from asdlib.profiles import make_profile
+from asdlib.scoring import check_enough, segment_scores
 from asdstudy.data import open_corpus
 from asdstudy.data.adopt import adopt
 from asdstudy.data.recordings import links_beside
@@ -179,3 +187,64 @@ def test_a_listing_of_what_is_there(tmp_path, monkeypatch):
     (tmp_path / "data" / "mine" / "fan" / "ring").symlink_to("..")
     open(b"data/mine/\xff.wav", "wb").close()
     assert study.listing() == study.listing() != first
+
+
+def test_segments_that_repeat_none_before(tmp_path):
+    """A clip no longer than a segment has one; a little longer, two."""
+    distinct = waves.distinct_segments(np.array([3, 4, 5, 7, 100]), 4, 4)
+    assert distinct.sum(axis=1).tolist() == [1, 1, 2, 4, 4]
+    assert distinct[:, 0].all() and distinct[2].tolist() == [True, False, False, True]
+    assert waves.distinct_segments(np.array([3, 100]), 1, 4).all()
+
+
+def test_a_short_clip_counts_as_one_vector():
+    """h is fitted as if it had one segment, and too few of them are told before training."""
+    profile = make_profile("quick", "pump", "product-only", inlier_part="train")
+    rng = np.random.default_rng(0)
+    once = rng.normal(size=(12, 1, 4)).astype(np.float32)
+    frames = np.full(12, profile.segment_frames)
+    clips = pd.DataFrame(
+        {"product": "00", "frames": frames, "path": [Path("fan/train/a.wav")] * 12}
+    )
+    fit = Embedded(clips, np.repeat(once, 10, axis=1))
+    test = Embedded(clips, rng.normal(size=(12, 10, 4)).astype(np.float32))
+    for inlier, size in (("LOF", 3), ("kNN", 4), ("GMM", 2), ("Mahalanobis", 0)):
+        many = segment_scores(inlier, size, fit, test, ["00"], profile)
+        single = segment_scores(inlier, size, Embedded(clips, once), test, ["00"], profile)
+        np.testing.assert_array_equal(many, single)
+    assert check_enough(clips, 10, profile) == 12
+    assert check_enough(clips.assign(frames=frames + 9), 10, profile) == 120
+    with pytest.raises(InputError, match="12 embeddings are too few for LOF, which needs 17"):
+        check_enough(clips, 10, profile.replace(inlier="LOF", inliers=("LOF",), inlier_size=16))
+
+
+@pytest.mark.parametrize(
+    "name, features", [("test_efficientnet", 256), ("mambaout_femto", 288), ("test_resnet", 96)]
+)
+def test_a_backbone_is_pooled_over_its_map_and_not_over_its_channels(name, features):
+    profile = make_profile("quick", "pump", backbone=name)
+    encoder = Encoder(profile, 2)
+    assert encoder.head[1].in_features == encoder.backbone.num_features == features
+    assert encoder(torch.zeros(2, profile.segment_frames)).shape == (2, 128)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("test_vit", "has no feature map to pool"),
+        ("vit_tiny_patch16_224", "takes no mel of 64 bins x 32 frames: AssertionError"),
+        ("swin_tiny_patch4_window7_224", "takes no mel of 64 bins x 32 frames: AssertionError"),
+        ("test_efficientnet.nothing", "cannot be made: RuntimeError"),
+        ("nothing", "unknown backbone 'nothing'"),
+    ],
+)
+def test_a_backbone_that_cannot_be_used_is_refused_before_training(name, message):
+    with pytest.raises(InputError, match=message) as error:
+        Encoder(make_profile("quick", "pump", backbone=name), 2)
+    assert "\n" not in str(error.value)
+
+
+def test_a_backbone_may_run_at_its_own_size():
+    sizes = {"mel_bins": 224, "segment_seconds": 2.0, "hop_seconds": 2 / 223}
+    profile = make_profile("quick", "pump", backbone="swin_tiny_patch4_window7_224", **sizes)
+    assert Encoder(profile, 2).head[1].in_features == 768
