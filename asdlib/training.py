@@ -1,7 +1,5 @@
 """Training the encoder by outlier exposure (sections III and IV-A)."""
 
-import json
-import math
 import time
 from collections.abc import Callable
 
@@ -18,7 +16,7 @@ from asdlib.batches import (
     steps_an_epoch,
     validation_batch,
 )
-from asdlib.encoder import Encoder, device_of
+from asdlib.encoder import Encoder
 from asdlib.errors import InputError
 from asdlib.losses import (
     combined_loss,
@@ -118,7 +116,7 @@ def train(
         schedule.load_state_dict(state["schedule"])
         best, best_loss, history = state["best"], state["best_loss"], state["history"]
         done = len(history) * steps_an_epoch(split, profile)
-        set_random_states(state["random"], rng)
+        checkpoint.restore_random(state, rng)
     look = {"desc": "training", "mininterval": 2, "disable": not progress}
     with tqdm(total=steps, initial=done, **look) as bar:
         for epoch in range(len(history) + 1, profile.epochs + 1):
@@ -160,8 +158,8 @@ def train(
                         "best": best,
                         "best_loss": best_loss,
                         "history": history,
-                        "random": random_states(rng),
-                    }
+                    },
+                    rng,
                 )
     if best is None:
         raise InputError(
@@ -192,59 +190,3 @@ def train_step(
     parts["loss"].backward()
     optimiser.step()
     return {name: part.detach() for name, part in parts.items()}
-
-
-COLLAPSED = 0.01  # of the other side's mean norm: a spread that makes a side one point
-
-
-def collapses(
-    encoder: Encoder, split: Split, profile: Profile, seed: int, rows: int = 128
-) -> list[str]:
-    """What Eq. 2 has lost by the kept epoch, a sentence each; empty where all is well.
-
-    On the unmixed validation batch: the embeddings of the other machines, or of the target, are one
-    point, or L_machine is no better than that of a constant answer.
-    """
-    if not (profile.machine_weight and split.others_train):
-        return []
-    batch = validation_batch(split, profile, seed, device_of(encoder))
-    with torch.inference_mode():
-        embedding = torch.cat([encoder(waves) for waves in batch.waves.split(rows)])
-        loss = machine_loss(encoder.heads(embedding)[1], batch.machine).item()
-    sides = {
-        "the target": embedding[batch.machine == 1],
-        "the other machines": embedding[batch.machine == 0],
-    }
-    sentences = []
-    for name, opposite in (tuple(sides), tuple(sides)[::-1]):
-        spread = (sides[name] - sides[name].mean(dim=0)).square().sum(dim=1).mean().sqrt().item()
-        norm = sides[opposite].norm(dim=1).mean().item()
-        if spread < COLLAPSED * norm:
-            sentences.append(
-                f"collapse: the embeddings of {name} are one point (spread {spread:.2g}, mean norm "
-                f"of {opposite} {norm:.2g})"
-            )
-    share = batch.machine.mean().item()
-    constant = -share * math.log(share) - (1 - share) * math.log(1 - share)
-    if not loss < constant:
-        sentences.append(
-            f"collapse: L_machine of the validation part, {loss:.3g}, is no better than that of a "
-            f"constant answer, {constant:.3g}"
-        )
-    return sentences
-
-
-def random_states(rng: np.random.Generator) -> dict:
-    """All random states of a training, as :meth:`Checkpoint.save` takes them."""
-    states = {"numpy": json.dumps(rng.bit_generator.state), "torch": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def set_random_states(states: dict, rng: np.random.Generator) -> None:
-    """Put back what :func:`random_states` told."""
-    rng.bit_generator.state = json.loads(states["numpy"])
-    torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])

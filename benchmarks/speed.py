@@ -27,6 +27,7 @@ from asdstudy import paths
 from asdstudy.data import open_corpus
 from asdstudy.data.machines import MACHINE_TYPES
 from asdstudy.data.simulate import Simulation, make_corpus
+from asdstudy.runs.device import on
 
 LIMIT = 0.9  # of the bare network's speed, at the least
 
@@ -171,7 +172,7 @@ def main() -> None:
         root = make_corpus(Path(folder) / "c", simulation, kinds, progress=False)
         paths.waves_dir = lambda corpus: Path(folder) / "waves"
         _, banks = open_corpus("bench", root, "fan", progress=False)
-        there = {kind: bank.on(device) for kind, bank in banks.items()} if name != "CPU" else banks
+        there = {kind: on(bank, device) for kind, bank in banks.items()} if name != "CPU" else banks
         ratios = [
             ratio_of("quick", there, arguments.rounds, device),
             ratio_of("paper", there, rounds, device, batch_size=32),

@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from test_training import SMALL
 
 from asdlib import InputError, training
-from asdlib.training import random_states, set_random_states
 from asdstudy import paths
 from asdstudy.runs import stages as runs
 from asdstudy.runs.checkpoints import (
@@ -188,7 +187,7 @@ def terminated(*_, **__):
 
 def test_sigterm_is_heard_while_a_checkpoint_is_read(tmp_path, monkeypatch):
     saved = Checkpoints(tmp_path / "run").of("encoder")
-    saved.save({"epoch": 3})
+    saved.save({"epoch": 3}, np.random.default_rng())
     monkeypatch.setattr(torch, "load", terminated)
     with pytest.raises(Stopped), sigterm_raises():
         saved.load()
@@ -291,7 +290,7 @@ def test_what_killed_processes_left_of_a_folder_goes(tmp_path, monkeypatch):
 def test_what_killed_processes_left_of_a_checkpoint_goes(tmp_path, monkeypatch):
     monkeypatch.setattr(paths.socket, "gethostname", lambda: "node1")
     checkpoints, dead = Checkpoints(tmp_path / "run[0]"), dead_process()
-    checkpoints.of("encoder").save({"epoch": 1})
+    checkpoints.of("encoder").save({"epoch": 1}, np.random.default_rng())
     name = ".run[0].encoder.checkpoint"
     (tmp_path / f"{name}.node1.{dead}.part").touch()
     stays = [f"{name}.node1.{os.getppid()}.part", f"{name}.node2.{dead}.part"]
@@ -311,7 +310,7 @@ def test_sigterm_is_as_before_when_the_run_is_over():
 
 def test_nothing_foreign_or_broken_is_taken_up(tmp_path):
     saved = Checkpoints(tmp_path / "run", {"seed": 0}).of("encoder")
-    saved.save({"epoch": 3})
+    saved.save({"epoch": 3}, np.random.default_rng())
     assert saved.load()["epoch"] == 3
     with pytest.warns(UserWarning, match="is of another run"):
         assert Checkpoint(saved.path, {"seed": 1}).load() is None
@@ -325,7 +324,9 @@ def test_who_begins_anew_is_not_resumed_and_says_so(noise, tmp_path, capsys):
     """A checkpoint of other sound, or of other code, lies where the run's own would."""
     plan = Plan("noise", "pump", overrides=SMALL, out_dir=tmp_path)
     plan.folder.parent.mkdir(parents=True)
-    Checkpoints(plan.folder, {"fingerprint": "of other sound"}).of("encoder").save({"epoch": 1})
+    Checkpoints(plan.folder, {"fingerprint": "of other sound"}).of("encoder").save(
+        {"epoch": 1}, np.random.default_rng()
+    )
     run = runs.execute("noise", "pump", data_dir=noise, out_dir=tmp_path, progress=False, **SMALL)
     assert re.search("warning: .* is of another run .* begins anew", capsys.readouterr().err)
     assert not run.params["resumed"] and run.seconds("wall_seconds") > 0
@@ -362,11 +363,11 @@ def test_wrong_input_leaves_no_checkpoint(noise, tmp_path, monkeypatch):
     assert not left_behind(tmp_path)
 
 
-def test_random_states_come_back():
-    rng = np.random.default_rng(5)
+def test_random_states_come_back(tmp_path):
+    checkpoint, rng = Checkpoint(tmp_path / "c", {}), np.random.default_rng(5)
     rng.random(3)
-    states = random_states(rng)
+    checkpoint.save({}, rng)
     expected = rng.random(4), torch.rand(4)
-    set_random_states(states, rng)
+    checkpoint.restore_random(checkpoint.load(), rng)
     np.testing.assert_array_equal(rng.random(4), expected[0])
     assert torch.equal(torch.rand(4), expected[1])

@@ -28,13 +28,14 @@ def execute(out, **more):
                         **options | more)
 
 from asdstudy.data import open_corpus
+from asdstudy.runs.device import on
 _, banks = open_corpus("noise", root, progress=False)
 rng = np.random.default_rng(0)
 for bank in banks.values():
     which = rng.integers(0, len(bank.clips), 50)
     for length in (100, 8000, 30_000):  # the last is longer than any clip
         starts = rng.integers(0, max(bank.frames.min() - length, 0) + 1, 50)
-        there = bank.on(device).gather(which, starts, length)
+        there = on(bank, device).gather(which, starts, length)
         assert there.device.type == device and there.dtype == torch.int16
         assert np.array_equal(there.cpu().numpy(), bank.gather(which, starts, length))
 print("gathered", flush=True)

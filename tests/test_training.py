@@ -14,6 +14,7 @@ from conftest import write_clip, write_corpus
 from asdlib import InputError, batches, encoder, training, waves
 from asdlib.profiles import Profile, make_profile
 from asdstudy.data import open_corpus
+from asdstudy.systems.collapse import collapses
 
 SMALL = dict(
     backbone="test_efficientnet", pretrained=False, mel_bins=32, segment_seconds=0.5,
@@ -272,11 +273,11 @@ def test_a_collapse_is_said(corpus):
         net.forward = lambda waves, places=places: places
         torch.nn.init.constant_(net.g_affine.weight, 1.0)
         torch.nn.init.constant_(net.g_affine.bias, offset)
-        sentences = training.collapses(net, split, profile, 0)
+        sentences = collapses(net, split, profile, 0)
         assert len(sentences) == len(expected), sentences
         assert all(part in sentence for part, sentence in zip(expected, sentences, strict=True))
     alone, profile = split_of(corpus, machine_weight=0.0)
-    assert training.collapses(net, alone, profile, 0) == []
+    assert collapses(net, alone, profile, 0) == []
 
 
 def test_rows_of_eq_1_as_in_the_authors_code(corpus):

@@ -18,6 +18,7 @@ from asdlib.profiles import make_profile
 from asdstudy import paths
 from asdstudy.data import corpora, open_corpus
 from asdstudy.runs import stages as runs
+from asdstudy.runs.device import DEVICE_RESERVE, on, onto_device
 
 
 @pytest.fixture
@@ -159,11 +160,11 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
 def test_banks_that_do_not_fit_on_the_device_stay_in_memory(corpus, tmp_path, monkeypatch):
     clips = corpora.index(corpus, ["pump"])
     banks = {"pump": waves.open_bank(clips, tmp_path / "waves", progress=False)}
-    free = int(waves.DEVICE_RESERVE)
+    free = int(DEVICE_RESERVE)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, free))
     with pytest.warns(UserWarning, match="8.0 GB are free on the device: they stay in memory"):
-        assert waves.onto_device(banks) is banks
-    assert waves.onto_device(banks, []) == banks
+        assert onto_device(banks) is banks
+    assert onto_device(banks, []) == banks
 
 
 def test_no_room_for_decoded_clips(corpus, tmp_path, monkeypatch):
@@ -176,7 +177,7 @@ def test_no_room_for_decoded_clips(corpus, tmp_path, monkeypatch):
 def test_a_bank_on_a_device_gives_the_same_samples(corpus, tmp_path):
     """On the CPU as the device, bit for bit; clips shorter than a crop are repeated alike."""
     bank = waves.open_bank(corpora.index(corpus, ["pump"]), tmp_path / "waves", progress=False)
-    there = bank.on("cpu")
+    there = on(bank, "cpu")
     rng = np.random.default_rng(0)
     which = rng.integers(0, len(bank.clips), 20)
     for length in (100, 24_000, 30_000):

@@ -13,6 +13,7 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from asdlib.errors import InputError
@@ -60,14 +61,29 @@ class Checkpoint:
         self.taken_up = True
         return state
 
-    def save(self, state: dict) -> None:
-        """Replace the file by ``state``: tensors, numbers, strings, and lists and dicts of them."""
+    def save(self, state: dict, rng: np.random.Generator) -> None:
+        """Replace the file by ``state``: tensors, numbers, strings, and lists and dicts of them.
+
+        All random states of the training, ``rng``'s and torch's, are kept with it.
+        """
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = paths.own_part(self.path)
-        torch.save({"identity": self.identity, **state}, part)
+        random = {"numpy": json.dumps(rng.bit_generator.state), "torch": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            random["cuda"] = torch.cuda.get_rng_state()
+        torch.save({"identity": self.identity, "random": random, **state}, part)
         part.replace(self.path)
+
+    @staticmethod
+    def restore_random(state: dict, rng: np.random.Generator) -> None:
+        """Put back the random states that :meth:`save` kept with ``state``."""
+        random = state["random"]
+        rng.bit_generator.state = json.loads(random["numpy"])
+        torch.set_rng_state(random["torch"])
+        if "cuda" in random and torch.cuda.is_available():
+            torch.cuda.set_rng_state(random["cuda"])
 
 
 class Checkpoints:

@@ -23,11 +23,12 @@ from safetensors.torch import load_file, save_file
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
-from asdlib.waves import WaveBank, onto_device
+from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.data import labels_of, open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
 from asdstudy.runs.checkpoints import Checkpoints
+from asdstudy.runs.device import onto_device
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
 from asdstudy.runs.run import Run, read_scores

@@ -20,7 +20,6 @@ from tqdm import tqdm
 from asdlib.batches import Part
 from asdlib.embedding import Embedded
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.training import random_states, set_random_states
 from asdlib.waves import normalise
 from asdstudy.systems.task import Task, Trained, device, size
 
@@ -147,7 +146,7 @@ def train_autoencoder(
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         history = state["history"]
-        set_random_states(state["random"], rng)
+        checkpoint.restore_random(state, rng)
     epochs_left = range(len(history) + 1, epochs + 1)
     for epoch in tqdm(epochs_left, "autoencoder", mininterval=2, disable=not progress):
         model.train()
@@ -168,8 +167,8 @@ def train_autoencoder(
                     "model": model.state_dict(),
                     "optimiser": optimiser.state_dict(),
                     "history": history,
-                    "random": random_states(rng),
-                }
+                },
+                rng,
             )
     return model.eval(), pd.DataFrame(history, columns=["epoch", "loss", "validation_loss"])
 

@@ -11,8 +11,9 @@ import torch
 from asdlib.embedding import Embedded, embed_segments
 from asdlib.encoder import Encoder
 from asdlib.profiles import Profile
-from asdlib.training import collapses, losses
+from asdlib.training import losses
 from asdlib.training import train as train_encoder
+from asdstudy.systems.collapse import collapses
 from asdstudy.systems.task import Task, Trained, device, size
 
 SEGMENTED, SAYS, HEARS_OTHERS = True, ("none", "output", "centroid"), False
