@@ -1,6 +1,8 @@
 """The encoder f: log-mel, timm backbone, embedding; and the two heads that train it."""
 
+import ctypes
 import math
+import platform
 
 import timm
 import torch
@@ -173,6 +175,19 @@ def _in_a_line(error: Exception) -> str:
 def device_of(module: nn.Module) -> torch.device:
     """The device a module's parameters are on."""
     return next(module.parameters()).device
+
+
+def keep_heap() -> None:
+    """Have glibc keep the memory that tensors free for those of the next step.
+
+    It would give much of it back to the system, which clears every page anew: measured, a third of
+    a training step of the paper profile on a CPU, a tenth of the quick one's. Peaks stay the same.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        m_trim_threshold, m_mmap_max = -1, -4  # of malloc.h
+        libc = ctypes.CDLL(None)
+        libc.mallopt(m_trim_threshold, -1)  # never
+        libc.mallopt(m_mmap_max, 0)
 
 
 def autocast(device: torch.device):
