@@ -86,7 +86,7 @@ def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
     monkeypatch.setattr(runs, "_stage", lambda *_, **__: pytest.fail("trained again"))
     again = results.of_study("some", jobs, fresh=True, workers=1).table
     pd.testing.assert_frame_equal(table, again)
-    assert source == "a fresh sweep" and set(table.switch) == {"none"}
+    assert source == "Drawn from a fresh sweep" and set(table.switch) == {"none"}
     assert table.columns[:5].tolist() == ["switch", "corpus", "machine_type", "variant", "seed"]
     assert table[table["product"] == "01"].AUC.isna().all()
 
