@@ -85,7 +85,7 @@ def test_what_is_said_of_a_table(table):
     similar = table.assign(corpus=np.where(table.seed == 0, "similarity-a", "similarity-b"))
     assert captions.about(similar) == "simulated sound, quick profile, 2 seeds"
     line = captions.origin(table, "Drawn from a test")
-    assert line.startswith("Drawn from a test: 12 runs, seeds 0, 1; quick profile; ")
+    assert line.startswith("Drawn from a test: 12 runs, seed 0, 1; quick profile; ")
     assert (
         "simulated (fingerprint `f`); commit c; torch 2; 12 s of wall time in all; device" in line
     )

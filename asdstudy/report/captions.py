@@ -80,9 +80,10 @@ def origin(table: pd.DataFrame, source: str) -> str:
     sounds = ", ".join(f"{corpus} (fingerprint `{mark}`)" for corpus, mark in corpora)
     timed = runs.wall_seconds.dropna()
     untimed = f" ({len(runs) - len(timed)} of {len(runs)} runs without a recorded time)"
+    several = "s" if len(runs) > 1 else ""
     days = sorted({runs.finished.min()[:10], runs.finished.max()[:10]})
     return (
-        f"{source}: {len(runs)} runs, seeds {each['seed']}; "
+        f"{source}: {len(runs)} run{several}, seed {each['seed']}; "
         f"{each['profile']} profile{_shared_overrides(runs)}; {sounds}; commit {each['commit']}; "
         f"{each['versions']}; {timed.sum():.0f} s of wall time in all"
         f"{untimed if len(timed) < len(runs) else ''}; device {each['device']}, threads "
@@ -102,7 +103,7 @@ def origin_of_run(params: dict) -> str:
     row = params | stamp(params) | {"profile": params["profile_name"]}
     if params["resumed"]:  # only the time since then is known
         row["wall_seconds"] = None
-    return origin(pd.DataFrame([row]), "Drawn from one run")
+    return origin(pd.DataFrame([row]), "Drawn from")
 
 
 def origin_of_page(sound: str) -> str:
@@ -126,8 +127,8 @@ PLACES = ("data_dir", "uav_dir", "out_dir", "measured")  # parameters that are p
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
-def where_from(notebook: str, names: dict, origin: str, **changes) -> Markdown:
-    """The foot of every page, folded: its origin, and the command that makes it again.
+def where_from(notebook: str, names: dict, *origins: str, **changes) -> Markdown:
+    """The foot of every page, folded: where it comes from, and the command that makes it again.
 
     ``names`` are the notebook's ``globals()``, which hold its parameters; ``changes`` replace
     some of these, or add to them. The command leaves out a place that is "", the default.
@@ -145,11 +146,12 @@ def where_from(notebook: str, names: dict, origin: str, **changes) -> Markdown:
         for name, value in parameters.items()
         if value or name not in PLACES
     }
+    sources = ". ".join(dict.fromkeys(origins))
     # flow style is YAML on one line, and unlike JSON it keeps 1e-06 a number for papermill
     line = yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=10**6).strip()
     command = shlex.join(["papermill", f"notebooks/{notebook}.ipynb", "out.ipynb", "-y", line])
     return Markdown(
-        f"<details><summary>Where this page comes from</summary>\n\n**Provenance.** {origin}."
+        f"<details><summary>Where this page comes from</summary>\n\n**Provenance.** {sources}."
         f"\n\n{how}:\n\n```\n{command}\n```\n\n</details>"
     )
 

@@ -32,7 +32,7 @@ def points(
     grid = sns.catplot(
         values, kind="point", **shared, markers=[MARKERS[name] for name in names],
         linestyles="none", errorbar="sd", dodge=0.8 - 0.8 / len(names), linewidth=1,
-        markersize=6, height=3, aspect=0.8 + 0.32 * len(places), **panels,
+        markersize=6, height=3, aspect=2 + 0.2 * len(places), **panels,
     )  # fmt: skip
     grid.map_dataframe(sns.stripplot, **shared, dodge=True, jitter=False, size=3, alpha=0.4)
     grid.refline(y=50, color="0.5", linestyle=":")
@@ -73,7 +73,7 @@ def forest(differences: pd.DataFrame, title: str):
     count, height = table.minus.nunique(), 1 + 0.3 * len(types)
     grid = sns.FacetGrid(
         table, col="minus", col_wrap=min(count, 4), hue="minus", palette=VARIANT_COLOURS,
-        height=height, aspect=2.8 / height,
+        height=height, aspect=3.2 / height,
     )  # fmt: skip
     grid.map(plt.hlines, "row", "low", "high", linewidth=2).map(plt.scatter, "difference", "row")
     grid.refline(x=0, color="0.4", linestyle="-")

@@ -75,7 +75,7 @@ def map_grid(maps: dict[tuple, pd.DataFrame], title: str):
     grid = sns.relplot(
         table, x="x", y="y", row="row", col="column", hue="kind", style="kind", hue_order=kinds,
         style_order=kinds, palette=COLOURS, markers=MARKERS, s=12, alpha=0.8, linewidth=0,
-        height=2.3, facet_kws={"sharex": False, "sharey": False},
+        height=2.3, facet_kws={"sharex": False, "sharey": False, "despine": False},
     )  # fmt: skip
     grid.set(xticks=[], yticks=[])
     return finish(grid, title, "{row_name}, {col_name}")
