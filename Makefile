@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book corpus dcase2021 test bench memory lint clean seeds similarity switches rivals uav \
+.PHONY: help book corpus dcase2021 check test bench memory lint clean seeds similarity switches rivals uav \
 	paper-bench
 
 help:  ## this list
@@ -42,6 +42,9 @@ seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hour
 similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
 	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \
 		--log _build/logs/long-$@.ipynb --parameters '{"fresh": true}'
+
+check: $(VENV)/installed  ## lint, and the tests that are quick, while one works
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m pytest -q -m "not slow"
 
 test: $(VENV)/installed  ## run all tests
 	$(BIN)/python -m pytest

@@ -74,7 +74,7 @@ class Profile(Settings):
     product_bias: bool = False  # g_product of Eq. 1 is linear; True gives it a bias
     # what g_affine of Eq. 2 sees
     machine_input: Literal["norm", "mean-square", "embedding"] = "norm"
-    # the sign that g_affine's slope starts with; see Encoder
+    # the sign that g_affine's slope starts with; see encoder.start_slope
     machine_slope: Literal["positive", "negative", "random"] = "positive"
     # where g_affine's offset starts: the median logit of the first batch at 0, or the layer's own
     machine_start: Literal["centred", "layer"] = "centred"
@@ -211,4 +211,4 @@ def make_profile(
         changes = row | ABLATION[variant]
     else:
         changes = {n: row[n] for n in ("learning_rate", "batch_size") if n in row} | rival
-    return PROFILES[name].replace(**{**changes, **overrides})
+    return PROFILES[name].replace(**(changes | overrides))

@@ -89,18 +89,21 @@ def score_clips(
                 _warn_if_overparametrised(size, vectors, fit.embeddings.shape[-1], profile)
             try:
                 segments = segment_scores(inlier, size, fit, test, products, profile, seed)
-            except ValueError as error:  # scikit-learn's, of a covariance that is not one
+            except InputError:
+                raise
+            except ValueError as error:  # of scikit-learn, for an ill-conditioned covariance
                 warnings.warn(f"{inlier} with p = {size} left out: {error}", stacklevel=2)
                 continue
             scores = aggregate(segments, profile.aggregation, inlier)
             reached = _validation_mean(may_choose.assign(score=scores[may_choose.index]))
             candidates.append({"inlier": inlier, "size": size, "validation": reached})
-            if best is None or (reached or 0) > (best or 0):
+            if best is None or (reached or 0) > best:
                 best, sizes[inlier], columns[inlier] = reached or 0, size, scores
-    if not columns or profile.inlier not in ("auto", *columns):
+    choice = profile.candidates if profile.inlier == "auto" else (profile.inlier,)
+    if not set(choice) & set(columns):
         raise InputError(
-            f"{profile.inlier}: no p of {profile.inlier_sizes} can be fitted to the embeddings; "
-            "try a larger covariance_floor, a smaller p, or a smaller learning_rate"
+            f"{' or '.join(choice)}: no p of {profile.inlier_sizes} can be fitted to the "
+            "embeddings; try a larger covariance_floor, a smaller p, or a smaller learning_rate"
         )
     chosen, reason = _choose(profile, sizes, candidates)
     scores = clips[ABOUT].assign(score=columns[chosen], **columns)

@@ -204,6 +204,23 @@ def collect(
     print(f"{save(collect(runs), out)}: {len(runs)} runs")
 
 
+@app.command()
+def official(
+    submission: Annotated[Path, Argument(metavar="SUBMISSION", help="a folder of CSV files")],
+    truth: Annotated[Path, Option(metavar="FOLDER", help="the organisers' ground truth")],
+    year: Annotated[int, Option(help="of the challenge")],
+    out: Annotated[Path | None, Option(dir_okay=False, help="a CSV file for the table")] = None,
+):
+    """Compute the official scores of a submission to DCASE Task 2.
+
+    The submission holds anomaly_score_*.csv and, from 2021 on, decision_result_*.csv. FOLDER holds
+    ground_truth_data/ and, from 2022 on, ground_truth_domain/; for 2020, eval_data_list.csv.
+    """
+    from asdstudy.official import official
+
+    official(submission, truth, year, out)
+
+
 def _show(folder: Path) -> None:
     from asdstudy.data import summary
     from asdstudy.data.corpora import index

@@ -125,7 +125,7 @@ def test_a_failed_run_is_named_and_stops_only_its_dependants(built, tmp_path):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(changed))
     shutil.copytree(built / "data", tmp_path / "data")
     done = snakemake(
-        tmp_path, "--rerun-triggers", "mtime", "_build/pages/results.ipynb",
+        tmp_path, "_build/pages/results.ipynb", "--rerun-triggers", "mtime",
         "--config", f"study={tmp_path / 'study.yaml'}",
     )  # fmt: skip
     said = done.stdout + done.stderr

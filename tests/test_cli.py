@@ -12,6 +12,7 @@ from asdlib.errors import InputError
 from asdstudy.cli import app
 from asdstudy.data import describe
 from asdstudy.data.settings import Adoption, Recipe, Simulation
+from workflow.commands import page
 
 
 def commands(group=None, words=()):
@@ -20,6 +21,12 @@ def commands(group=None, words=()):
     yield words
     for name, command in getattr(group, "commands", {}).items():
         yield from commands(command, (*words, name))
+
+
+def test_the_page_of_commands_is_what_they_say():
+    """Made anew by: python workflow/commands.py"""
+    written = (ROOT / "book/commands.md").read_text()
+    assert written == page()
 
 
 def said(*words):

@@ -183,6 +183,12 @@ def test_a_candidate_that_cannot_be_fitted_is_left_out(monkeypatch):
         scores, choice = scoring.score_clips(embedded(2), test, products, PROFILE)
     table = scoring.metrics_by_product(scores, choice)
     assert choice["inlier"] == "LOF" and "GMM" not in scores and "GMM" not in set(table.inlier)
+    only = PROFILE.replace(inliers=("GMM", "kNN"))
+    with (
+        pytest.warns(UserWarning, match="left out"),
+        pytest.raises(InputError, match="GMM: no p of"),
+    ):
+        scoring.score_clips(embedded(2), test, products, only)
     with (
         pytest.warns(UserWarning, match="left out"),
         pytest.raises(InputError, match="GMM: no p of .* can be fitted.*covariance_floor"),

@@ -269,6 +269,12 @@ def test_stages_from_the_command_line(noise, tmp_path, capsys):
         asd("run", *words, "--set", "epochs")
 
 
+def test_the_order_of_overrides_makes_no_other_run():
+    orders = ({"epochs": 7, "batch_size": 8}, {"batch_size": 8, "epochs": 7})
+    one, other = (Plan("c", "fan", overrides=overrides) for overrides in orders)
+    assert one.folder == other.folder and one.words == other.words
+
+
 def test_the_words_of_a_plan_name_it(capsys, tmp_path):
     plan = Plan("my own", "Lüfter 1.2", "no-mixup", seed=3, out_dir=tmp_path,
                 overrides={"epochs": 7, "inlier_sizes": (1, 4), "backbone": "a b"})  # fmt: skip

@@ -55,7 +55,8 @@ class Plan:
     def record(self) -> dict:
         """The plan as plain values: what a run's ``params.json`` begins with.
 
-        Of the overrides those that change something: the same run has the same record.
+        Of the overrides those that change something, in the order of the profile: the same run has
+        the same record.
         """
         fields = self.profile.to_dict()
         usual = profile_of(self.profile_name, self.machine_type, self.variant).to_dict()
@@ -65,7 +66,7 @@ class Plan:
             "variant": self.variant,
             "profile_name": self.profile_name,
             "seed": self.seed,
-            "overrides": {n: fields[n] for n in self.overrides if fields[n] != usual[n]},
+            "overrides": {n: v for n, v in fields.items() if v != usual[n]},
             "profile": fields,
         }
 

@@ -1,0 +1,40 @@
+"""Write the page of the book with the help of every command: ``python workflow/commands.py``."""
+
+import re
+from pathlib import Path
+
+import click
+import typer
+
+from asdstudy.cli import app
+
+PAGE = Path(__file__).parents[1] / "book/commands.md"
+INTRO = """(commands)=
+# Commands
+
+One console command, `asd`, does what needs no notebook: it makes, fetches, describes and adopts
+corpora, and makes runs, all at once or stage by stage. After `make book` or `make test` it is
+`.venv/bin/asd`. This page is what `--help` says of each command. The chapters {doc}`own-data` and
+{doc}`rerun` use them.
+"""
+
+
+def helps(command: click.Command, words: tuple[str, ...] = ("asd",)):
+    """The words of every command and its help, groups first."""
+    context = command.context_class(command, info_name=" ".join(words), terminal_width=88)
+    yield " ".join(words), command.get_help(context)
+    for name, part in getattr(command, "commands", {}).items():
+        yield from helps(part, (*words, name))
+
+
+def page() -> str:
+    """The Markdown of the page."""
+    parts = [INTRO]
+    for words, text in helps(typer.main.get_command(app)):
+        lines = "\n".join(line.rstrip() for line in text.splitlines())
+        parts.append(f"## {words}\n\n```text\n{lines}\n```\n")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
