@@ -72,49 +72,36 @@ def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None)
 
 
 def origin(table: pd.DataFrame, source: str) -> str:
-    """A sentence on the runs of a table: how many, of what, by which code, where and when."""
+    """Where a table comes from: its source, and what the records of its runs say."""
     keys = ["corpus", "machine_type", "variant", "profile", "seed", *STAMP, "wall_seconds"]
-    runs = table[keys].drop_duplicates()
-    each = {name: ", ".join(map(str, sorted(runs[name].unique()))) for name in keys}
-    corpora = runs[["corpus", "fingerprint"]].drop_duplicates().itertuples(index=False)
-    sounds = ", ".join(f"{corpus} (fingerprint `{mark}`)" for corpus, mark in corpora)
-    timed = runs.wall_seconds.dropna()
-    untimed = f" ({len(runs) - len(timed)} of {len(runs)} runs without a recorded time)"
-    several = "s" if len(runs) > 1 else ""
-    days = sorted({runs.finished.min()[:10], runs.finished.max()[:10]})
-    return (
-        f"{source}: {len(runs)} run{several}, seed {each['seed']}; "
-        f"{each['profile']} profile{_shared_overrides(runs)}; {sounds}; commit {each['commit']}; "
-        f"{each['versions']}; {timed.sum():.0f} s of wall time in all"
-        f"{untimed if len(timed) < len(runs) else ''}; device {each['device']}, threads "
-        f"{each['threads']}; finished {' to '.join(days)}"
-    )
-
-
-def _shared_overrides(runs: pd.DataFrame) -> str:
-    """The overrides that all runs have in common; the others are what the page compares."""
-    first, *others = map(json.loads, runs.overrides.unique())
+    runs = table[keys].drop_duplicates().assign(finished=table.finished.str[:10])
+    names = ("corpus", "fingerprint", "profile", "seed", "commit", "versions", "device", "threads")
+    facts = {n: ", ".join(map(str, sorted(runs[n].unique()))) for n in (*names, "finished")}
+    first, *others = map(json.loads, runs.overrides.unique())  # those of all runs
     shared = [item for item in first.items() if all(item in other.items() for other in others)]
-    return "".join(f", {name} = {value}" for name, value in shared)
+    facts["overrides"] = ", ".join(f"{name} = {value}" for name, value in shared) or "none"
+    timed = runs.wall_seconds.dropna()  # a run that was resumed has none
+    facts["wall time"] = f"{timed.sum():.0f} s for {len(timed)} runs"
+    return f"{source}: {len(runs)} runs; {_listed(facts)}"
 
 
 def origin_of_run(params: dict) -> str:
     """:func:`origin` of a single run, from its record."""
     row = params | stamp(params) | {"profile": params["profile_name"]}
-    if params["resumed"]:  # only the time since then is known
-        row["wall_seconds"] = None
-    return origin(pd.DataFrame([row]), "Drawn from")
+    seconds = None if params["resumed"] else params["wall_seconds"]
+    return origin(pd.DataFrame([row | {"wall_seconds": seconds}]), "This run")
 
 
 def origin_of_page(sound: str) -> str:
     """The same for a page without runs, on some ``sound``; its time counts from its imports."""
-    record = provenance()
-    versions = " ".join(f"{name} {record['versions'][name]}" for name in DECISIVE)
-    return (
-        f"{sound}; commit {record['commit']}; {versions}; {time.perf_counter() - BEGUN:.0f} s of "
-        f"wall time; device {record['device']}, threads {record['threads']}; finished "
-        f"{record['finished']}"
-    )
+    facts = provenance()
+    facts["versions"] = " ".join(f"{name} {facts['versions'][name]}" for name in DECISIVE)
+    facts["wall time"] = f"{time.perf_counter() - BEGUN:.0f} s"
+    return f"{sound}; {_listed(facts)}"
+
+
+def _listed(facts: dict) -> str:
+    return "; ".join(f"{name} {value}" for name, value in facts.items())
 
 
 def parameters_of_runs(table: pd.DataFrame) -> dict:
