@@ -110,7 +110,7 @@ def test_the_page_of_a_study_says_how_it_is_measured_anew(table, monkeypatch):
 def test_a_page_over_runs_names_those_that_it_shows(table, monkeypatch):
     own = captions.parameters_of_runs(table)
     assert own["machine_types"] == ["fan", "slider"] and own["seeds"] == [0, 1]
-    names = {name: [] for name in own} | {"overrides": {}, "out_dir": "", "measured": ""}
+    names = {name: [] for name in own} | {"overrides": {}, "out_dir": ""}
     page = captions.where_from("ablation", names, "", **own).data
     assert "To reproduce this page" in page
     assert parameters_of(page, monkeypatch) == own | {"overrides": {}}

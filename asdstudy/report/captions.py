@@ -110,7 +110,7 @@ def parameters_of_runs(table: pd.DataFrame) -> dict:
     return {n: table[n].iloc[0] for n in ("corpus", "profile")} | lists
 
 
-PLACES = ("data_dir", "uav_dir", "out_dir", "measured")  # parameters that are paths
+PLACES = ("data_dir", "uav_dir", "out_dir")  # parameters that are paths
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 

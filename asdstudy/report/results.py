@@ -18,7 +18,6 @@ import pandas as pd
 
 from asdlib.errors import InputError
 from asdstudy import paths
-from asdstudy.report.captions import shown_path
 from asdstudy.runs.provenance import STAMP, stamp
 from asdstudy.runs.run import Run
 from asdstudy.runs.sweeps import Job, sweep
@@ -123,16 +122,15 @@ def of_study(study: str, jobs: Sequence[Job], fresh: bool = False, workers: int 
     return Results(rows, f"Drawn from {source}")
 
 
-def several_seeds(corpus: str, measured="", out_dir=None) -> Results:
-    """The table of several seeds: ``measured``, else what `make seeds` left, else the committed."""
+def several_seeds(corpus: str, out_dir=None) -> Results:
+    """The table of several seeds that `make seeds` left here, else the committed one, if any."""
     made = Path(out_dir or paths.runs_dir()) / corpus / "collected.csv"
     committed = paths.measured_dir() / "seeds.csv"
-    if measured:
-        return Results(read(measured), f"Measured beforehand, in `{shown_path(measured)}`")
-    if made.exists():
-        return Results(read(made), "Measured beforehand, here, by `make seeds`")
-    table = read(committed) if committed.exists() else None
-    return Results(table, "Measured beforehand, in the table committed with the book")
+    places = {made: "Measured here, by `make seeds`", committed: "Drawn from book/measured"}
+    for path, source in places.items():
+        if path.exists():
+            return Results(read(path), source)
+    return Results(None, "")
 
 
 def widest(fresh: pd.DataFrame, several: Results) -> Results:

@@ -101,10 +101,8 @@ def paired_bootstrap(
     return difference, float(low), float(high)
 
 
-def differences(
-    rows: pd.DataFrame, against: str, role: str = "test", draws: int = 10_000
-) -> pd.DataFrame:
-    """How far ``against`` leads each other system, by machine type and over all, with intervals.
+def differences(rows: pd.DataFrame, against: str, draws: int = 10_000) -> pd.DataFrame:
+    """How far ``against`` leads each other system on the test IDs, by machine type and over all.
 
     It averages AUC and pAUC over the seeds that both systems have, then resamples product IDs: the
     intervals leave out the spread over seeds.
@@ -112,7 +110,7 @@ def differences(
     keys = ["machine_type", "product"]
     areas = {
         name: part.set_index([*keys, "seed"])[["AUC", "pAUC"]].dropna()
-        for name, part in rows[rows.role == role].groupby("system", sort=False)
+        for name, part in rows[rows.role == "test"].groupby("system", sort=False)
     }
     ours, lines = areas.pop(against, None), []
     for system, others in areas.items() if ours is not None else ():
