@@ -2,7 +2,12 @@
 
 import io
 import os
+import re
+import resource
+import shutil
 import tempfile
+import unittest.mock
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +18,7 @@ import torch
 from conftest import asd, write_clip, write_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_training import SMALL
 
 from asdlib import InputError, waves
 from asdlib.embedding import Embedded
@@ -24,9 +30,13 @@ from asdstudy.data import corpora, open_corpus
 from asdstudy.data.adopt import adopt
 from asdstudy.data.describe import describe
 from asdstudy.data.recordings import links_beside
+from asdstudy.runs import stages
+from asdstudy.runs.checkpoints import Checkpoint
 from asdstudy.runs.plan import Plan
-from asdstudy.runs.run import find_runs
+from asdstudy.runs.run import Run, find_runs
 from asdstudy.runs.study import Study, read_study
+from asdstudy.systems import parallel, profile_of, system_of
+from asdstudy.systems.task import make_task
 
 NO_NAMES = ["/home/me/rec", "a/b", "a\\b", "C:a", "..", ".", "", ".fan", "-x", "a\0b", "a\nb"]
 NO_NAMES += ["\udcff", "x" * 300, 2021, True, None, ["fan"], ("fan",), 1.5]
@@ -419,3 +429,107 @@ def test_a_folder_in_two_layouts_and_one_without_train(tmp_path):
         corpora.index(tmp_path)
     write_clip(tmp_path / "other" / "pump" / "test" / "section_00_source_test_0000.wav")
     assert corpora.index(tmp_path / "other").machine_type.tolist() == ["pump"]
+
+
+@pytest.mark.parametrize("seconds", [1 / 16_000, 0.04, 0.3])
+def test_one_short_clip_among_others_is_heard_by_every_system(tmp_path, seconds):
+    """It is repeated: the least length is one sample, which the index knows."""
+    root = write_corpus(tmp_path / "c", train=4)
+    for folder, label in (("train", "train_normal"), ("source_test", "test_anomaly")):
+        write_clip(root / "pump" / folder / f"section_00_source_{label}_0099.wav", seconds, 7)
+    _, banks = open_corpus("noise", root, progress=False)
+    few = {"epochs": 1, "batch_size": 8, "inlier_sizes": (1,), "inliers": ("GMM", "output")}
+    for variant in ("spectrum", "parallel"):
+        overrides = {"inliers": ("output",)} if variant == "parallel" else {}
+        profile = profile_of("quick", "pump", variant, **few | {"inlier": "output"} | overrides)
+        system = system_of(variant)
+        task = make_task(system, "pump", banks, profile, 0, progress=False)
+        with unittest.mock.patch.object(parallel, "AUTOENCODER_EPOCHS", 1):
+            output = system.embed(task, system.train(task).weights).output
+        assert np.isfinite(output[task.clips(task.test_rows).shape[0] * -1 :]).all()
+
+
+@contextmanager
+def _files_of_at_most(size):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_costs_no_epoch(tmp_path):
+    """One sentence, nothing half written, and the checkpoint of before."""
+    checkpoint = Checkpoint(tmp_path / ".run.encoder.checkpoint", {"a": 1})
+    rng = np.random.default_rng(0)
+    checkpoint.save({"weights": torch.zeros(10)}, rng)
+    before = checkpoint.path.read_bytes()
+    with _files_of_at_most(10_000):
+        with pytest.raises(
+            InputError, match="checkpoint: no room to write it .* are free.*goes on"
+        ):
+            checkpoint.save({"weights": torch.zeros(100_000)}, rng)
+    assert list(tmp_path.iterdir()) == [checkpoint.path]
+    assert checkpoint.path.read_bytes() == before
+
+
+def test_a_full_disk_keeps_what_a_run_has_done(tmp_path):
+    root = write_corpus(tmp_path / "c", products=1)
+    ask = {"data_dir": root, "out_dir": tmp_path / "runs", "progress": False}
+    plan = Plan("noise", "pump", overrides=SMALL, out_dir=tmp_path / "runs")
+    _, banks = open_corpus("noise", root, progress=False)
+    save, saved = Checkpoint.save, []
+
+    def save_twice(self, *values):
+        with _files_of_at_most(1000 if saved else 10**9):
+            save(self, *values)
+        saved.append(self.path)
+
+    with unittest.mock.patch.object(Checkpoint, "save", save_twice):
+        with pytest.raises(InputError, match="no room to write it"):
+            stages.train(plan, banks, progress=False)
+    left = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert left == saved
+    run = stages.execute("noise", "pump", **ask, **SMALL)
+    assert run.params["resumed"]
+    with _files_of_at_most(1000):
+        with pytest.raises(InputError, match="no room to write it"):
+            stages.execute("noise", "pump", **ask, **SMALL | {"embedding_size": 64, "epochs": 1})
+
+
+def test_what_lies_beside_the_runs_is_no_run(tmp_path):
+    """What a run is, its record says; a broken one is told, and made again."""
+    root = write_corpus(tmp_path / "c", products=1)
+    ask = {"data_dir": root, "out_dir": tmp_path / "runs", "progress": False}
+    run = stages.execute("noise", "pump", **ask, **SMALL)
+    overrides = {"pump": SMALL}
+
+    def there():
+        return find_runs("noise", out_dir=tmp_path / "runs", overrides=overrides)
+
+    shutil.copytree(run.folder, run.folder.with_name(f"{run.folder.name} (copy)"))
+    shutil.copytree(run.folder, run.folder.parents[1] / "old" / run.folder.name)
+    (run.folder.parent / "notes.txt").write_text("mine")
+    (run.folder.parent / "empty").mkdir()
+    assert [each.folder for each in there()] == [run.folder]
+    cut = run.folder.with_name("cut")
+    cut.mkdir()
+    for content in (b'{"corpus": "noi', b"", b"[1]", b"\xff"):
+        (cut / "params.json").write_bytes(content)
+        with pytest.warns(UserWarning, match="cut/params.json: broken; the run is left out"):
+            assert [each.folder for each in there()] == [run.folder]
+        with pytest.raises(InputError, match="cut: finished stages: none"):
+            Run(cut)
+        assert stages.execute("noise", "pump", **ask, **SMALL).params == run.params
+    shutil.rmtree(cut)
+    for name in ("metrics.csv", "scores.csv", "history.csv"):
+        (run.folder / name).write_bytes(b"")
+        with pytest.raises(InputError, match=f"{re.escape(run.folder.name)}: a broken run"):
+            there()
+        again = stages.execute("noise", "pump", **ask, **SMALL)
+        assert again.metrics.equals(run.metrics)
+    content = (run.folder / "params.json").read_bytes()
+    (run.folder / "params.json").write_bytes(content[:99])
+    again = stages.execute("noise", "pump", **ask, **SMALL)
+    assert again.metrics.equals(run.metrics)
