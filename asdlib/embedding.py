@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from asdlib.batches import Part
-from asdlib.encoder import Encoder, device_of
+from asdlib.encoder import Encoder, device_of, keep_heap
 from asdlib.profiles import Profile
 
 ARRAYS = ("embeddings", "logits", "output")
@@ -82,6 +82,7 @@ def embed_segments(
     encoder: Encoder, part: Part, profile: Profile, progress: bool = True, rows: int = 128
 ) -> tuple[np.ndarray, np.ndarray]:
     """f and g_product of all S segments of every clip: ``(clips, S, 128)``, ``(clips, S, K)``."""
+    keep_heap()
     device, count = device_of(encoder), profile.segments
     clips_at_once = max(rows // count, 1)
     chunks = range(0, len(part), clips_at_once)

@@ -109,6 +109,11 @@ class Profile(Settings):
                 f"window_seconds is {self.window_seconds}; expected at least hop_seconds, "
                 f"{self.hop_seconds}"
             )
+        if self.segment_seconds < self.window_seconds:
+            raise ValueError(
+                f"segment_seconds is {self.segment_seconds}; expected at least window_seconds, "
+                f"{self.window_seconds}"
+            )
         if self.inlier == "auto" and not self.candidates:
             raise ValueError(
                 f"inlier is auto and inliers are {', '.join(self.inliers)}; expected "

@@ -10,6 +10,7 @@ from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.inliers import GMM, INLIERS, aggregate
 from asdlib.profiles import Profile
+from asdlib.waves import distinct_segments
 
 ABOUT = ["file", "product", "domain", "role", "label", "attributes"]  # a clip
 METRICS = (
@@ -35,7 +36,7 @@ def segment_scores(
         said = kind.says(clips, k) if kind.says and rows.any() else 0.0
         if kind.make and rows.any():
             model = kind.make(size, profile, seed)
-            model.fit(np.concatenate(fit.embeddings[fit.of_product(product)]))
+            model.fit(_vectors(fit[fit.of_product(product)], profile))
             vectors = clips.embeddings.reshape(-1, clips.embeddings.shape[-1])
             distances = model.score(vectors).reshape(clips.embeddings.shape[:2])
             said = (size * said + (100 - size) * distances) / 100 if kind.says else distances
@@ -43,13 +44,24 @@ def segment_scores(
     return scores
 
 
+def _vectors(embedded: Embedded, profile: Profile) -> np.ndarray:
+    """The embeddings of distinct segments, ``(rows, D)``: h would take copies for neighbours."""
+    return embedded.embeddings[_distinct(embedded.clips, embedded.embeddings.shape[1], profile)]
+
+
+def _distinct(clips: pd.DataFrame, segments: int, profile: Profile) -> np.ndarray:
+    """Which of the ``segments`` of ``clips`` are no copies: bool ``(clips, S)``."""
+    return distinct_segments(clips.frames.to_numpy(), segments, profile.segment_frames)
+
+
 def check_enough(clips: pd.DataFrame, segments: int, profile: Profile) -> int:
-    """How many vectors the product ID with the fewest of ``clips`` has, ``segments`` of a clip.
+    """How many vectors the product ID with the fewest of ``clips`` has, up to ``segments`` of each.
 
     Raises :class:`InputError` where they are too few for an h. It needs no embedding, so that it
     can be asked before the hours of training.
     """
-    counts = clips["product"].value_counts() * segments
+    distinct = _distinct(clips, segments, profile).sum(axis=1)
+    counts = pd.Series(distinct).groupby(clips["product"].to_numpy()).sum()
     vectors = int(counts.min())
     for inlier in profile.inliers:
         kind = INLIERS[inlier]

@@ -16,7 +16,7 @@ from asdlib.batches import (
     steps_an_epoch,
     validation_batch,
 )
-from asdlib.encoder import Encoder
+from asdlib.encoder import Encoder, keep_heap
 from asdlib.errors import InputError
 from asdlib.losses import (
     combined_loss,
@@ -26,12 +26,6 @@ from asdlib.losses import (
     product_loss,
 )
 from asdlib.profiles import Profile
-
-
-def outputs(encoder: Encoder, waves: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Embedding ``(N, 128)``, product logits ``(N, K)`` and machine logit ``(N,)`` of a batch."""
-    embedding = encoder(waves)
-    return embedding, *encoder.heads(embedding)
 
 
 def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Profile) -> dict:
@@ -49,13 +43,16 @@ def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Prof
 
 
 def validate(
-    encoder: Encoder, batch: Batch, profile: Profile, losses: Callable = losses, rows: int = 128
+    encoder: Encoder, batch: Batch, mels: torch.Tensor, profile: Profile, losses: Callable = losses
 ) -> dict:
-    """``losses`` of the unmixed validation batch in evaluation mode, ``rows`` at a time."""
+    """``losses`` of the unmixed validation batch, whose log-mels are ``mels``, in evaluation mode.
+
+    128 rows at a time.
+    """
     encoder.eval()
     with torch.inference_mode():
-        chunks = [outputs(encoder, waves) for waves in batch.waves.split(rows)]
-        parts = losses(*(torch.cat(part) for part in zip(*chunks, strict=True)), batch, profile)
+        embedding = torch.cat([encoder.embed(some) for some in mels.split(128)])
+        parts = losses(embedding, *encoder.heads(embedding), batch, profile)
     encoder.train()
     return parts
 
@@ -97,6 +94,7 @@ def train(
     History columns: epoch, the names of ``losses``, the same with ``validation_``, learning_rate,
     clips_per_second.
     """
+    keep_heap()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
@@ -109,6 +107,7 @@ def train(
     steps = profile.epochs * steps_an_epoch(split, profile)
     optimiser, schedule = make_optimiser(encoder, profile, steps)
     held_out = validation_batch(split, profile, seed, device)
+    held_out_mels = encoder.logmel(held_out.waves)
     best, best_loss, history, done = None, np.inf, [], 0
     if state:
         encoder.load_state_dict(state["encoder"])
@@ -135,7 +134,7 @@ def train(
             # waits for the device, which the time must include
             means = dict(zip(parts, (sums / rows).tolist(), strict=True))
             speed = rows / (time.perf_counter() - begun)
-            validation = validate(encoder, held_out, profile, losses)
+            validation = validate(encoder, held_out, held_out_mels, profile, losses)
             validation = {f"validation_{name}": part.item() for name, part in validation.items()}
             loss, unseen = means["loss"], validation["validation_loss"]
             if not np.isfinite(loss):
@@ -183,7 +182,8 @@ def train_step(
     ``centre`` on the first batch: g_affine starts where its median logit is 0.
     """
     optimiser.zero_grad(set_to_none=True)
-    embedding, product_logits, machine_logit = outputs(encoder, batch.waves)
+    embedding = encoder(batch.waves)
+    product_logits, machine_logit = encoder.heads(embedding)
     if centre:
         machine_logit = encoder.centre(machine_logit)
     parts = losses(embedding, product_logits, machine_logit, batch, profile)

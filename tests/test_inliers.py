@@ -91,6 +91,7 @@ def embedded(products, label="normal", shift=0.0, clips=8, segments=4, seed=0):
     vectors = centres[:, None] + rng.normal(size=(len(names), segments, 3))
     vectors[:, :, 0] += shift
     frame = pd.DataFrame({"product": names, "label": label, "domain": "source", "attributes": ""})
+    frame["frames"] = 16_000 * segments
     frame["path"] = [Path(f"c/pump/test/{label}_{k}.wav") for k in range(len(frame))]
     logits = vectors / 10
     return scoring.Embedded(frame, vectors.astype(np.float32), logits.astype(np.float32))

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from asdlib import metrics
 from asdlib.embedding import Embedded
 from asdlib.encoder import Encoder
-from asdlib.errors import InputError
+from asdlib.errors import InputError, name_of
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
 from asdstudy.runs.plan import Plan
@@ -129,7 +129,8 @@ def find_runs(
     Where no ``profile`` is named there must be runs of one only. Raises :class:`InputError` with
     the command that makes what is missing.
     """
-    root, overrides = Path(out_dir or paths.runs_dir()) / corpus, overrides or {}
+    root = Path(out_dir or paths.runs_dir()) / name_of("corpus", corpus)
+    overrides = overrides or {}
 
     def plan_of(machine_type: str, variant: str, seed: int, name: str) -> Plan:
         changes = overrides.get(machine_type, {})
