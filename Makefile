@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book corpus dcase2021 check test bench memory lint clean seeds similarity switches rivals uav \
+.PHONY: help book unlock corpus dcase2021 check test bench memory lint clean seeds similarity switches rivals uav \
 	paper-bench
 
 help:  ## this list
@@ -30,7 +30,12 @@ SNAKEMAKE = $(BIN)/snakemake --quiet rules host --cores $(CORES) --keep-going --
 	--resources gpu=$(GPUS)
 
 book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
+	@[ -z "$$(ls .snakemake/locks 2>/dev/null)" ] || \
+		echo "This folder is locked: a build runs here, or was cut off. If none runs: make unlock, then the same again."
 	$(SNAKEMAKE) --config study=$(STUDY)
+
+unlock: $(VENV)/installed  ## after a power loss: let the next build go on where the last one was cut off
+	$(SNAKEMAKE) --unlock --config study=$(STUDY)
 
 # `seeds` leaves runs/<corpus>/collected.csv, the other long studies runs/<study>/table.csv, which the
 # chapters then draw from; copied to book/measured/<study>.csv they can be committed.

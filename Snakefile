@@ -37,10 +37,22 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+
+def braced(name):
+    """A name in which braces are no wildcard of Snakemake's."""
+    return str(name).replace("{", "{{").replace("}", "}}")
+
+
+def quoted(name):
+    """A name that is one word to the shell, whatever it holds."""
+    return braced(shlex.quote(str(name)))
+
+
 # The Python that runs Snakemake runs everything; results land in the working directory.
 shell.prefix(
-    f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH ASDLIB_ROOT={Path.cwd()} "
-    f"PYTHONPATH={Path(workflow.basedir)} PYDEVD_DISABLE_FILE_VALIDATION=1; "
+    f"set -euo pipefail; export PATH={quoted(Path(sys.executable).parent)}:$PATH "
+    f"ASDLIB_ROOT={quoted(Path.cwd())} PYTHONPATH={quoted(workflow.basedir)} "
+    "PYDEVD_DISABLE_FILE_VALIDATION=1; "
 )
 # Runs go side by side, so each computes on its own threads only.
 THREADS = "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} MKL_NUM_THREADS={threads} "
@@ -52,8 +64,8 @@ RUN = f"runs/{STUDY.corpus}/{{machine_type}}/{{variant}}-s{{seed}}-{{mark}}"
 RUN_LOG = "_build/logs/{{machine_type}}-{{variant}}-s{{seed}}-{{mark}}-{}.log"
 # What went wrong is said at once, and again at the end.
 STAGE = (
-    THREADS + "asd {rule} {params.words} > {log} 2>&1 || "
-    "{{ tail -n 3 {log} | tee {log}.failed >&2; exit 1; }}"
+    THREADS + "asd {rule} {params.words} > {log:q} 2>&1 || "
+    "{{ tail -n 3 {log:q} | tee {log:q}.failed >&2; exit 1; }}"
 )
 
 
@@ -77,7 +89,7 @@ def words(run, data_dir=""):
 def runs(file, **which):
     """A file of each run of the study, or of some of its machine types, variants and seeds."""
     paths = [f"{plan.folder}/{file}" for plan in STUDY.plans(**which)]
-    return [path.replace("{", "{{").replace("}", "}}") for path in paths]
+    return [braced(path) for path in paths]
 
 
 def measured(name, fresh=True):
@@ -176,7 +188,7 @@ def parameters(values):
 
 def page(name):
     """The executed notebook of a page."""
-    return f"_build/pages/{name}.ipynb".replace("{", "{{").replace("}", "}}")
+    return braced(f"_build/pages/{name}.ipynb")
 
 
 wildcard_constraints:
@@ -205,7 +217,7 @@ rule book:
     threads: workflow.cores or 1
     shell:
         # --all: a page that warned in a build before must not pass for being unchanged
-        "jupyter-book build _build/source --path-output . --config {input.config} "
+        "jupyter-book build _build/source --path-output . --config {input.config:q} "
         "--all -W -n --keep-going > {log} 2>&1 "
         "|| {{ grep -E 'WARNING|ERROR|Error' {log} || tail -n 40 {log}; exit 1; }} >&2"
 
@@ -222,14 +234,14 @@ rule corpus:
         FINGERPRINT,
     threads: workflow.cores or 1
     params:
-        make=(
+        make=lambda _: (
             f"asd simulate {shlex.quote(STUDY.folder)} {STUDY.simulator_options()} >&2"
             if STUDY.corpus == "simulated"
             else "true"
         ),
         listing=LISTING,
-        corpus=STUDY.corpus,
-        folder=STUDY.folder,
+        corpus=lambda _: STUDY.corpus,
+        folder=lambda _: STUDY.folder,
     shell:
         "{params.make} && python {input.decode:q} {params.corpus:q} {params.folder:q} > {output:q}"
 
@@ -309,7 +321,7 @@ if ROOT != Path("."):
             "book/measured/{name}.csv",
         localrule: True
         shell:
-            "cp {input} {output}"
+            "cp {input:q} {output:q}"
 
 
 rule page:
@@ -329,7 +341,7 @@ rule page:
         notebook=lambda its: parameters(ALL_PAGES[its.page].parameters),
         collected=lambda its: ALL_PAGES[its.page].collected,
     shell:
-        THREADS + "python {input.runner} {input.notebook} {output:q} --log {log:q} "
+        THREADS + "python {input.runner:q} {input.notebook:q} {output:q} --log {log:q} "
         "--parameters {params.notebook:q}"
 
 
@@ -349,7 +361,7 @@ rule source:
     output:
         "_build/source/_toc.yml",
     shell:
-        f"python {{input.script}} --book {ROOT / 'book'} --toc {{input.toc}} "
+        f"python {{input.script:q}} --book {quoted(ROOT / 'book')} --toc {{input.toc:q}} "
         "--pages {input.pages:q} --machines {input.machines:q} --out _build/source"
 
 
@@ -361,12 +373,12 @@ rule long_study:
     output:
         f"runs/{STUDY.corpus}/collected.csv",
     params:
-        machine_types=",".join(STUDY.machine_types),
+        machine_types=lambda _: ",".join(STUDY.machine_types),
         variants=",".join(STUDY.variants),
         seeds=",".join(map(str, STUDY.seeds)),
-        overrides=json.dumps(STUDY.overrides, sort_keys=True),
+        overrides=lambda _: json.dumps(STUDY.overrides, sort_keys=True),
     shell:
-        f"asd collect {STUDY.corpus} {{output}} --variants {{params.variants}} "
+        f"asd collect {quoted(STUDY.corpus)} {{output:q}} --variants {{params.variants}} "
         "--machine-types {params.machine_types:q} --seeds {params.seeds} "
         f"--profile {STUDY.profile} --overrides {{params.overrides:q}}"
 
