@@ -12,6 +12,7 @@ import unittest.mock
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -598,3 +599,33 @@ def test_no_name_of_a_folder_is_special_to_a_shell(tmp_path):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert (project / target).exists()
     assert [path.name for path in tmp_path.iterdir()] == [odd]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+            "in cell 2: the kernel was kill",
+        ),
+        ("1 / 0", "in cell 2: ZeroDivisionError"),
+        (b"", "before its first cell: no notebook that can be read"),
+        (b"{", "before its first cell: no notebook that can be read"),
+        (b"{}", "before its first cell: no notebook that can be read"),
+    ],
+)
+def test_a_notebook_that_cannot_end_is_one_message(tmp_path, content, message):
+    notebook, out, log = (tmp_path / name for name in ("a.ipynb", "out.ipynb", "log.ipynb"))
+    if isinstance(content, bytes):
+        notebook.write_bytes(content)
+    else:
+        python = {"kernelspec": {"name": "python3", "language": "python", "display_name": "P"}}
+        cells = [nbformat.v4.new_code_cell(text) for text in ("a = 1", content, "b = 1")]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=python), notebook)
+    words = [sys.executable, ROOT / "workflow/run_notebook.py", notebook, out, "--log", log]
+    words += ["--parameters", '{"x": 1}']
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1 and not out.exists()
+    assert f"{notebook} failed {message}" in done.stderr
+    assert 'parameters: {"x": 1}' in done.stderr and "Traceback" not in done.stderr
+    assert log.with_suffix(".failed").read_text() in done.stderr + "\n"

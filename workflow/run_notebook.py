@@ -14,8 +14,10 @@ import shutil
 import sys
 from pathlib import Path
 
+import nbformat
 import papermill
 import zmq
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -41,9 +43,20 @@ def run(notebook: Path, output: Path, log: Path, parameters: dict) -> str | None
             config=Config(ENCRYPTED),
         )
     except PapermillExecutionError as error:
-        cell = error.cell_index
+        what = f"in cell {error.cell_index}: {error.ename}: {error.evalue}"
+    except DeadKernelError:
+        cells = nbformat.read(log, as_version=4).cells
+        begun = [cell.metadata.get("papermill", {}).get("start_time") for cell in cells]
+        cell = max((number for number, time in enumerate(begun) if time), default=0)
+        what = f"in cell {cell}: the kernel was killed, as where there is not enough memory"
+    except (ValueError, AttributeError, nbformat.ValidationError) as error:
+        log.touch()
+        what = f"before its first cell: no notebook that can be read ({type(error).__name__})"
+    else:
+        what = None
+    if what:
         message = (
-            f"{notebook} failed in cell {cell}: {error.ename}: {error.evalue}\n"
+            f"{notebook} failed {what}\n"
             f"  parameters: {json.dumps(parameters)}\n"
             f"  the notebook up to there, with the traceback: {log}"
         )
