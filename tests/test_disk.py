@@ -539,15 +539,19 @@ def test_what_lies_beside_the_runs_is_no_run(tmp_path):
     assert again.metrics.equals(run.metrics)
 
 
-def test_a_target_without_test_clips_is_told_when_the_corpus_is_opened(tmp_path):
+def test_a_target_without_test_clips_is_told_before_anything_is_drawn(tmp_path):
     """Target-domain ones are none; another machine type needs none."""
     root = write_corpus(tmp_path, products=1)
     for path in (root / "pump" / "source_test").iterdir():
         path.unlink()
     write_clip(root / "pump" / "target_test" / "section_00_target_test_normal_0000.wav")
+    _, banks = open_corpus("noise", root, "pump", progress=False)
     with pytest.raises(InputError, match="pump: no test clips to score in the source domain"):
-        open_corpus("noise", root, "pump", progress=False)
-    assert set(open_corpus("noise", root, "fan", progress=False)[1]) == {"fan", "pump"}
+        stages.task_of(Plan("noise", "pump", overrides=SMALL), banks, progress=False)
+    assert stages.task_of(Plan("noise", "fan", overrides=SMALL), banks, progress=False)
+    cells = nbformat.read(ROOT / "notebooks/train.ipynb", as_version=4).cells
+    sources = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    assert sources.index("stages.task_of(") < sources.index("figures.spectrograms(")
 
 
 def test_no_compiler_is_told_before_training(tmp_path, monkeypatch):

@@ -108,6 +108,8 @@ def check(task: Task, system: ModuleType) -> None:
     """Raise :class:`InputError` for what would fail, or mean nothing, after hours of training."""
     clips, products, profile = task.bank.clips, task.split.products, task.profile
     folder = clips.path.iloc[0].parent.parent
+    if not len(task.test_rows):
+        raise InputError(f"{folder}: no test clips to score in the source domain")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if profile.compile and not shutil.which(compiler):
         raise InputError(
