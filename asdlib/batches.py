@@ -18,7 +18,7 @@ from asdlib.waves import WaveBank, normalise
 class Part:
     """Clips of one bank: rows of ``bank.clips``, and their product ID's number among K, or -1.
 
-    ``mean`` and ``std`` scale their samples; where they come from is the switch ``normalisation``.
+    ``mean`` and ``std`` scale their samples; the field ``normalisation`` decides whose they are.
     """
 
     bank: WaveBank
@@ -63,8 +63,8 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
     """90/10 of every bank's train clips, stratified by product ID and drawn by ``seed``.
 
     Every product ID of the target is in both parts, and an event (the clips of one recording) is in
-    one of them only. The other machine types are split too, so that the validation loss hears no
-    clip that was trained on. Raises :class:`InputError` where a product ID has too few clips or
+    one of them only. The other machine types are split too, so that no training clip
+    enters the validation loss. Raises :class:`InputError` where a product ID has too few clips or
     events, or where L_machine is on and there is no other machine type.
     """
     if profile.needs_others and not others:
@@ -75,7 +75,7 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
     products = tuple(sorted(target.clips["product"][target.clips.split == "train"].unique()))
     number = {product: k for k, product in enumerate(products)}
 
-    def halves(bank: WaveBank, is_target: bool) -> tuple[Part, Part]:
+    def both_parts(bank: WaveBank, is_target: bool) -> tuple[Part, Part]:
         rows = np.flatnonzero(bank.clips.split == "train")
         names = bank.clips["product"].to_numpy()[rows]
         own = is_target or profile.normalisation == "own"
@@ -90,13 +90,13 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
             for part in _divided(bank, rows, profile.validation_share, seed, is_target)
         )
 
-    train, validation = halves(target, True)
+    train, validation = both_parts(target, True)
     if len(train) < 2 and not others:
         raise InputError(
             f"{_folder(target)}: {len(train)} clip to train on, and {len(validation)} for "
             "validation; expected at least 2 to train on without other machines"
         )
-    pairs = [halves(bank, False) for bank in others]
+    pairs = [both_parts(bank, False) for bank in others]
     return Split(
         products,
         train,
@@ -111,7 +111,7 @@ def _divided(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places in ``rows`` of the train part and of the validation part, each sorted.
 
-    What is drawn are events, stratified by product ID; a clip of no known event is one by itself.
+    Whole events are drawn, stratified by product ID; a clip without a known event is its own.
     """
     clips = bank.clips.iloc[rows]
     keys = [
@@ -134,7 +134,7 @@ def _divided(
     strata = names if counts.min() >= 2 else np.zeros(len(first))
     splitter = StratifiedShuffleSplit(1, test_size=size, random_state=seed)
     train, validation = next(splitter.split(first, strata))
-    if is_target:  # the strata of small product IDs may be rounded to none
+    if is_target:  # the share of a small product ID may round down to no clip
         missing = set(names) - set(names[validation])
         moved = [next(event for event in train if names[event] == name) for name in sorted(missing)]
         validation = np.concatenate([validation, np.array(moved, int)])
@@ -158,9 +158,9 @@ class Batch:
 
     @classmethod
     def of(cls, waves: torch.Tensor, products: np.ndarray, count: int) -> "Batch":
-        """``waves`` ``(N, n)`` with the labels of their products' numbers: of ``count``, or -1.
+        """``waves`` ``(N, n)`` with labels made from ``products`` ``(N,)``, 0 to ``count`` - 1.
 
-        Targets come first, then the others, whose product is -1 and whose y is all zero.
+        A product of -1 is another machine, whose y is all zero.
         """
         labels = products[:, None] == np.arange(count), products >= 0
         device = waves.device
@@ -175,11 +175,11 @@ def scaled(parts: list[Part], crops: list, device="cpu") -> torch.Tensor:
     scales = {(part.mean, part.std) for part in parts}
     if len(scales) == 1:
         mean, std = scales.pop()
-    else:  # a number a row
+    else:  # one value per row
         rows = [len(part) for part in crops]
         mean = np.repeat([part.mean for part in parts], rows)[:, None]
         std = np.repeat([part.std for part in parts], rows)[:, None]
-    # to the device as int16, half of what it becomes there
+    # copied as int16, half the size of the float32 it becomes
     sound = torch.cat([torch.as_tensor(part).to(device, non_blocking=True) for part in crops])
     return normalise(sound, mean, std)
 
@@ -187,7 +187,7 @@ def scaled(parts: list[Part], crops: list, device="cpu") -> torch.Tensor:
 def steps_an_epoch(split: Split, profile: Profile) -> int:
     """An epoch is one pass over the target's clips, in batches as even as can be.
 
-    None is of a single row, whose variance BatchNorm could not take.
+    No batch has a single row: BatchNorm needs a variance.
     """
     clips = len(split.train)
     fewest = 1 if split.others_train else 2
@@ -220,7 +220,7 @@ def balanced_batches(
 
 
 def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") -> Batch:
-    """The validation part as one batch: leading segments, and as many of other machines."""
+    """The validation part as one batch: leading segments, and up to as many of other machines."""
     rng = np.random.default_rng(seed)
     count, length = profile.validation_segments, profile.segment_frames
     others, everything = split.others_validation, np.arange(len(split.validation))

@@ -70,7 +70,7 @@ class Encoder(nn.Module):
     def __init__(self, profile: Profile, products: int):
         super().__init__()
         self.logmel = LogMel(profile)
-        self.backbone = _backbone(profile.backbone, profile.pretrained)
+        self.backbone = _backbone(profile)
         size = profile.embedding_size
         # "Global average pooling ... and two non-linear transformations": timm pools, then this.
         self.head = nn.Sequential(
@@ -133,26 +133,52 @@ def start_slope(g_affine: nn.Linear, machine_slope: str) -> None:
 
 def _pooled(backbone: nn.Module, image: Tensor) -> Tensor:
     """Globally averaged features of the last convolutional layer, float32 ``(B, num_features)``."""
-    return backbone.forward_features(image).mean(dim=(2, 3), dtype=torch.float32)
+    features = backbone.forward_features(image)
+    where = (1, 2) if _channels_last(backbone) else (2, 3)
+    return features.mean(dim=where, dtype=torch.float32)
 
 
-def _backbone(name: str, pretrained: bool) -> nn.Module:
-    """A timm convolutional network with one input channel and no classifier."""
+def _channels_last(backbone: nn.Module) -> bool:
+    """Whether features are ``(B, height, width, channels)`` rather than ``(B, channels, ...)``."""
+    return getattr(backbone, "output_fmt", "NCHW") == "NHWC"
+
+
+def _backbone(profile: Profile) -> nn.Module:
+    """A timm convolutional network with one input channel and no classifier.
+
+    Raises :class:`InputError` for one that has no feature map, or none of this profile's mel.
+    """
+    name, pretrained = profile.backbone, profile.pretrained
     if not timm.is_model(name.split(".")[0]):
         raise InputError(f"unknown backbone {name!r}; expected a name of timm.list_models()")
     try:
         net = timm.create_model(name, pretrained=pretrained, in_chans=1, num_classes=0)
     except Exception as error:  # timm, huggingface_hub and urllib each have their own
         if not pretrained:
-            raise
+            raise InputError(f"backbone {name!r} cannot be made: {_in_a_line(error)}") from error
         raise InputError(
             f"the pretrained weights of {name!r} cannot be fetched ({type(error).__name__}); "
             "connect to the internet once, or train from scratch with pretrained=False"
         ) from error
-    if not hasattr(net, "forward_features"):
-        raise InputError(f"backbone {name!r} has no feature map to pool")
-    net.num_features = _pooled(net.eval(), torch.zeros(1, 1, 64, 64)).shape[1]
+    frames = profile.segment_frames // round(profile.hop_seconds * SAMPLE_RATE) + 1
+    try:
+        with torch.no_grad():
+            features = net.eval().forward_features(torch.zeros(1, 1, profile.mel_bins, frames))
+    except Exception as error:  # each network says in its own way which sizes it takes
+        raise InputError(
+            f"backbone {name!r} takes no mel of {profile.mel_bins} bins x {frames} frames: "
+            f"{_in_a_line(error)}"
+        ) from error
+    axis = 3 if _channels_last(net) else 1
+    if getattr(features, "ndim", 0) != 4 or features.shape[axis] != net.num_features:
+        raise InputError(
+            f"backbone {name!r} has no feature map to pool; expected a convolutional network"
+        )
     return net.train().to(memory_format=torch.channels_last)
+
+
+def _in_a_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -21,10 +21,10 @@ def product_loss(logits: Tensor, product: Tensor, machine: Tensor, rows: str = "
     in a mixed batch and ``included`` in any other.) Zero where no target row is in the batch.
     """
     weight = {
-        "weighted": lambda: machine,
-        "included": lambda: (machine > 0).to(logits.dtype),
-        "all": lambda: torch.ones_like(machine),
-    }[rows]()
+        "weighted": machine,
+        "included": (machine > 0).to(logits.dtype),
+        "all": torch.ones_like(machine),
+    }[rows]
     entropies = binary_cross_entropy_with_logits(logits, product, reduction="none")  # (N, K)
     total = weight.sum() * logits.shape[1]
     return (weight[:, None] * entropies).sum() / total.clamp_min(torch.finfo(logits.dtype).tiny)

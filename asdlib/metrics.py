@@ -25,7 +25,7 @@ def auc_pauc(anomalous: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
 
 
 def harmonic_mean(values) -> float:
-    """Harmonic mean, 0 to 1, of ``values`` ``(product IDs, 2)``: AUC and pAUC, as in Table II.
+    """Harmonic mean of ``values``, AUC and pAUC ``(product IDs, 2)``, as in Table II.
 
     A row with a NaN, as a product ID with a single label has, is left out; NaN where none is left.
     """

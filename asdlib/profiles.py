@@ -74,7 +74,7 @@ class Profile(Settings):
     product_bias: bool = False  # g_product of Eq. 1 is linear; True gives it a bias
     # what g_affine of Eq. 2 sees
     machine_input: Literal["norm", "mean-square", "embedding"] = "norm"
-    # the sign that g_affine's slope starts with; see Encoder
+    # the sign that g_affine's slope starts with; see encoder.start_slope
     machine_slope: Literal["positive", "negative", "random"] = "positive"
     # where g_affine's offset starts: the median logit of the first batch at 0, or the layer's own
     machine_start: Literal["centred", "layer"] = "centred"
@@ -108,6 +108,11 @@ class Profile(Settings):
             raise ValueError(
                 f"window_seconds is {self.window_seconds}; expected at least hop_seconds, "
                 f"{self.hop_seconds}"
+            )
+        if self.segment_seconds < self.window_seconds:
+            raise ValueError(
+                f"segment_seconds is {self.segment_seconds}; expected at least window_seconds, "
+                f"{self.window_seconds}"
             )
         if self.inlier == "auto" and not self.candidates:
             raise ValueError(
@@ -211,4 +216,4 @@ def make_profile(
         changes = row | ABLATION[variant]
     else:
         changes = {n: row[n] for n in ("learning_rate", "batch_size") if n in row} | rival
-    return PROFILES[name].replace(**{**changes, **overrides})
+    return PROFILES[name].replace(**(changes | overrides))

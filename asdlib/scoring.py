@@ -10,6 +10,7 @@ from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.inliers import GMM, INLIERS, aggregate
 from asdlib.profiles import Profile
+from asdlib.waves import distinct_segments
 
 ABOUT = ["file", "product", "domain", "role", "label", "attributes"]  # a clip
 METRICS = (
@@ -35,7 +36,7 @@ def segment_scores(
         said = kind.says(clips, k) if kind.says and rows.any() else 0.0
         if kind.make and rows.any():
             model = kind.make(size, profile, seed)
-            model.fit(np.concatenate(fit.embeddings[fit.of_product(product)]))
+            model.fit(_vectors(fit[fit.of_product(product)], profile))
             vectors = clips.embeddings.reshape(-1, clips.embeddings.shape[-1])
             distances = model.score(vectors).reshape(clips.embeddings.shape[:2])
             said = (size * said + (100 - size) * distances) / 100 if kind.says else distances
@@ -43,13 +44,24 @@ def segment_scores(
     return scores
 
 
+def _vectors(embedded: Embedded, profile: Profile) -> np.ndarray:
+    """The embeddings of distinct segments, ``(rows, D)``: h would take copies for neighbours."""
+    return embedded.embeddings[_distinct(embedded.clips, embedded.embeddings.shape[1], profile)]
+
+
+def _distinct(clips: pd.DataFrame, segments: int, profile: Profile) -> np.ndarray:
+    """Which of the ``segments`` of ``clips`` are no copies: bool ``(clips, S)``."""
+    return distinct_segments(clips.frames.to_numpy(), segments, profile.segment_frames)
+
+
 def check_enough(clips: pd.DataFrame, segments: int, profile: Profile) -> int:
-    """How many vectors the product ID with the fewest of ``clips`` has, ``segments`` of a clip.
+    """How many vectors the product ID with the fewest of ``clips`` has, up to ``segments`` of each.
 
     Raises :class:`InputError` where they are too few for an h. It needs no embedding, so that it
     can be asked before the hours of training.
     """
-    counts = clips["product"].value_counts() * segments
+    distinct = _distinct(clips, segments, profile).sum(axis=1)
+    counts = pd.Series(distinct).groupby(clips["product"].to_numpy()).sum()
     vectors = int(counts.min())
     for inlier in profile.inliers:
         kind = INLIERS[inlier]
@@ -89,18 +101,21 @@ def score_clips(
                 _warn_if_overparametrised(size, vectors, fit.embeddings.shape[-1], profile)
             try:
                 segments = segment_scores(inlier, size, fit, test, products, profile, seed)
-            except ValueError as error:  # scikit-learn's, of a covariance that is not one
+            except InputError:
+                raise
+            except ValueError as error:  # of scikit-learn, for an ill-conditioned covariance
                 warnings.warn(f"{inlier} with p = {size} left out: {error}", stacklevel=2)
                 continue
             scores = aggregate(segments, profile.aggregation, inlier)
             reached = _validation_mean(may_choose.assign(score=scores[may_choose.index]))
             candidates.append({"inlier": inlier, "size": size, "validation": reached})
-            if best is None or (reached or 0) > (best or 0):
+            if best is None or (reached or 0) > best:
                 best, sizes[inlier], columns[inlier] = reached or 0, size, scores
-    if not columns or profile.inlier not in ("auto", *columns):
+    choice = profile.candidates if profile.inlier == "auto" else (profile.inlier,)
+    if not set(choice) & set(columns):
         raise InputError(
-            f"{profile.inlier}: no p of {profile.inlier_sizes} can be fitted to the embeddings; "
-            "try a larger covariance_floor, a smaller p, or a smaller learning_rate"
+            f"{' or '.join(choice)}: no p of {profile.inlier_sizes} can be fitted to the "
+            "embeddings; try a larger covariance_floor, a smaller p, or a smaller learning_rate"
         )
     chosen, reason = _choose(profile, sizes, candidates)
     scores = clips[ABOUT].assign(score=columns[chosen], **columns)

@@ -13,7 +13,7 @@ class Settings(BaseModel):
     """Base of what can be configured: frozen, without unknown fields, wrong values refused.
 
     Raises :class:`InputError` with one sentence a fault: the field, its value and what was
-    expected; an unknown field is told together with the known ones.
+    expected; an unknown field is listed together with the known ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -29,7 +29,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _plain(cls, value: Any, info: ValidationInfo) -> Any:
-        """numpy's scalars are numbers, and True and False are none."""
+        """NumPy scalars count as numbers; True and False do not."""
         value = value.item() if isinstance(value, np.generic) else value
         annotation = cls.model_fields[info.field_name].annotation
         if isinstance(value, bool) != (bool in (annotation, *get_args(annotation))):

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,9 @@ from tqdm import tqdm
 from asdlib.errors import InputError
 
 FULL_SCALE = 32768.0  # an int16 sample of this size would be amplitude 1
+UNKNOWN_BYTES = 0x7FFF0000  # and above: what stands in a WAV header for a length not known yet
+LONGEST_HEADER = 1000  # bytes of a file that has no sound
+UNKNOWN_FRAMES = 2**63 - 1  # what libsndfile makes of that in a FLAC header
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,15 @@ def segment_starts(frames: int, count: int, length: int) -> np.ndarray:
     return starts
 
 
+def distinct_segments(frames: np.ndarray, count: int, length: int) -> np.ndarray:
+    """Which segments of clips repeat none before them: bool ``(clips, S)``.
+
+    Of a clip no longer than a segment that is the first alone.
+    """
+    starts = np.stack([segment_starts(each, count, length) for each in frames])
+    return np.diff(starts, axis=1, prepend=-1) > 0
+
+
 def normalise(waves, mean, std) -> torch.Tensor:
     """int16 samples to float32 of mean 0 and variance 1, by a machine type's statistics.
 
@@ -125,8 +139,9 @@ def _listing(clips: pd.DataFrame) -> str:
     """A short hash of which files these are, without reading them."""
     digest = hashlib.sha256()
     for path in clips.path:
-        stat = path.stat()
-        digest.update(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        status = path.stat()
+        digest.update(os.fsencode(path.resolve()))
+        digest.update(f"|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:12]
 
 
@@ -181,17 +196,79 @@ def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool
         part.unlink(missing_ok=True)
 
 
-def read_clip(path: Path) -> np.ndarray:
-    """A clip as int16 samples ``(frames,)``; 16-bit files exactly, others rounded and clipped."""
+def check_name(path: Path) -> None:
+    """Raise :class:`InputError` for a name that could not be written down."""
     try:
-        with soundfile.SoundFile(str(path)) as file:
-            if file.subtype == "PCM_16":
-                return file.read(dtype="int16")
-            sound = file.read(dtype="float64")
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: the name is no UTF-8; expected it renamed") from None
+
+
+def read_header(path: Path):
+    """soundfile's account of a recording; :class:`InputError` where it is empty or cut off."""
+    check_name(path)
+    expected = "expected a .wav or .flac clip"
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
+            raise InputError(f"{path}: no file; {expected}")
+        path.open("rb").close()
+        info = soundfile.info(str(path), verbose=True)
+    except OSError as error:
+        what = "a link to nothing" if path.is_symlink() else f"cannot be read ({error.strerror})"
+        raise InputError(f"{path}: {what}; {expected}") from None
+    except soundfile.LibsndfileError as error:
+        what = f"not audio that can be read ({error})" if status.st_size else "an empty file"
+        raise InputError(f"{path}: {what}; {expected}") from error
+    # libsndfile reads a truncated file as a shorter one and only notes what the header promised
+    short = re.search(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", info.extra_info, re.MULTILINE)
+    if short and int(short[2]) < int(short[1]) < UNKNOWN_BYTES:
+        raise InputError(f"{path}: truncated; {short[2]} of {short[1]} bytes of sound are there")
+    # a recorder that writes into a pipe cannot go back to fill in the length
+    left_out = info.frames == 0 and status.st_size > LONGEST_HEADER
+    if left_out or info.frames == UNKNOWN_FRAMES:
+        raise InputError(
+            f"{path}: its header gives no length, as of sound written into a pipe; expected one: "
+            f"rewrite it, as with `ffmpeg -i FILE NEW{path.suffix}`"
+        )
+    if info.frames == 0:
+        raise InputError(f"{path}: no sound in it; expected a clip of at least one sample")
+    return info
+
+
+def read_sound(path, source=None, exact: bool = False) -> tuple[np.ndarray, int]:
+    """The channels of a recording, ``(frames, channels)`` within -1 and 1, and its rate in Hz.
+
+    ``source`` is what is read, where that is not the file ``path``. ``exact`` leaves 16-bit sound
+    as it is, int16.
+    """
+    try:
+        with soundfile.SoundFile(source or str(path)) as file:
+            dtype = "int16" if exact and file.subtype == "PCM_16" else "float64"
+            frames, rate = file.frames, file.samplerate
+            sound = file.read(dtype=dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: cannot be decoded ({error})") from error
-    if not np.isfinite(sound).all():
+    if len(sound) != frames:
+        raise InputError(f"{path}: truncated; {len(sound)} of {frames} samples can be read")
+    peak = 0 if sound.dtype == np.int16 else np.abs(sound).max(initial=0)
+    if not np.isfinite(peak):
         raise InputError(f"{path}: NaN or infinite samples; expected finite sound")
+    if peak > 1:
+        raise InputError(f"{path}: samples up to {peak:.6g}; expected -1 to 1, full scale")
+    if 0 < peak < 0.5 / FULL_SCALE:
+        raise InputError(f"{path}: samples up to {peak:.3g}; expected some that 16 bits can hold")
+    return sound, rate
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """A clip as int16 samples ``(frames,)``; 16-bit files exactly, others rounded."""
+    sound, _ = read_sound(path, exact=True)
+    return sound[:, 0] if sound.dtype == np.int16 else to_int16(sound[:, 0])
+
+
+def to_int16(sound: np.ndarray) -> np.ndarray:
+    """Amplitudes within -1 and 1 as int16; what is beyond is clipped."""
     return np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 

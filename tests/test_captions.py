@@ -10,6 +10,7 @@ from conftest import ROOT
 
 from asdstudy import paths
 from asdstudy.report import captions
+from asdstudy.runs.provenance import DECISIVE
 
 
 def parameters_of(page: str, monkeypatch) -> dict:
@@ -26,9 +27,10 @@ def parameters_of(page: str, monkeypatch) -> dict:
 RECORD = {
     "corpus": "mine", "machine_type": "fan", "variant": "no-mixup", "profile_name": "quick",
     "seed": 3, "overrides": {}, "fingerprint": "f", "commit": "c", "device": "cpu",
-    "threads": 1, "wall_seconds": 1.5, "finished": "today", "versions": {"torch": "2"},
-    "resumed": False,
+    "threads": 1, "wall_seconds": 1.5, "finished": "today", "resumed": False,
+    "versions": dict.fromkeys(DECISIVE, "2"),
 }  # fmt: skip
+SOUNDS = {"corpus": "simulated", "machine_types": [], "profile": "quick", "seed": 2, "players": 3}
 
 
 def test_the_command_on_a_page_gives_its_parameters_again(monkeypatch):
@@ -39,11 +41,11 @@ def test_the_command_on_a_page_gives_its_parameters_again(monkeypatch):
     }  # fmt: skip
     record = RECORD | {"overrides": overrides}
     places = {"data_dir": "data/mine", "out_dir": ""}
-    page = captions.where_from(
-        captions.origin_of_run(record), "train", captions.parameters_of_run(record) | places
-    ).data
     names = {"corpus": "mine", "machine_type": "fan", "variant": "no-mixup", "profile": "quick"}
-    expected = names | {"seed": 3, "data_dir": "data/mine"} | overrides
+    names |= {"seed": 3}
+    origin = captions.origin_of_run(record)
+    page = captions.where_from("train", names | places | {"other": 1}, origin, **overrides).data
+    expected = names | {"data_dir": "data/mine"} | overrides
     parameters = parameters_of(page, monkeypatch)
     assert parameters == expected
     assert {n: type(v) for n, v in parameters.items()} == {n: type(v) for n, v in expected.items()}
@@ -57,27 +59,26 @@ def test_a_page_tells_no_path_of_the_computer_that_made_it(tmp_path, monkeypatch
         (root.parent / "shared/real-mini", "../shared/real-mini"),
         (tmp_path / "elsewhere/my sounds", "path/to/my sounds"),
     ]:
-        page = captions.where_from("", "sounds", {"data_dir": place}).data
-        assert parameters_of(page, monkeypatch) == {"data_dir": shown}
+        page = captions.where_from("sounds", SOUNDS | {"data_dir": place}, "").data
+        assert parameters_of(page, monkeypatch) == SOUNDS | {"data_dir": shown}
         assert str(tmp_path) not in page
 
 
 def test_a_page_without_a_run_says_where_it_comes_from(monkeypatch):
-    own = {"corpus": "simulated", "data_dir": "", "profile": "quick", "seed": 2}
-    page = captions.where_from(captions.origin_of_page(own, "f1"), "sounds", own).data
-    assert page.startswith("**Provenance.** simulated sound, quick profile, seed 2; ")
-    assert "corpus fingerprint `f1`; commit" in page and "s of wall time" in page
-    del own["data_dir"]
-    assert parameters_of(page, monkeypatch) == own
-    assert captions.origin_of_page({"seed": 0}).startswith("needs no corpus, seed 0; commit")
+    origin = captions.origin_of_page("simulated sound")
+    page = captions.where_from("sounds", SOUNDS | {"data_dir": ""}, origin).data
+    assert "**Provenance.** simulated sound; versions python" in page
+    assert "; wall time " in page
+    assert parameters_of(page, monkeypatch) == SOUNDS
 
 
 def test_what_is_said_of_a_run():
     assert captions.about_run(RECORD) == "the corpus mine, quick profile, seed 3"
     changed = captions.about_run(RECORD | {"overrides": {"epochs": 3}})
     assert changed == "the corpus mine, quick profile with overrides, seed 3"
-    assert "1.5 s of wall time" in captions.origin_of_run(RECORD)
-    assert "1.5 s since it was resumed" in captions.origin_of_run(RECORD | {"resumed": True})
+    line = captions.origin_of_run(RECORD)
+    assert "; device cpu; threads 1; " in line and line.endswith("wall time 2 s for 1 runs")
+    assert "wall time 0 s for 0 runs" in captions.origin_of_run(RECORD | {"resumed": True})
 
 
 def test_what_is_said_of_a_table(table):
@@ -85,26 +86,34 @@ def test_what_is_said_of_a_table(table):
     similar = table.assign(corpus=np.where(table.seed == 0, "similarity-a", "similarity-b"))
     assert captions.about(similar) == "simulated sound, quick profile, 2 seeds"
     line = captions.origin(table, "Drawn from a test")
-    assert line.startswith("Drawn from a test: 12 runs, seeds 0, 1; quick profile; ")
-    assert "simulated (fingerprint `f`); commit c; torch 2; 12 s of wall time" in line
+    assert line.startswith("Drawn from a test: 12 runs; corpus simulated; fingerprint f; profile")
+    assert "seed 0, 1; commit c; versions torch 2; device" in line
+    assert line.endswith("overrides none; wall time 12 s for 12 runs")
     resumed = table.assign(wall_seconds=table.wall_seconds.where(table.seed == 0))
     line = captions.origin(resumed, "Drawn")
-    assert "6 s of wall time of whole runs, summed (6 without a recorded time left out)" in line
+    assert "wall time 6 s for 6 runs" in line
     two = table.assign(
         overrides=np.where(table.seed, '{"epochs": 3, "dropout": 0}', '{"epochs": 3}')
     )
-    assert "quick profile, epochs = 3; " in captions.origin(two, "Drawn")
+    assert "overrides epochs = 3; " in captions.origin(two, "Drawn")
 
 
 def test_the_page_of_a_study_says_how_it_is_measured_anew(table, monkeypatch):
-    parameters = {"fresh": True, "seeds": [0, 1]}
-    page = captions.where_from(captions.origin(table, "Drawn"), "switches", parameters).data
-    assert "Measured anew by `make switches`" in page
-    assert parameters_of(page, monkeypatch) == parameters
+    names = dict.fromkeys(["simulated_types", "profile", "workers", "overrides"], 1)
+    names |= {"fresh": False, "train_clips": 20, "test_clips": 20, "uav_dir": "", "seeds": [0, 1]}
+    page = captions.where_from("switches", names, captions.origin(table, "Drawn")).data
+    assert "To measure it again, `make switches`" in page
+    del names["uav_dir"]
+    assert parameters_of(page, monkeypatch) == names | {"fresh": True}
+
+
+def test_a_page_over_runs_names_those_that_it_shows(table, monkeypatch):
     own = captions.parameters_of_runs(table)
     assert own["machine_types"] == ["fan", "slider"] and own["seeds"] == [0, 1]
-    page = captions.where_from("", "results", own).data
-    assert "Made again by" in page and parameters_of(page, monkeypatch) == own
+    names = {name: [] for name in own} | {"overrides": {}, "out_dir": ""}
+    page = captions.where_from("ablation", names, "", **own).data
+    assert "To reproduce this page" in page
+    assert parameters_of(page, monkeypatch) == own | {"overrides": {}}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from conftest import shared, write_clip, write_corpus
 
 from asdlib import InputError
 from asdstudy.data import corpora, is_corpus, summary
+from asdstudy.data.describe import describe
 
 
 def test_layout_of_2021(corpus):
@@ -49,9 +50,16 @@ def test_ground_truth_of_an_evaluation_set(tmp_path):
         write_clip(folder / "source_test" / f"section_03_source_test_{number:04d}.wav")
     truth = tmp_path / "ground_truth" / "ground_truth_fan_section_03_source_test.csv"
     truth.parent.mkdir()
-    truth.write_text("section_03_source_test_0000.wav,1\nsection_03_source_test_0001.wav,0\n")
+    rows = "section_03_source_test_0000.wav,1\nsection_03_source_test_0001.wav,0\n"
+    truth.write_text(rows)
+    with pytest.raises(
+        InputError, match="_source_test.csv: no row for section_03_source_test_0002"
+    ):
+        corpora.index(tmp_path, ["fan"])
+    truth.write_text(rows + "section_03_source_test_0002.wav,0\n")
+    write_clip(folder / "target_test" / "section_03_target_test_0000.wav", seed=1)
     clips = corpora.index(tmp_path, ["fan"])
-    assert clips[clips.split == "test"].label.tolist() == ["anomaly", "normal", "unknown"]
+    assert clips[clips.split == "test"].label.tolist() == ["anomaly", "normal", "normal", "unknown"]
 
 
 def test_layout_of_2022_and_later(tmp_path):
@@ -80,7 +88,8 @@ def test_layout_of_2022_and_later(tmp_path):
     for folder, value in (("ground_truth", 1), ("ground_truth_domain", 0)):
         table = tmp_path / folder / "ground_truth_fan_section_00_test.csv"
         table.parent.mkdir()
-        table.write_text(f"section_00_0000.wav,{value}\nsection_00_0001.wav,{1 - value}\n")
+        rows = f"section_00_0000.wav,{value}\nsection_00_0001.wav,{1 - value}\n"
+        table.write_text(rows)
     clips = corpora.index(tmp_path)
     assert clips.label.tolist()[3:] == ["anomaly", "normal", "unknown"]
     assert clips.domain.tolist()[3:] == ["source", "target", "unknown"]
@@ -126,6 +135,23 @@ def test_mimii_as_it_is_published_has_eight_channels(tmp_path):
     with pytest.raises(InputError, match="8 channels; expected one .*adopt. converts") as error:
         corpora.index(tmp_path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("id_00/abnormal/normal_id_00_00000000.wav", "says normal, the folder abnormal"),
+        ("id_00/normal/anomaly_id_00_00000000.wav", "says anomaly, the folder normal"),
+        ("id_00/normal/normal_id_02_00000000.wav", "says 02, the folder id_00"),
+        ("id_0/normal/00000000.wav", "product ID 00; expected 0, as in"),
+        ("id_/normal/00000000.wav", "does not parse"),
+    ],
+)
+def test_names_in_trees_of_mimii_that_do_not_fit(tmp_path, name, message):
+    write_clip(tmp_path / "fan" / "id_00" / "normal" / "00000001.wav")
+    write_clip(tmp_path / "fan" / name)
+    with pytest.raises(InputError, match=message):
+        corpora.index(tmp_path)
 
 
 def test_mimii_at_two_snrs_is_ambiguous(tmp_path):
@@ -211,14 +237,29 @@ def test_clips_that_cannot_be_used(tmp_path, make, message):
         ("recording.wav", "train", "does not parse; expected section_"),
         (NAME, "source_test", "the name says train, the folder source_test"),
         ("section_00_source_test_normal_0000.wav", "target_test", "says source, the folder target"),
+        ("section_00_source_train_anomaly_0003.wav", "train", "says anomaly, the folder train"),
+        ("anomaly_id_00_00000003.wav", "train", "says anomaly, the folder train"),
+        ("section_00_target_train_normal_0000.wav", "test", "says train, the folder test"),
+        ("section_00_test_0000.wav", "train", "says test, the folder train"),
+        ("section_0_source_train_normal_0001.wav", "train", "product ID 0; expected 00, as in"),
+        ("section_000_source_test_normal_0001.wav", "test", "product ID 000; expected 00, as in"),
+        ("section_\u0660\u0660_source_train_normal_0001.wav", "train", "does not parse"),
+        ("section_00_source_train_normal_0000.wav.wav", "train", "does not parse"),
     ],
 )
 def test_names_that_cannot_be_used(tmp_path, name, folder, message):
     write_clip(tmp_path / "fan" / "train" / NAME)
-    path = write_clip(tmp_path / "fan" / folder / name)
+    path = write_clip(tmp_path / "fan" / folder / name, format="WAV")
     with pytest.raises(InputError, match=message) as error:
         corpora.index(tmp_path)
     assert str(path) in str(error.value)
+
+
+def test_a_clip_in_two_files(tmp_path):
+    for suffix in (".wav", ".WAV"):
+        write_clip(tmp_path / "fan" / "train" / NAME.replace(".wav", suffix), format="WAV")
+    with pytest.raises(InputError, match="0000.wav: the same name as section_.*_0000.WAV"):
+        corpora.index(tmp_path)
 
 
 def test_folders_that_cannot_be_used(tmp_path):
@@ -247,15 +288,142 @@ def test_nan_names_the_file(tmp_path):
     assert left == []
 
 
+TRUTH = "ground_truth/ground_truth_{}_section_00_source_test.csv"
+
+
+def _unlabelled(root, name, table=None, place=TRUTH, clips=2, encoding="utf-8"):
+    """A machine type with train clips and test clips without labels, and a table of them."""
+    for number in range(2):
+        write_clip(root / name / f"train/section_00_source_train_normal_{number:04d}.wav")
+    for number in range(clips):
+        write_clip(root / name / f"test/section_00_source_test_{number:04d}_m-n.wav")
+    if table is not None:
+        path = root / place.format(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(table, encoding=encoding)
+        return path
+
+
+def _labels(root, name="fan"):
+    clips = corpora.index(root, [name])
+    return clips[clips.split == "test"].label.tolist()
+
+
+CLIP = "section_00_source_test_000{}_m-n.wav".format
+
+
 def test_a_table_of_labels_is_of_one_machine_type(tmp_path):
     """fan_west's labels are not fan's, and brackets in a name are no pattern."""
-    types = ("fan", "fan_west", "fan[1]")
+    types = ("fan", "fan_west", "fan[1]", "fan.*", "fan_section_00", "f(n", "fan_test")
     for number, name in enumerate(types):
-        write_clip(tmp_path / name / "train/section_00_source_train_normal_0000.wav")
-        write_clip(tmp_path / name / "test/section_00_source_test_0000.wav")
-        table = tmp_path / "ground_truth" / f"ground_truth_{name}_section_00_source_test.csv"
-        table.parent.mkdir(exist_ok=True)
-        table.write_text(f"section_00_source_test_0000.wav,{number % 2}\n")
+        rows = f"{CLIP(0)},{number % 2}\n{CLIP(1)},{1 - number % 2}\n"
+        _unlabelled(tmp_path, name, rows)
+    for number, name in enumerate(types):
+        expected = ["normal", "anomaly"][:: -1 if number % 2 else 1]
+        assert _labels(tmp_path, name) == expected  # alone, and among all
     clips = corpora.index(tmp_path)
-    labels = clips[clips.split == "test"].set_index("machine_type").label
-    assert labels.to_dict() == {"fan": "normal", "fan_west": "anomaly", "fan[1]": "normal"}
+    labels = clips[clips.split == "test"].groupby("machine_type").label.first()
+    assert labels[list(types)].tolist() == ["normal", "anomaly"] * 3 + ["normal"]
+
+
+def test_labels_of_a_machine_type_that_is_not_there_are_nobodys(tmp_path):
+    _unlabelled(tmp_path, "fan")
+    table = tmp_path / TRUTH.format("fan_west")
+    table.parent.mkdir()
+    table.write_text(f"{CLIP(0)},1\n{CLIP(1)},0\n")
+    assert _labels(tmp_path) == ["unknown", "unknown"]
+    assert "a table of no machine type here" in describe(tmp_path).unplaced[table]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        f"{CLIP(0)},1\n{CLIP(1)},0\n",
+        f"{CLIP(0)};1\r\n{CLIP(1)};0\r\n",
+        f"{CLIP(0)}\t1\n{CLIP(1)}\t0",
+        f"file_name,label\n{CLIP(0)},1\n\n{CLIP(1)},0\n",
+        f"{CLIP(0)},anomaly\n{CLIP(1)},Normal\n",
+        f"{CLIP(0)},abnormal\n{CLIP(1)},0.0\n",
+        f"fan/test/{CLIP(0)},1\ndata\\fan\\test\\{CLIP(1)},0\n",
+        f" {CLIP(0)} , 1 \n{CLIP(1)},0,\n",
+        f"{CLIP(0)[:-4]},1\n{CLIP(1)[:-4]}.WAV,0\n",
+        f'"{CLIP(0)}","1"\n"{CLIP(1)}","0"\n',
+        f"{CLIP(0)},1\n{CLIP(0)},1\n{CLIP(1)},0\nsection_00_source_test_0007.wav,1\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_as_spreadsheets_save_them(tmp_path, rows, encoding):
+    _unlabelled(tmp_path, "fan", rows, encoding=encoding)
+    assert _labels(tmp_path) == ["anomaly", "normal"]
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        (f"{CLIP(0)},1\n{CLIP(0)},0\n{CLIP(1)},0\n", "row 2: .* is 'normal'; expected 'anomaly'"),
+        (f"{CLIP(0)},2\n{CLIP(1)},0\n", "row 1: .*0000_m-n.wav,2'; expected a file name and one"),
+        (f"{CLIP(0)},\n{CLIP(1)},0\n", "row 1: "),
+        (f"file,label\nfile,label\n{CLIP(0)},1\n{CLIP(1)},0\n", "row 2: 'file,label'"),
+        (f"{CLIP(0)},1\n", "no row for section_00_source_test_0001_m-n.wav"),
+        (f"0,{CLIP(0)},1\n1,{CLIP(1)},0\n", "row 1: "),
+        ("section_00_source_test_0007.wav,1\n", "none of its clips is there"),
+        (f"pump/test/{CLIP(0)},1\npump/test/{CLIP(1)},0\n", "none of its clips is there"),
+        ("", "empty; expected a table of file names"),
+        ("file,label\n", "no rows below the header"),
+        (
+            f"{CLIP(0)},1\n{CLIP(1)},0\nsection_00_source_train_normal_0000.wav,1\n",
+            "row 3: .* is 'anomaly'; expected 'normal', as its name",
+        ),
+    ],
+)
+def test_tables_that_do_not_say_one_thing(tmp_path, rows, message):
+    table = _unlabelled(tmp_path, "fan", rows)
+    _unlabelled(tmp_path, "pump")
+    with pytest.raises(InputError, match=message) as error:
+        _labels(tmp_path)
+    assert str(error.value).startswith(f"{table}: ")
+    assert describe(tmp_path).unplaced == {table: str(error.value)}
+
+
+def test_tables_that_cannot_be_read(tmp_path):
+    table = _unlabelled(tmp_path, "fan", f"{CLIP(0)},1\n{CLIP(1)},0\n")
+    for content in (b"\xe4,1\n", b"\0\xff\xfe"):
+        table.write_bytes(content)
+        with pytest.raises(InputError, match="test.csv: .*; expected a table of file names"):
+            _labels(tmp_path)
+    table.unlink()
+    table.mkdir()
+    with pytest.raises(InputError, match="test.csv: .*; expected a table of file names"):
+        _labels(tmp_path)
+    table.rmdir()
+    other = table.with_name("ground_truth_fan_all.csv")
+    other.write_text(f"{CLIP(0)},1\n")
+    with pytest.raises(InputError, match="fan_all.csv: the name does not parse; expected ground"):
+        _labels(tmp_path)
+
+
+def test_other_tables_contradict_nothing_either(tmp_path):
+    domains = "ground_truth_domain/ground_truth_{}_section_00_source_test.csv"
+    table = _unlabelled(tmp_path, "fan", f"{CLIP(0)};target\n{CLIP(1)};source\n", domains)
+    with pytest.raises(InputError, match="row 1: .* is 'target'; expected 'source'"):
+        corpora.index(tmp_path)
+    table.unlink()
+    attributes = tmp_path / "fan" / "attributes_00.csv"
+    train = "section_00_source_train_normal_000{}.wav".format
+    attributes.write_text(f"file_name;d1p;d1v\nfan\\train\\{train(0)};speed;6\n{train(1)};;\n")
+    assert corpora.index(tmp_path).attributes.tolist() == ["speed_6", ""] + ["m-n"] * 2
+    for rows, message in (
+        (f"{train(0)},a,1\n", f"attributes_00.csv: no row for {train(1)}"),
+        (f"{train(0)},a,1\n{train(0)},a,2\n", "row 3: .* is 'a_2'; expected 'a_1'"),
+        (f"{train(0)},a,1,b\n", "row 2: 4 cells; expected 3"),
+        (f"pump/train/{train(0)},a,1\n", "attributes_00.csv: none of its clips is there"),
+    ):
+        _unlabelled(tmp_path, "pump")
+        attributes.write_text("file_name,d1p,d1v\n" + rows)
+        with pytest.raises(InputError, match=message):
+            corpora.index(tmp_path)
+    attributes.unlink()
+    listing = tmp_path / "fan" / "recordings.csv"
+    listing.write_text("clip,recording\nno.wav,a\n")
+    with pytest.raises(InputError, match="recordings.csv: none of its clips is there"):
+        corpora.index(tmp_path)

@@ -91,6 +91,7 @@ def embedded(products, label="normal", shift=0.0, clips=8, segments=4, seed=0):
     vectors = centres[:, None] + rng.normal(size=(len(names), segments, 3))
     vectors[:, :, 0] += shift
     frame = pd.DataFrame({"product": names, "label": label, "domain": "source", "attributes": ""})
+    frame["frames"] = 16_000 * segments
     frame["path"] = [Path(f"c/pump/test/{label}_{k}.wav") for k in range(len(frame))]
     logits = vectors / 10
     return scoring.Embedded(frame, vectors.astype(np.float32), logits.astype(np.float32))
@@ -183,6 +184,12 @@ def test_a_candidate_that_cannot_be_fitted_is_left_out(monkeypatch):
         scores, choice = scoring.score_clips(embedded(2), test, products, PROFILE)
     table = scoring.metrics_by_product(scores, choice)
     assert choice["inlier"] == "LOF" and "GMM" not in scores and "GMM" not in set(table.inlier)
+    only = PROFILE.replace(inliers=("GMM", "kNN"))
+    with (
+        pytest.warns(UserWarning, match="left out"),
+        pytest.raises(InputError, match="GMM: no p of"),
+    ):
+        scoring.score_clips(embedded(2), test, products, only)
     with (
         pytest.warns(UserWarning, match="left out"),
         pytest.raises(InputError, match="GMM: no p of .* can be fitted.*covariance_floor"),

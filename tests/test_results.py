@@ -62,13 +62,9 @@ def test_the_table_of_several_seeds_is_that_of_make_seeds_before_the_committed_o
     for folder, name in (("measured", "seeds.csv"), ("runs/simulated", "collected.csv")):
         results.save(table.assign(commit=folder), tmp_path / folder / name)
     committed = results.several_seeds("simulated")
-    assert set(committed.table.commit) == {"measured"} and "committed" in committed.source
+    assert set(committed.table.commit) == {"measured"} and "book/measured" in committed.source
     made = results.several_seeds("simulated", out_dir=tmp_path / "runs")
     assert set(made.table.commit) == {"runs/simulated"} and "make seeds" in made.source
-    path = tmp_path / "measured/seeds.csv"
-    assert set(results.several_seeds("simulated", path, tmp_path / "runs").table.commit) == {
-        "measured"
-    }
 
 
 def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
@@ -86,7 +82,7 @@ def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
     monkeypatch.setattr(runs, "_stage", lambda *_, **__: pytest.fail("trained again"))
     again = results.of_study("some", jobs, fresh=True, workers=1).table
     pd.testing.assert_frame_equal(table, again)
-    assert source == "a fresh sweep" and set(table.switch) == {"none"}
+    assert source == "Drawn from a fresh sweep" and set(table.switch) == {"none"}
     assert table.columns[:5].tolist() == ["switch", "corpus", "machine_type", "variant", "seed"]
     assert table[table["product"] == "01"].AUC.isna().all()
 

@@ -75,12 +75,13 @@ def test_charts_of_systems_draw_what_is_there(table):
     rows = results.systems(table[(table.variant != "no-mixup") | (table.machine_type == "fan")])
     rows.loc[rows.system == "product-only", ["AUC", "pAUC"]] = np.nan
     names = ["fan", "slider", ALL]
-    dots = charts.result_dots(rows, "of a test").axes[0]
-    assert [label.get_text() for label in dots.get_xticklabels()] == names
+    above, below = charts.points(statistics.by_role(rows), "of a test", row="IDs").axes
+    assert [above.get_title(), below.get_title()] == ["test IDs", "all IDs"]
+    assert [label.get_text() for label in below.get_xticklabels()] == names
     forest = charts.forest(statistics.differences(rows, "proposed", draws=50), "of a test")
     assert [label.get_text() for label in forest.axes[0].get_yticklabels()] == names
     assert len(charts.hover_products(rows, "of a test").data) == rows.system.nunique()
-    assert tables.cost_table(rows, "caption").data.index[0] == "proposed"
+    assert tables.costs(rows).index[0] == "proposed"
     alone = results.systems(table, results.TABLE_II)  # a study without the rivals
     for against in ("proposed", "spectrum, kNN"):
         nothing = statistics.differences(alone, against)
@@ -94,10 +95,8 @@ def test_charts_of_settings_and_seeds(table):
     values = statistics.values(pd.concat(turned), keys)
     assert len(charts.by_dial(values, "value", "value (%)", 50).axes) == 2 * 2
     leads = statistics.leads(values, variant="proposed")
-    legend = charts.by_dial(leads, "lead", "points", 0, "proposed - {}").legends[0]
-    assert [text.get_text() for text in legend.get_texts()] == [
-        "proposed - no-mixup", "proposed - product-only",
-    ]  # fmt: skip
+    legend = charts.by_dial(leads, "lead", "points", 0).legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["no-mixup", "product-only"]
     named = leads.rename(columns={"lead": "change"}).assign(switch="a", setting=leads.variant)
     figure = charts.by_switch(named)
     assert [ax.get_title() for ax in figure.axes] == [
@@ -107,8 +106,15 @@ def test_charts_of_settings_and_seeds(table):
         "a: no-mixup", "a: product-only",
     ]  # fmt: skip
     by_h = statistics.values(table, ["variant", "inlier", "seed"])
-    figure = charts.seed_dots(by_h, "variant", "inlier", "of a test", "h = {col_name}")
-    assert [ax.get_title() for ax in figure.axes] == ["h = GMM", "h = none"]
+    figure = charts.points(by_h, "of a test", x="inlier", hue="variant")
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["GMM", "none"]
+
+
+def test_a_chart_leaves_the_interactive_mode_on(table):
+    """A notebook shows no figure without it, and its first figure switches it on."""
+    plt.ion()
+    charts.points(statistics.values(table, ["variant", "inlier", "seed"]), "", "inlier", "variant")
+    assert plt.isinteractive()
 
 
 @pytest.mark.filterwarnings("ignore:a GMM with p")
@@ -133,11 +139,15 @@ def test_a_page_of_a_run_has_its_clips_scores_and_captions(tmp_path):
         assert draw(run.scores, about).get_suptitle().replace("\n", " ") == about
     assert tables.chosen_inliers([run]).loc[0, "h"] == run.params["choice"]["inlier"]
 
+    grid = maps.map_grid({("a", "ID 00"): placed, ("b", "ID 00"): placed}, about)
+    assert {text.get_text() for text in grid.legends[0].get_texts()} == {*maps.COLOURS}
+    assert len(maps.hover_map(placed, about).data) == len(maps.KINDS)
+    curves = figures.loss_curves(run.history, about)
+    assert [ax.get_title() for ax in curves.axes] == [*figures.LOSSES.values()][:3]
+
     near = maps.closeness_by_label([run])
-    words = maps.closeness_in_words(near)
-    assert words.startswith("- **pump, proposed**: an anomalous clip has ")
+    assert near.index.tolist() == [("pump", "proposed", "negative")]
     assert near[maps.SHARE].stack().between(0, 100).all()
-    assert "slope of Eq. 2 starts negative" in maps.expected_norms([run])
 
 
 def test_closeness_by_hand(monkeypatch):
@@ -147,10 +157,6 @@ def test_closeness_by_hand(monkeypatch):
     )
     vectors = np.array([[0.0], [1.0], [1.1], [0.9], [-0.1]])
     monkeypatch.setattr(maps, "shown_clips", lambda run: (rows, vectors))
-
-    class run:  # noqa: N801
-        params = {"machine_type": "fan", "variant": "proposed"}
-
-    table = maps.closeness(run, neighbours=2).set_index("kind")[maps.SHARE]
+    table = maps.closeness(None, neighbours=2).set_index("kind")[maps.SHARE]
     assert table["anomaly"] == 0
     assert table["normal"] == pytest.approx(100 / 6)

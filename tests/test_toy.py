@@ -1,11 +1,14 @@
 """The toy of the page ``hypersphere``: the shape that Eq. 2 gives an embedding."""
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from asdlib import InputError
 from asdlib.inliers import GMM
+from asdstudy.report import toy
 from asdstudy.report.toy import ANOMALY_KINDS, PRODUCTS, make_points, toy_auc, train_toy
 
 STEPS = (0, 250)
@@ -22,8 +25,8 @@ def one_thread():
 
 def norms(encoder, train):
     """Mean norm of the target's embeddings, and of the others'."""
-    length = np.linalg.norm(encoder.embed(train.points), axis=1)
-    return length[train.of("normal")].mean(), length[train.of("others")].mean()
+    length = pd.Series(toy.length_of(encoder)(train)).groupby(train.kind).mean()
+    return length["normal"], length["others"]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -45,14 +48,14 @@ def test_a_negative_slope_turns_the_hypersphere_inside_out():
 def test_same_seed_same_embedding():
     train, _ = make_points(each=20)
     first, again, other = (train_toy(train, seed, (0, 20))[20] for seed in (3, 3, 4))
-    assert np.array_equal(first.embed(train.points), again.embed(train.points))
-    assert not np.allclose(first.embed(train.points), other.embed(train.points))
+    assert np.array_equal(first.embed(train), again.embed(train))
+    assert not np.allclose(first.embed(train), other.embed(train))
 
 
 def test_points_and_their_scores():
     train, test = make_points(each=20, seed=5)
-    assert train.points.shape == (2 * 20 * PRODUCTS, 2)
-    assert test.of("similar", 1).sum() == 20
+    assert len(train) == 2 * 20 * PRODUCTS
+    assert len(test.query("kind == 'similar' and product == 1")) == 20
     encoder = train_toy(train, 0, STEPS)[STEPS[-1]]
     aucs = toy_auc(encoder, train, test, lambda: GMM(1))
     assert list(aucs.index) == list(ANOMALY_KINDS)
@@ -62,3 +65,16 @@ def test_points_and_their_scores():
 def test_unknown_place_of_the_others():
     with pytest.raises(InputError, match="too similar"):
         make_points("nowhere")
+
+
+def test_panels_of_embeddings_and_planes():
+    """A panel for each encoder, with the circle at the mean length of the normal points."""
+    train, _ = make_points(each=10)
+    encoders = {f"{step} steps": encoder for step, encoder in train_toy(train, 0, (0, 2)).items()}
+    toy.draw_embeddings(encoders, train)
+    first = plt.gcf().axes[0]
+    target, _ = norms(encoders["0 steps"], train)
+    assert first.get_title() == "0 steps" and first.patches[0].radius == pytest.approx(target)
+    toy.draw_planes({"f": toy.length_of(encoders["2 steps"])}, train, "length", extent=3)
+    assert [ax.get_ylabel() for ax in plt.gcf().axes] == ["", "length"]
+    plt.close("all")

@@ -149,7 +149,7 @@ NORMAL = f"{TOP}/Dataset/normal/cw_f8/1/ch1.wav"
         (zipped({"a/README.md": b""}), "no recordings in it"),
         (zipped(recordings() | {"../ch1.wav": b""}), "out of the folder; refused"),
         (zipped(recordings() | {f"{TOP}/Dataset/ch1.wav": b""}), "ch1.wav does not parse"),
-        (zipped(recordings() | {NORMAL: b""}), "cw_f8/1/ch1.wav is no audio"),
+        (zipped(recordings() | {NORMAL: b""}), "cw_f8/1/ch1.wav: cannot be decoded"),
         (zipped(recordings() | {NORMAL: flight(0, rate=44_100)}), "44100 Hz and 1 channels"),
         (zipped(recordings() | {NORMAL: flight(0, channels=2)}), "16000 Hz and 2 channels"),
         (zipped({NORMAL: flight(0)}), "cw-f8: 1 normal recordings; expected at least 2"),

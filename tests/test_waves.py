@@ -1,5 +1,6 @@
 """The wave bank: decoded once, cropped and segmented as worked out by hand."""
 
+import io
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from asdlib import InputError, batches, waves
 from asdlib.profiles import make_profile
 from asdstudy import paths
 from asdstudy.data import corpora, open_corpus
+from asdstudy.data.adopt import read_recording
+from asdstudy.data.settings import Adoption
 from asdstudy.runs import stages as runs
 from asdstudy.runs.device import DEVICE_RESERVE, on, onto_device
 
@@ -133,6 +136,77 @@ def test_every_format_becomes_int16(tmp_path, subtype, exact):
     found = waves.read_clip(tmp_path / "a.wav")
     assert found.dtype == np.int16
     assert np.abs(found - sound * 32768).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        (1.5, "samples up to 1.5; expected -1 to 1"),
+        (-20_000.0, "samples up to 20000; expected -1 to 1"),
+        (np.inf, "NaN or infinite"),
+        (1e-6, "expected some that 16 bits can hold"),
+    ],
+)
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_sound_beyond_full_scale_is_refused_by_whoever_opens_it(tmp_path, value, message, subtype):
+    """Not cut off: by the bank, by adopt, and by what takes recordings from an archive."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.array([0.0, value]), 16_000, subtype=subtype)
+    for read in (
+        waves.read_clip,
+        partial(read_recording, adoption=Adoption()),
+        lambda path: waves.read_sound("zip: a.wav", io.BytesIO(path.read_bytes())),
+    ):
+        with pytest.raises(InputError, match=f"a.wav: .*{message}"):
+            read(path)
+    soundfile.write(path, np.array([1.0, -1.0]), 16_000, subtype=subtype)
+    assert waves.read_clip(path).tolist() == [32767, -32768]
+
+
+def _streamed(path, size):
+    """A WAV file of noise whose header says that it has ``size`` bytes of sound."""
+    sound = np.random.default_rng(0).integers(-9999, 9999, 8000).astype(np.int16)
+    sound[:10] = 0
+    soundfile.write(path, sound, 16_000, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[40:44] = content[4:8] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+    return sound
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000, 0x80000000, 0x7FFFFFFF, 0xFFFFFFFF - 36])
+def test_sound_of_a_pipe_is_read_to_its_end(tmp_path, size):
+    path = tmp_path / "fan" / "train" / "section_00_source_train_normal_0000.wav"
+    path.parent.mkdir(parents=True)
+    sound = _streamed(path, size)
+    assert corpora.index(tmp_path).frames.tolist() == [8000]
+    assert np.array_equal(waves.read_clip(path), sound)
+    assert np.array_equal(read_recording(path, Adoption()) * 32768, sound)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_sound_of_which_no_header_knows_the_length(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "wav":
+        _streamed(path, 0)
+    else:
+        soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 8000), 16_000)
+        content = bytearray(path.read_bytes())
+        content[21] &= 0xF0  # the number of samples in STREAMINFO: 36 bits
+        content[22:26] = bytes(4)
+        path.write_bytes(content)
+    for read in (corpora.clip_frames, partial(read_recording, adoption=Adoption())):
+        with pytest.raises(InputError, match=f"a.{suffix}: its header gives no length.*ffmpeg"):
+            read(path)
+
+
+def test_half_a_flac_is_said_by_whoever_opens_it(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 80_000), 16_000)
+    path.write_bytes(path.read_bytes()[:60_000])
+    for read in (waves.read_clip, partial(read_recording, adoption=Adoption())):
+        with pytest.raises(InputError, match="a.flac: (truncated|cannot be decoded)"):
+            read(path)
 
 
 def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from asdlib.errors import one_of
+from asdlib.errors import name_of, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy import paths
 from asdstudy.data import corpora
@@ -20,6 +20,7 @@ def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, pro
     """
     from asdlib.waves import open_bank  # brings torch: not for who asks for a setting only
 
+    name_of("corpus", corpus)
     folder = Path(data_dir or paths.data_dir(corpus))
     if corpus == "simulated" and not data_dir:
         from asdstudy.data.simulate import make_corpus

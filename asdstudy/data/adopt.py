@@ -8,16 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torchaudio.functional import resample
 
-from asdlib.errors import InputError, one_of
+from asdlib.errors import InputError, name_of, one_of
 from asdlib.profiles import SAMPLE_RATE
-from asdstudy.data.corpora import SUFFIXES, read_header
+from asdlib.waves import read_header, read_sound
+from asdstudy.data.corpora import SUFFIXES, inside
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Adoption
 from asdstudy.paths import whole_folder
@@ -46,9 +46,7 @@ def adopt(
     Raises :class:`InputError`, naming the file, for what cannot be used as it is, and leaves
     nothing behind then.
     """
-    folder, target = Path(folder), Path(out) / machine_type
-    if PureWindowsPath(machine_type).name != machine_type or machine_type[:1] in ("", "."):
-        raise InputError(f"machine type {machine_type!r}: expected the name of a visible folder")
+    folder, target = Path(folder), Path(out) / name_of("machine type", machine_type)
     if target.exists():
         raise InputError(f"{target}: is there already; expected a new machine type")
     links = links_beside(Path(out), beside)
@@ -72,24 +70,20 @@ def _recordings(folder: Path) -> Iterator[Recording]:
     """All recordings of a folder, in a fixed order."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected {EXPECTED} below it")
-    if not _visible(folder):
+    if not inside(folder):
         raise InputError(f"{folder}: is empty; expected {EXPECTED} below it")
-    for product in _visible(folder):
+    for product in inside(folder):
         if not (product / "normal").is_dir():
             raise InputError(f"{product}: no folder normal/ in it; expected {EXPECTED}")
-        for inner in _visible(product):
+        for inner in inside(product):
             if inner.name not in LABELS or not inner.is_dir():
                 raise InputError(f"{inner}: not expected here; expected {EXPECTED}")
-            for path in _visible(inner):
-                files = [path] if path.is_file() else _visible(path)
+            for path in inside(inner):
+                files = [path] if path.is_file() else inside(path)
                 for file in files:
                     if file.suffix.lower() not in SUFFIXES or not file.is_file():
                         raise InputError(f"{file}: expected a .wav or .flac file")
                 yield Recording(product.name, LABELS[inner.name], path.name, tuple(files))
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[!.]*"))
 
 
 def _clips(folder: Path, adoption: Adoption, recording: Recording) -> Iterator[tuple]:
@@ -131,17 +125,9 @@ def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
             f"{path}: {info.channels} channels; expected one, or --channel mean to mix them, "
             f"or --channel 0 to {info.channels - 1} to take one"
         )
-    try:
-        channels, rate = soundfile.read(str(path), always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: cannot be decoded ({error})") from error
+    channels, rate = read_sound(path)
     sounds = {str(number): channel for number, channel in enumerate(channels.T)}
     sounds["mean"] = channels.mean(axis=1)
     channel = "mean" if info.channels == 1 else adoption.channel
     one_of(f"channel of {path}", channel, sounds)
-    peak = np.abs(sounds[channel]).max()
-    if not np.isfinite(peak):
-        raise InputError(f"{path}: NaN or infinite samples; expected finite sound")
-    if peak > 1:
-        raise InputError(f"{path}: samples up to {peak:.3g}; expected -1 to 1, full scale")
     return resample(torch.from_numpy(sounds[channel].copy()), rate, SAMPLE_RATE).numpy()

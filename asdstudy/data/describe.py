@@ -1,8 +1,6 @@
 """What lies in a folder: counts of the clips that can be used, and every file that cannot."""
 
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +10,8 @@ from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import corpora
 
-BESIDE = (  # files that are no clips and are known to lie in a corpus
-    "attributes_*.csv", "ground_truth_*.csv", "corpus.json", "source.json", corpora.LISTING,
-    "README*", "readme*", "LICENSE*",
-)  # fmt: skip
+# files that are no clips and are known to lie in a corpus
+BESIDE = ("corpus.json", "source.json", "README*", "readme*", "LICENSE*")
 SUPPLEMENTAL = "supplemental"  # folder of DCASE 2025: clean machines or noise alone, not for us
 SECTION = re.compile(r"section_(\d+)_")
 KEYS = ["machine_type", "product", "domain", "split", "label"]
@@ -25,7 +21,7 @@ KEYS = ["machine_type", "product", "domain", "split", "label"]
 class Description:
     """``clips``: the rows that :func:`~.corpora.index` would give, and supplemental ones.
 
-    ``unplaced``: why, for every other file.
+    ``unplaced``: of every other file, and of a folder that cannot be read, what is wrong with it.
     """
 
     clips: pd.DataFrame
@@ -42,51 +38,42 @@ class Description:
             table = self.counts().to_string(index=False, float_format="{:.1f}".format)
             lines = [table, "", f"{len(self.clips)} clips"]
         lines += [f"{len(self.unplaced)} files that could not be placed"]
-        return "\n".join(lines + [f"  {path}: {why}" for path, why in self.unplaced.items()])
+        return "\n".join(lines + [f"  {why}" for why in self.unplaced.values()])
 
 
 def describe(data_dir) -> Description:
     """Look at every file below ``data_dir`` (only hidden ones are passed over); reads headers."""
     data_dir = Path(data_dir)
-    if not data_dir.is_dir():
-        raise InputError(f"{data_dir}: no such folder; expected a corpus")
-    places = [  # where there may be clips
-        (machine_type, path)
-        for machine_type, folder in corpora.machine_folders(data_dir).items()
-        for path in [*corpora.clip_files(folder), *sorted(folder.glob(f"{SUPPLEMENTAL}/*"))]
-        if path.suffix.lower() in corpora.SUFFIXES
+    clips, faults, folders, tables = corpora.survey(data_dir)
+    more = [
+        row
+        for machine_type, folder in folders.items()
+        for path in sorted((folder / SUPPLEMENTAL).glob("[!.]*"))
+        if path.suffix.lower() in corpora.SUFFIXES and (row := _row(machine_type, path, faults))
     ]
-    with ThreadPoolExecutor() as pool:
-        rows = list(pool.map(_row, *zip(*places, strict=True))) if places else []
-    unplaced = {row["path"]: row["why"] for row in rows if "why" in row}
-    for path in _files(data_dir) - {row["path"] for row in rows}:
-        clip = path.suffix.lower() in corpora.SUFFIXES
-        place = f"not in a folder <machine type>/<{'|'.join(corpora.SPLITS)}>/"
-        unplaced[path] = place if clip else "no clip; expected .wav or .flac"
-    rows = [row for row in rows if "why" not in row]
-    clips = corpora.completed(pd.DataFrame(rows, columns=corpora.COLUMNS), data_dir)
-    return Description(clips, dict(sorted(unplaced.items())))
+    clips = pd.concat([clips, pd.DataFrame(more, columns=clips.columns)]) if more else clips
+    placed = {*clips.path, *tables, *faults}
+    for path in {*corpora.files_below(data_dir, faults)} - placed:
+        if not any(path.match(pattern) for pattern in BESIDE):
+            faults[path] = str(InputError(f"{path}: {_unused(path)}"))
+    return Description(clips.reset_index(drop=True), dict(sorted(faults.items())))
 
 
-def _row(machine_type: str, path: Path) -> dict:
-    """A row of the index for a clip, or ``why`` it cannot have one."""
+def _row(machine_type: str, path: Path, faults: dict) -> dict | None:
+    """A row for a supplemental clip, whose name may say its section, or a fault."""
+    section = SECTION.match(path.name)
+    names = {"path": path, "machine_type": machine_type, "product": section[1] if section else "-"}
+    names |= {"domain": "-", "split": SUPPLEMENTAL, "label": "-", "attributes": "", "event": ""}
     try:
-        if path.parent.name == SUPPLEMENTAL:
-            section = SECTION.match(path.name)
-            names = dict.fromkeys(["domain", "label"], "-") | {"split": SUPPLEMENTAL}
-            names |= {"product": section[1] if section else "-", "attributes": ""}
-        else:
-            names = corpora.parse_name(path)
-        frames = corpora.clip_frames(path)
-        return {"path": path, "machine_type": machine_type, "frames": frames} | names
+        return names | {"frames": corpora.clip_frames(path)}
     except InputError as error:
-        return {"path": path, "why": str(error).removeprefix(f"{path}: ")}
+        faults[path] = str(error)
 
 
-def _files(data_dir: Path) -> set[Path]:
-    """All visible files that are not known to lie beside clips."""
-    files = set()
-    for folder, inside, names in os.walk(data_dir, followlinks=True):
-        inside[:] = (name for name in inside if not name.startswith("."))
-        files |= {Path(folder) / name for name in names if not name.startswith(".")}
-    return {path for path in files if not any(path.match(pattern) for pattern in BESIDE)}
+def _unused(path: Path) -> str:
+    """Why the index passes over a file."""
+    if path.suffix.lower() in corpora.SUFFIXES:
+        return f"not in a folder <machine type>/<{'|'.join(corpora.SPLITS)}>/"
+    if path.name.startswith("ground_truth_"):
+        return "a table of no machine type here, or not in the folder ground_truth"
+    return "no clip; expected .wav or .flac"

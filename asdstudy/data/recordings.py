@@ -10,9 +10,9 @@ import pandas as pd
 import soundfile
 from tqdm import tqdm
 
-from asdlib.errors import InputError
+from asdlib.errors import InputError, name_of
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import FULL_SCALE
+from asdlib.waves import to_int16
 from asdstudy.data.corpora import LISTING
 
 
@@ -87,8 +87,7 @@ def cuts(samples: int, seconds: float, trim_seconds: float = 0.0) -> list[tuple[
 
 def write_clip(path: Path, sound: np.ndarray) -> None:
     """Write ``sound``, ``(samples,)``, as 16-bit WAV; what is beyond -1 and 1 is clipped."""
-    rounded = np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-    soundfile.write(path, rounded, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    soundfile.write(path, to_int16(sound), SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
 def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Path]:
@@ -98,7 +97,7 @@ def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Pa
     """
     links = {}
     for folder in map(Path, machine_folders):
-        link = Path(corpus) / folder.resolve().name
+        link = Path(corpus) / name_of("machine type", folder.resolve().name)
         if not (folder / "train").is_dir():
             raise InputError(f"{folder}: no train/ in it; expected the folder of a machine type")
         if link.exists() and link.resolve() == folder.resolve():

@@ -19,13 +19,12 @@ from urllib.parse import quote
 
 import numpy as np
 import pooch
-import soundfile
 from filelock import FileLock
 from tqdm import tqdm
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import check_room
+from asdlib.waves import check_room, read_sound
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
@@ -153,10 +152,8 @@ def _flights(content: zipfile.ZipFile, path: Path, recipe: Recipe) -> Iterator[R
 
 def _clips(content: zipfile.ZipFile, recipe: Recipe, flight: Recording) -> Iterator[tuple]:
     """Sound, ``(samples,)``, attributes and origin of the clips: with noise, all equally loud."""
-    try:
-        sound, rate = soundfile.read(io.BytesIO(content.read(flight.name)), always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{content.filename}: {flight.name} is no audio ({error})") from error
+    name = f"{content.filename}: {flight.name}"
+    sound, rate = read_sound(name, io.BytesIO(content.read(flight.name)))
     if (rate, sound.shape[1]) != (SAMPLE_RATE, 1):
         raise InputError(
             f"{content.filename}: {flight.name} has {rate} Hz and {sound.shape[1]} channels; "

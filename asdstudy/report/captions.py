@@ -1,5 +1,6 @@
-"""What a caption must say: whose sound it is, where a page comes from, and what makes it again."""
+"""What captions say of results; and where a page comes from, with the command that makes it."""
 
+import ast
 import json
 import os
 import shlex
@@ -11,7 +12,7 @@ import yaml
 from IPython.display import Markdown
 
 from asdstudy import paths
-from asdstudy.runs.provenance import provenance
+from asdstudy.runs.provenance import DECISIVE, STAMP, provenance, stamp
 
 BEGUN = time.perf_counter()  # of the page that imports this: its wall time counts from here
 
@@ -23,14 +24,14 @@ CORPORA = {
 
 
 def sound_of(corpus: str) -> str:
-    """Whose sound it is; every corpus of the simulator's own notebooks is named as simulated."""
+    """Whose sound a corpus holds, in words for a caption."""
     if corpus.startswith(("simulated", "similarity")):
         return CORPORA["simulated"]
     return CORPORA.get(corpus, f"the corpus {corpus}")
 
 
 def about(table: pd.DataFrame) -> str:
-    """What a caption must say of a table of results: whose sound, the profile, which seeds."""
+    """Whose sound, which profile and which seeds a table of results is of."""
     seeds = sorted(table.seed.unique())
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
     changed = " with overrides" if is_overridden(table) else ""
@@ -39,22 +40,21 @@ def about(table: pd.DataFrame) -> str:
 
 
 def about_run(params: dict) -> str:
-    """The same of a run, by its record."""
+    """:func:`about` a single run, from its record."""
     overrides = json.dumps(params["overrides"])
-    record = {"profile": params["profile_name"], "overrides": overrides}
-    record |= {name: params[name] for name in ("corpus", "seed")}
-    return about(pd.DataFrame([record]))
+    row = params | {"profile": params["profile_name"], "overrides": overrides}
+    return about(pd.DataFrame([row]))
 
 
 def is_overridden(table: pd.DataFrame) -> bool:
-    """Whether any of the runs had a field of its profile changed."""
+    """Whether any of the runs changed a field of its profile."""
     return (table.overrides != "{}").any()
 
 
 def comparable(table: pd.DataFrame) -> str:
-    """Whether results may be set against the paper's: DCASE 2021 and the paper's own setting only.
+    """Whether results may be compared with the paper's: "yes", or "no" and the reasons.
 
-    An override of a field of the profile is another setting.
+    Only runs on DCASE 2021 in the paper profile, without overrides, may.
     """
     corpora, profiles = set(table.corpus), set(table.profile)
     reasons = [
@@ -66,111 +66,87 @@ def comparable(table: pd.DataFrame) -> str:
 
 
 def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None):
-    """A table under its caption, in the look of the book; ``form`` as for ``Styler.format``."""
+    """A table with a caption, styled for the book; ``form`` as in ``Styler.format``."""
     look = table.style.set_caption(caption).set_table_attributes('class="dataframe"')
     return look.format(form, na_rep="-") if form else look
 
 
-# Where a page comes from
-
-
 def origin(table: pd.DataFrame, source: str) -> str:
-    """One line for under a table: how many runs of what, by which code, when and for how long."""
-    record = ["fingerprint", "overrides", "commit", "device", "versions", "finished"]
-    keys = ["corpus", "machine_type", "variant", "profile", "seed", *record, "wall_seconds"]
-    runs = table[keys].drop_duplicates()
-    each = {name: ", ".join(map(str, sorted(runs[name].unique()))) for name in keys}
-    corpora = runs[["corpus", "fingerprint"]].drop_duplicates().itertuples(index=False)
-    sounds = ", ".join(f"{corpus} (fingerprint `{mark}`)" for corpus, mark in corpora)
-    timed = runs.wall_seconds.dropna()
-    untimed = f" ({len(runs) - len(timed)} without a recorded time left out)"
-    days = sorted({runs.finished.min()[:10], runs.finished.max()[:10]})
-    return (
-        f"{source}: {len(runs)} runs, seeds {each['seed']}; "
-        f"{each['profile']} profile{_shared_overrides(runs)}; {sounds}; commit {each['commit']}; "
-        f"{each['versions']}; {timed.sum():.0f} s of wall time of whole runs, summed"
-        f"{untimed if len(timed) < len(runs) else ''}, device {each['device']}; "
-        f"finished {' to '.join(days)}"
-    )
-
-
-def _shared_overrides(runs: pd.DataFrame) -> str:
-    """The overrides that all runs have; what only some have is what their labels stand for."""
-    first, *others = map(json.loads, runs.overrides.unique())
+    """Where a table comes from: its source, and what the records of its runs say."""
+    keys = ["corpus", "machine_type", "variant", "profile", "seed", *STAMP, "wall_seconds"]
+    runs = table[keys].drop_duplicates().assign(finished=table.finished.str[:10])
+    names = ("corpus", "fingerprint", "profile", "seed", "commit", "versions", "device", "threads")
+    facts = {n: ", ".join(map(str, sorted(runs[n].unique()))) for n in (*names, "finished")}
+    first, *others = map(json.loads, runs.overrides.unique())  # those of all runs
     shared = [item for item in first.items() if all(item in other.items() for other in others)]
-    return "".join(f", {name} = {value}" for name, value in shared)
+    facts["overrides"] = ", ".join(f"{name} = {value}" for name, value in shared) or "none"
+    timed = runs.wall_seconds.dropna()  # a run that was resumed has none
+    facts["wall time"] = f"{timed.sum():.0f} s for {len(timed)} runs"
+    return f"{source}: {len(runs)} runs; {_listed(facts)}"
 
 
 def origin_of_run(params: dict) -> str:
-    """The same of a single run, by its record."""
-    seconds = f"{params['wall_seconds']} s" + (" since it was resumed" if params["resumed"] else "")
-    mark = f"corpus fingerprint `{params['fingerprint']}`"
-    return _origin(f"{about_run(params)}; {mark}", params, seconds)
+    """:func:`origin` of a single run, from its record."""
+    row = params | stamp(params) | {"profile": params["profile_name"]}
+    seconds = None if params["resumed"] else params["wall_seconds"]
+    return origin(pd.DataFrame([row | {"wall_seconds": seconds}]), "This run")
 
 
-def origin_of_page(parameters: dict, fingerprint: str = "") -> str:
-    """The same of a page without runs, by its own ``parameters``, such as corpus and seed.
-
-    ``fingerprint`` is that of the corpus; a page whose parameters name none needs none.
-    """
-    what = [sound_of(parameters["corpus"]) if "corpus" in parameters else "needs no corpus"]
-    what += [f"{parameters['profile']} profile"] if "profile" in parameters else []
-    what += [f"seed {parameters['seed']}"]
-    mark = f"; corpus fingerprint `{fingerprint}`" if fingerprint else ""
-    return _origin(", ".join(what) + mark, provenance(), f"{time.perf_counter() - BEGUN:.0f} s")
+def origin_of_page(sound: str) -> str:
+    """The same for a page without runs, on some ``sound``; its time counts from its imports."""
+    facts = provenance()
+    facts["versions"] = " ".join(f"{name} {facts['versions'][name]}" for name in DECISIVE)
+    facts["wall time"] = f"{time.perf_counter() - BEGUN:.0f} s"
+    return f"{sound}; {_listed(facts)}"
 
 
-def _origin(what: str, record: dict, seconds: str) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    return (
-        f"{what}; commit `{record['commit']}`; {versions}; {record['device']}, "
-        f"{record['threads']} threads, {seconds} of wall time; finished {record['finished']}"
-    )
-
-
-def where_from(origin: str, notebook: str, parameters: dict) -> Markdown:
-    """The foot of every page: its origin, and the command that makes it again."""
-    how = "Made again by"
-    if "fresh" in parameters:  # otherwise the page draws from a table
-        how = f"Measured anew by `make {notebook}`, or with the parameters of this page by"
-    command = papermill_command(notebook, parameters)
-    return Markdown(f"**Provenance.** {origin}.\n\n{how}:\n\n```\n{command}\n```")
-
-
-def parameters_of_run(params: dict) -> dict:
-    """The parameters of the notebook `train`, by a run's record."""
-    names = ("corpus", "machine_type", "variant", "seed")
-    return {n: params[n] for n in names} | {"profile": params["profile_name"]} | params["overrides"]
+def _listed(facts: dict) -> str:
+    return "; ".join(f"{name} {value}" for name, value in facts.items())
 
 
 def parameters_of_runs(table: pd.DataFrame) -> dict:
-    """Those of a page over the runs of a table, as they are, and not what there is later on."""
+    """The parameters of a page that shows the runs of a table, even when there are more by then."""
     lists = {f"{n}s": table[n].unique().tolist() for n in ("machine_type", "variant", "seed")}
     return {n: table[n].iloc[0] for n in ("corpus", "profile")} | lists
 
 
-PLACES = ("data_dir", "uav_dir", "out_dir", "measured")  # parameters that are paths
+PLACES = ("data_dir", "uav_dir", "out_dir")  # parameters that are paths
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
-def papermill_command(notebook: str, parameters: dict) -> str:
-    """The command, from the project's root, that executes a notebook with these parameters.
+def where_from(notebook: str, names: dict, *origins: str, **changes) -> Markdown:
+    """The foot of every page, folded: where it comes from, and the command that makes it again.
 
-    A place that is "" is the notebook's default, and left out.
+    ``names`` are the notebook's ``globals()``, which hold its parameters; ``changes`` replace
+    some of these, or add to them. The command leaves out a place that is "", the default.
     """
+    cells = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
+    first = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", ()))
+    own = ast.parse("".join(first["source"])).body
+    parameters = {line.target.id: names[line.target.id] for line in own} | changes
+    how = "To reproduce this page"
+    if "fresh" in parameters:  # the page draws a table; the command measures it again
+        how = f"To measure it again, `make {notebook}`, or with the parameters of this page"
+        parameters["fresh"] = True
     values = {
         name: shown_path(value) if name in PLACES else value
         for name, value in parameters.items()
         if value or name not in PLACES
     }
+    sources = ". ".join(dict.fromkeys(origins))
     # flow style is YAML on one line, and unlike JSON it keeps 1e-06 a number for papermill
     line = yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=10**6).strip()
-    return shlex.join(["papermill", f"notebooks/{notebook}.ipynb", "out.ipynb", "-y", line])
+    command = shlex.join(["papermill", f"notebooks/{notebook}.ipynb", "out.ipynb", "-y", line])
+    return Markdown(
+        f"<details><summary>Where this page comes from</summary>\n\n**Provenance.** {sources}."
+        f"\n\n{how}:\n\n```\n{command}\n```\n\n</details>"
+    )
 
 
 def shown_path(path) -> str:
-    """A path for a page: from the project's root where it is below or beside it.
+    """A path as a page shows it: relative to the project's root, if it is below or beside it.
 
-    Of any other place the last name only: where a computer keeps its files is not for readers.
+    Of any other path only the last name: readers need not see where a computer keeps its files.
     """
     relative = Path(os.path.relpath(os.path.abspath(path), paths.project_root()))
     return f"path/to/{relative.name}" if relative.parts[:2] == ("..", "..") else relative.as_posix()

@@ -1,7 +1,4 @@
-"""One look for the whole book, its colours by name, and the figures of clips and of a single run.
-
-Every plot takes data and an axis or returns a figure.
-"""
+"""The look of the book, its colours by name, and the figures of clips and of a single run."""
 
 import base64
 import io
@@ -14,6 +11,7 @@ import seaborn as sns
 import soundfile
 import torch
 from IPython.display import HTML
+from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from asdlib.encoder import LogMel
@@ -31,7 +29,7 @@ VARIANT_COLOURS = {
     "product-only": COLOURS[0],
     "machine-only": COLOURS[3],  # not the palette's yellow: too pale for thin lines
     "no-norm-head": COLOURS[5],
-    # the rivals stand beside the proposed method only, so that they can have the same colours
+    # rivals may share colours with the ablation: a figure shows one or the other
     "ddcsad": COLOURS[0],
     "serial": COLOURS[1],
     "parallel": COLOURS[3],
@@ -44,14 +42,13 @@ VARIANT_COLOURS = {
 
 
 def use_style() -> None:
-    """The book's look: on a white card in light and dark mode, sharp on dense screens."""
+    """Set the book's look: a white background in light and dark mode, sharp on dense screens."""
     sns.set_theme(context="notebook", style="whitegrid", palette=PALETTE)
     plt.rcParams.update(
         {
             "figure.dpi": 110,
             "figure.facecolor": "white",
             "savefig.facecolor": "white",
-            "figure.constrained_layout.use": True,
             "axes.titlesize": "medium",
             "legend.frameon": False,
         }
@@ -59,15 +56,27 @@ def use_style() -> None:
 
 
 def headed(figure, title: str) -> None:
-    """A title over all panels of a figure, in lines that are no wider than it is."""
+    """Set a title over all panels of a figure, in lines no wider than the figure."""
     lines = textwrap.fill(title, round(13 * figure.get_figwidth()))
     figure.suptitle(lines, fontsize="medium")
 
 
-def player(wave: np.ndarray, title: str) -> HTML:
-    """An audio player with a caption; ``wave`` ``(frames,)`` is made as loud as can be.
+def finish(grid: sns.FacetGrid, title: str = "", panel: str = "{col_name}", x="", y="") -> Figure:
+    """Lay out a grid of seaborn's as the book does: titles, labels, and the legend below."""
+    grid.figure.set_layout_engine("constrained")
+    grid.set_titles(panel).set_axis_labels(x, y)
+    headed(grid.figure, title)
+    if grid.legend:
+        count = len(grid.legend.legend_handles)
+        columns = count if count < 11 else 8
+        sns.move_legend(grid, "outside lower center", ncols=columns, title=None, fontsize="small")
+    return grid.figure
 
-    The sound is embedded in the page as 16-bit WAV, so that the page needs no other files.
+
+def player(wave: np.ndarray, title: str) -> HTML:
+    """An audio player with a caption, for ``wave`` ``(frames,)`` scaled to a fixed peak.
+
+    The page embeds the sound as 16-bit WAV, so it needs no other files.
     """
     loud = np.array(wave, np.float64)
     loud *= 0.9 / max(np.abs(loud).max(), 1e-9)
@@ -82,21 +91,17 @@ def player(wave: np.ndarray, title: str) -> HTML:
 
 
 def spectrogram(wave: np.ndarray, profile: Profile, ax=None, title: str = ""):
-    """The log-mel that the encoder sees of ``wave`` ``(frames,)``, scaled to variance 1."""
+    """The log-mel of ``wave`` ``(frames,)``, scaled to variance 1, as the encoder sees it."""
     ax = ax or plt.gca()
     scaled = torch.from_numpy(np.asarray(wave, np.float32) / max(float(np.std(wave)), 1e-9))
     with torch.inference_mode():
         mel = LogMel(profile)(scaled[None])[0].numpy()
     seconds = len(wave) / SAMPLE_RATE
+    darkest, brightest = np.percentile(mel, [2, 99.8])
     ax.imshow(
-        mel,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
+        mel, origin="lower", aspect="auto", cmap="magma", vmin=darkest, vmax=brightest,
         extent=(0, seconds, 0, profile.mel_bins),
-        vmin=np.percentile(mel, 2),
-        vmax=np.percentile(mel, 99.8),
-    )
+    )  # fmt: skip
     ax.set(xlabel="time (s)", ylabel="mel bin", title=title)
     ax.grid(False)
     return ax
@@ -112,51 +117,46 @@ LOSSES = {
 
 
 def loss_curves(history: pd.DataFrame, title: str = ""):
-    """Training and validation losses by epoch, and the epoch that was kept, under ``title``.
+    """Training and validation losses by epoch, and the epoch that was kept.
 
-    Of a system of several models the mean over the models; None for one that was not trained.
+    The curves are means over the models of a system; None for a system that is not trained.
     """
     if not len(history):
         return None
     parts = [name for name in LOSSES if name in history]
-    single = "product" not in history
-    mean = history.drop(columns=["product"], errors="ignore").groupby("epoch").mean()
-    figure, axes = plt.subplots(1, len(parts), figsize=(11 / 3 * len(parts), 3.2), squeeze=False)
-    for ax, name in zip(axes[0], parts, strict=True):
-        ax.plot(mean.index, mean[name], label="training", color=COLOURS[7])
-        ax.plot(mean.index, mean[f"validation_{name}"], label="validation", color=COLOURS[0])
-        # the autoencoder keeps its last epoch
-        if single and len(parts) > 1 and name != "squared_error":
-            kept = mean.validation_loss.idxmin()
-            ax.axvline(kept, color=COLOURS[1], linestyle=":", label=f"kept: epoch {kept}")
-        loss = LOSSES[name] if len(parts) > 1 else "mean squared error"
-        ax.set(xlabel="epoch", title=loss if single else f"{loss}, mean over models")
-    axes[0][0].legend()
-    headed(figure, title)
-    return figure
+    losses = history.melt("epoch", [*parts, *(f"validation_{name}" for name in parts)], "loss")
+    is_validation = losses.loss.str.startswith("validation_")
+    losses["loss"] = losses.loss.str.removeprefix("validation_").map(LOSSES)
+    losses["part"] = is_validation.map({False: "training", True: "validation"})
+    grid = sns.relplot(
+        losses, kind="line", x="epoch", y="value", hue="part", col="loss", errorbar=None,
+        palette=[COLOURS[7], COLOURS[0]], height=3.2, facet_kws={"sharey": False},
+    )  # fmt: skip
+    # an autoencoder keeps its last epoch, and several models keep an epoch each
+    if "product" not in history and len(parts) > 1:
+        kept = history.epoch[history.validation_loss.idxmin()]
+        for loss, ax in grid.axes_dict.items():
+            if loss != LOSSES["squared_error"]:
+                ax.axvline(kept, color=COLOURS[1], linestyle=":")
+        title += f"; dotted: the kept epoch, {kept}"
+    return finish(grid, title, x="epoch")
 
 
 def score_distributions(scores: pd.DataFrame, title: str = ""):
-    """Clip scores of normal and anomalous clips, a panel a product ID, under ``title``."""
+    """Clip scores of normal and anomalous clips, a panel for each product ID."""
     labels = [label for label in ("normal", "anomaly", "unknown") if (scores.label == label).any()]
-    products = sorted(scores["product"].unique())
-    figure, axes = plt.subplots(
-        1, len(products), figsize=(1.2 + 2.1 * len(products), 3), squeeze=False
-    )
-    for ax, product in zip(axes[0], products, strict=True):
-        part = scores[scores["product"] == product]
-        sns.stripplot(
-            part, x="label", y="score", hue="label", order=labels, ax=ax,
-            palette=LABEL_COLOURS, size=3, alpha=0.7, legend=False,
-        )  # fmt: skip
-        ax.set(title=f"ID {product}", xlabel="", ylabel="anomaly score" if ax is axes[0][0] else "")
-        spread_out(ax, part.score)
-    headed(figure, title)
-    return figure
+    grid = sns.catplot(
+        scores, x="label", y="score", hue="label", col="product", order=labels,
+        col_order=sorted(scores["product"].unique()), palette=LABEL_COLOURS, size=3, alpha=0.7,
+        legend=False, sharey=False, height=3, aspect=0.75,
+    )  # fmt: skip
+    for product, ax in grid.axes_dict.items():
+        spread_out(ax, scores.score[scores["product"] == product])
+    return finish(grid, title, "ID {col_name}", y="anomaly score")
 
 
 def spread_out(ax, values) -> None:
-    """A y axis that is logarithmic outwards where few scores dwarf the rest, as a GMM's may."""
+    """Make the y axis symmetrically logarithmic if a few scores dwarf the rest, as a GMM's may."""
     low, high = np.quantile(np.abs(values), [0.25, 1])
     if high > 100 * low > 0:
         first, last = np.ceil(np.log10(low)), np.floor(np.log10(high))
@@ -166,8 +166,8 @@ def spread_out(ax, values) -> None:
 
 
 def roc_curves(scores: pd.DataFrame, title: str = ""):
-    """ROC by product ID, with the region of the pAUC (false positive rate up to 0.1) shaded."""
-    figure, ax = plt.subplots(figsize=(4.6, 4.2))
+    """The ROC of each product ID; the shaded region is that of the pAUC."""
+    figure, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
     ax.axvspan(0, MAX_FPR, color=COLOURS[7], alpha=0.25, label=f"pAUC region (p = {MAX_FPR})")
     ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="chance")
     for product, part in scores[scores.label != "unknown"].groupby("product"):
@@ -181,36 +181,40 @@ def roc_curves(scores: pd.DataFrame, title: str = ""):
 
 
 def segment_scores_over_time(scores: pd.DataFrame, title: str = ""):
-    """Segment scores along some clips: columns seconds (where it starts), score, clip, label."""
-    clips = scores.groupby(["clip", "label"], sort=False)
-    figure, ax = plt.subplots(figsize=(7, 2.4 + 0.4 * len(clips)))
-    for number, ((clip, label), part) in enumerate(clips):
-        style = {"color": LABEL_COLOURS.get(label, "0.5"), "marker": "o^sD"[number % 4]}
-        style["linestyle"] = "-" if number < 2 else "--"
-        name = textwrap.fill(f"{label}: {clip}", 76)  # file names may be wider than the figure
-        ax.plot(part.seconds, part.score, label=name, **style)
+    """Segment scores of some clips over time: columns seconds (start), score, clip, label."""
+    # file names may be wider than the figure
+    names = (scores.label + ": " + scores["clip"]).map(lambda name: textwrap.fill(name, 76))
+    colours = dict(zip(names, scores.label.map(LABEL_COLOURS), strict=True))
+    size = (7, 2.4 + 0.4 * len(colours))
+    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    sns.lineplot(
+        scores, x="seconds", y="score", hue=names, style=names, palette=colours, markers=True, ax=ax
+    )
     spread_out(ax, scores.score)
     ax.set(xlabel="start of the segment (s)", ylabel="anomaly score")
     headed(figure, title)
+    ax.get_legend().remove()
     figure.legend(fontsize="small", loc="outside lower left")
     return figure
 
 
-def spectrograms(sounds: dict[str, np.ndarray], profile: Profile, title: str = ""):
-    """The log-mels of some clips, two in a row, each under its name, all under ``title``."""
-    rows = -(-len(sounds) // 2)
-    figure, axes = plt.subplots(rows, 2, figsize=(9, 3.2 * rows), squeeze=False)
-    for ax in axes.flat[len(sounds) :]:
-        ax.set_axis_off()
+def spectrograms(sounds: dict[str, np.ndarray], profile: Profile, title: str, columns: int = 2):
+    """The log-mels of some clips, so many in a row, each under its name."""
+    rows = -(-len(sounds) // columns)
+    size = (max(9, 2.9 * columns), 3 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for ax, (name, wave) in zip(axes.flat, sounds.items(), strict=False):
         spectrogram(wave, profile, ax)
-        ax.set_title("\n".join(textwrap.wrap(name, 44)), fontsize="small")
+        ax.set_title(textwrap.fill(name, 88 // columns), fontsize="small")
+        ax.label_outer()
+    for ax in axes.flat[len(sounds) :]:
+        ax.set_axis_off()
     headed(figure, title)
     return figure
 
 
 def remarkable_clips(scores: pd.DataFrame) -> pd.DataFrame:
-    """Clips worth hearing: most and least anomalous, and the worst misjudged of each label."""
+    """Clips worth hearing: the most and least anomalous, and the most misjudged of each label."""
     rank = scores.groupby("product").score.rank(pct=True)
     normal, anomaly = scores.label == "normal", scores.label == "anomaly"
     rows = {"most anomalous": scores.score.idxmax(), "least anomalous": scores.score.idxmin()}

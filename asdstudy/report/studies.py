@@ -1,4 +1,4 @@
-"""The runs behind the pages that measure something anew: what their parameters ask for."""
+"""The runs behind the pages that measure something: real recordings, switches, dials."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +10,17 @@ from asdstudy.runs.sweeps import Job
 
 
 def uav_folder(data_dir="", machine_type: str = "uav") -> Path:
-    """Where the real recordings are: ``data_dir``, ``../shared/real-mini`` or ``data/uav``."""
+    """The folder of the real recordings: ``data_dir``, ``../shared/real-mini`` or ``data/uav``."""
     places = [paths.project_root().parent / "shared" / "real-mini", paths.data_dir("uav")]
     present = [place for place in places if is_corpus(place, machine_type)]
     return Path(data_dir) if data_dir else (present or places)[0]
 
 
 def switch_jobs(board, corpora, seeds: Sequence[int], arguments: dict) -> list[Job]:
-    """A job for each setting of the switch ``board``, of the ``corpora``, and seed.
+    """A job for each setting of the switch ``board``, each of the ``corpora`` and each seed.
 
-    ``board`` has triples of switch, setting and the fields of the profile that it changes,
-    ``corpora`` of a corpus, one of its machine types and the folder; ``arguments`` are of all runs.
+    ``board`` lists triples of a switch, a setting and the fields of the profile that it changes;
+    ``corpora`` those of a corpus, a machine type and a folder. All runs share ``arguments``.
     """
     shared = {"variant": "proposed", "out_dir": paths.runs_dir() / "switches"} | arguments
     return [
@@ -38,10 +38,10 @@ def switch_jobs(board, corpora, seeds: Sequence[int], arguments: dict) -> list[J
 def dial_jobs(
     settings: dict[str, Sequence[float]], clips: dict, jobs: Sequence[Job], make: bool, workers: int
 ) -> list[Job]:
-    """The ``jobs``, each on a corpus for each of the ``settings`` of the simulator's dials.
+    """Each of the ``jobs`` on a corpus for each of the ``settings`` of the simulator's dials.
 
-    The dial that is not turned stands at its default; ``clips`` are the other fields of
-    :class:`Simulation`. With ``make`` the corpora are made, by so many ``workers``.
+    The other dial keeps its default; ``clips`` are other fields of :class:`Simulation`. With
+    ``make`` it makes the corpora, in ``workers`` processes.
     """
     turned = []
     for dial, value in sorted({(name, value) for name in settings for value in settings[name]}):

@@ -1,4 +1,4 @@
-"""Tables of the pages: of systems, choices and costs, laid out and under their captions."""
+"""The tables of the pages: systems, choices and costs."""
 
 import re
 
@@ -8,27 +8,27 @@ from IPython.display import Markdown
 from asdlib.profiles import TABLE_I
 from asdstudy.report.captions import about_run, captioned, comparable
 from asdstudy.report.paper import ALL, MACHINE_TYPES, in_paper_order
-from asdstudy.report.statistics import by_type, costs, over_seeds
+from asdstudy.report.statistics import by_type, over_seeds
 from asdstudy.runs.run import Run
 
-# How a line of over_seeds reads in a cell.
+# what a cell shows of a line of over_seeds
 SPREAD = "{mean:.1f} ± {sd:.1f}"
 COUNTED = "{mean:.1f} ± {sd:.1f} (n = {n})"
 BOUNDED = "{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def best_in_bold(table: pd.DataFrame, caption: str):
-    """A table of results in %, the best of each column in bold, under its caption."""
+    """A table of results in % with a caption, the best of each column in bold."""
     results = [name for name in table if name != "#models"]
     look = captioned(table, caption, dict.fromkeys(results, "{:.2f}"))
     return look.highlight_max(props="font-weight: bold", subset=results)
 
 
 def in_cells(summary: pd.DataFrame, rows: list[str], columns: list[str], form: str = ""):
-    """A summary over seeds as ``rows`` by ``columns``, in the order that they have in it.
+    """A summary of ``over_seeds`` as a table of ``rows`` by ``columns``, in their order there.
 
-    A cell is the mean, or in words by a ``form`` such as ``SPREAD``; of what a single seed cannot
-    tell, the spread or an interval, there is nothing in it.
+    A cell holds the mean, or text by a ``form`` such as ``SPREAD``, in which a single seed has no
+    spread and no interval.
     """
     keys = {name: pd.Categorical(summary[name], summary[name].unique()) for name in rows + columns}
     cells = summary["mean"]
@@ -40,37 +40,43 @@ def in_cells(summary: pd.DataFrame, rows: list[str], columns: list[str], form: s
 
 
 def by_system(rows: pd.DataFrame, role: str | None = "test", form: str = "") -> pd.DataFrame:
-    """Our Table III: systems by machine types and all, in %, means over seeds or by ``form``."""
+    """Our Tables II and III: systems by machine types and all, means over seeds or by ``form``."""
     summary = over_seeds(by_type(rows, role), ["system", "machine_type"])
     table = in_cells(summary, ["system"], ["machine_type"], form)
     table = table[sorted(table, key=in_paper_order)]
     return table.set_axis(list(table.index)).set_axis(list(table), axis=1)
 
 
-def cost_table(rows: pd.DataFrame, caption: str):
-    """:func:`~asdstudy.report.statistics.costs` under their caption."""
-    table = costs(rows)
-    return captioned(table, caption, dict.fromkeys(table, "{:,.0f}"))
+def costs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Networks and parameters of each system for one machine type, and its CPU seconds.
+
+    Seconds are of whole runs, from decoded clips to scores; runs without a recorded time do not
+    count. CPU time and not the clock's, because runs share a computer.
+    """
+    groups = rows.drop_duplicates(["system", "machine_type", "seed"]).groupby("system", sort=False)
+    sizes = groups[["models", "parameters"]].max()
+    table = sizes.join(groups.cpu_seconds.agg(["mean", "std", "count"])).rename_axis(index=None)
+    names = ["networks", "parameters of the networks, without h", "CPU seconds", "SD over runs"]
+    return table.set_axis([*names, "runs with a CPU time"], axis=1)
 
 
 def paper_beside_ours(paper: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The paper's value, our mean and spread on test IDs, n, and whether they can be compared."""
-    ours = over_seeds(by_type(rows), ["system", "machine_type"])
-    ours = ours[ours.system.isin(paper.index)].sort_values("system", kind="stable")
-    published = paper.stack().rename("paper: value").rename_axis(["system", "machine_type"])
-    both = ours.join(published, on=["system", "machine_type"])
+    """The paper's value, our mean and SD on test IDs, n, and whether they can be compared."""
+    keys = ["system", "machine_type"]
+    published = paper.stack().rename("paper: value").rename_axis(keys)
+    ours = over_seeds(by_type(rows), keys).sort_values("system", kind="stable")
     names = {"mean": "ours: mean", "sd": "ours: SD", "n": "ours: n seeds"}
-    columns = ["system", "machine_type", "paper: value", *names.values()]
-    both = both.rename(columns=names)[columns].assign(comparable=comparable(rows))
+    both = ours[ours.system.isin(paper.index)].join(published, on=keys).rename(columns=names)
+    both = both[[*keys, "paper: value", *names.values()]].assign(comparable=comparable(rows))
     if set(rows.machine_type) != set(MACHINE_TYPES):
         both.loc[both.machine_type == ALL, "comparable"] = "no: not over the paper's machine types"
     return both
 
 
 def result_table(run: Run):
-    """AUC and pAUC in % by h (rows) and product ID (columns), and their harmonic mean, captioned.
+    """AUC and pAUC in % by h (rows) and product ID (columns), after their harmonic means.
 
-    A sentence instead where no test clip has a label.
+    If no test clip has a label, a sentence says so.
     """
     if not len(run.metrics):
         return Markdown("**No labels, no AUC.** The test clips are scored; the scores are below.")
@@ -86,38 +92,22 @@ def result_table(run: Run):
 
 
 def chosen_inliers(runs: list[Run]) -> pd.DataFrame:
-    """Which h and p each run chose, what chose them, and what the candidates reached.
+    """Which h and p each run chose, what chose them, and what the paper's Table I has.
 
-    The harmonic means are those of the validation IDs in %, by the best p of each h.
+    The validation columns hold the harmonic mean in % on the validation IDs, by the best p of an h.
     """
     lines = []
     for run in runs:
-        choice, params = run.params["choice"], run.params
+        params, choice = run.params, run.params["choice"]
         tried = pd.DataFrame(choice["candidates"], columns=["inlier", "validation"])
         best = 100 * tried.astype({"validation": float}).groupby("inlier").validation.max()
         paper = TABLE_I.get(params["machine_type"], {})
         lines.append(
-            {
-                "machine type": params["machine_type"],
-                "variant": params["variant"],
-                "seed": params["seed"],
-                "h": choice["inlier"],
-                "p": choice["sizes"][choice["inlier"]],
-                "chosen by": choice["chosen_by"],
-                **{f"validation: {name}": best.get(name) for name in ("GMM", "LOF", "none")},
-                "paper: h": paper.get("inlier", "-"),
-                "paper: p": paper.get("inlier_size", "-"),
-            }
+            {"machine type": params["machine_type"]}
+            | {name: params[name] for name in ("variant", "seed")}
+            | {"h": choice["inlier"], "p": choice["sizes"][choice["inlier"]]}
+            | {"chosen by": choice["chosen_by"]}
+            | {f"validation: {name}": best.get(name) for name in ("GMM", "LOF", "none")}
+            | {"paper: h": paper.get("inlier", "-"), "paper: p": paper.get("inlier_size", "-")}
         )
     return pd.DataFrame(lines)
-
-
-def changed_fields(variants: dict[str, dict]) -> pd.DataFrame:
-    """What each variant changes of the profile, a column a variant, a row a field."""
-    words = {
-        name: {
-            field: ", ".join(v) if isinstance(v, tuple) else str(v) for field, v in fields.items()
-        }
-        for name, fields in variants.items()
-    }
-    return pd.DataFrame.from_dict(words, orient="index").T.fillna("")

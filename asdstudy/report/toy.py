@@ -1,14 +1,15 @@
-"""The method in the plane: points for clips, a small network for f, a 2-d embedding to look at.
+"""The method in the plane, for the page ``hypersphere``: clips are points, and f a small network.
 
-Batches, Mixup, losses and optimiser are those of :mod:`asdlib.training`; the page: ``hypersphere``.
+Batches, Mixup, losses and optimiser are those of :mod:`asdlib.training`.
 """
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import torch
 from torch import Tensor, nn
 
@@ -19,21 +20,22 @@ from asdlib.losses import mixup_probability
 from asdlib.metrics import auc_pauc
 from asdlib.profiles import Profile
 from asdlib.training import make_optimiser, mix, train_step
-from asdstudy.report.figures import COLOURS
+from asdstudy.report.figures import COLOURS, finish
 
 PRODUCTS = 3
 SPREAD = 0.22  # standard deviation of a cluster
+XY = ["x", "y"]
 ANOMALY_KINDS = ("similar", "different")
 
 
 def circle(radius: float, degrees) -> np.ndarray:
-    """Places on a circle round the origin, ``(n, 2)``."""
+    """Points ``(n, 2)`` on a circle around the origin."""
     angle = np.deg2rad(np.asarray(degrees, float))
     return radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 PRODUCT_CENTRES = circle(1.3, [90, 210, 330])
-# Where the other machines' sound lies: all round the products, on top of them, or far off only.
+# where the other machines are: all around the products, on top of them, or far away
 OTHERS = {
     "around": circle(3.0, np.arange(30, 390, 60)),
     "too similar": PRODUCT_CENTRES,
@@ -41,60 +43,40 @@ OTHERS = {
 }
 
 
-@dataclass(frozen=True)
-class Points:
-    """Points ``(n, 2)`` and what each is: its product number, -1 for another machine, and a kind.
+def make_points(
+    others: str = "around", each: int = 60, seed: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train points and test points: x and y, product (-1 for another machine) and kind.
 
-    A kind is "normal", "others", or of a fault: "similar" (on the way to a sibling product ID) or
-    "different" (out where other machines may be).
-    """
-
-    points: np.ndarray
-    products: np.ndarray
-    kinds: np.ndarray
-
-    def of(self, kind: str, product: int | None = None) -> np.ndarray:
-        """Which points are of that kind, and of that product ID if one is named: ``(n,)`` bool."""
-        return (self.kinds == kind) & (True if product is None else self.products == product)
-
-
-def make_points(others: str = "around", each: int = 60, seed: int = 0) -> tuple[Points, Points]:
-    """Train points (product IDs, as many others) and test points (normal, two kinds of fault).
-
-    ``others`` says where the pseudo-anomalies lie, a key of ``OTHERS``; a product ID has ``each``
-    points. An anomalous point has a product ID too: that of the machine it was recorded from.
+    Train points are "normal" or "others", which lie where ``others``, a key of ``OTHERS``, says.
+    Test points are normal, or anomalies of two kinds: "similar" lie on the way to another product
+    ID, "different" further out. Every product ID has ``each`` points of a kind.
     """
     one_of("place of the others", others, OTHERS)
     rng = np.random.default_rng(seed)
-
-    def cloud(centres: np.ndarray) -> np.ndarray:
-        return centres + SPREAD * rng.standard_normal(centres.shape)
-
     number = np.repeat(np.arange(PRODUCTS), each)
     centre, sibling = PRODUCT_CENTRES[number], PRODUCT_CENTRES[(number + 1) % PRODUCTS]
     elsewhere = OTHERS[others][np.arange(len(number)) % len(OTHERS[others])]
-    train = Points(
-        np.concatenate([cloud(centre), cloud(elsewhere)]),
-        np.concatenate([number, np.full(len(number), -1)]),
-        np.repeat(["normal", "others"], len(number)),
-    )
-    test = Points(
-        np.concatenate([cloud(centre), cloud(0.62 * centre + 0.38 * sibling), cloud(2.2 * centre)]),
-        np.tile(number, 3),
-        np.repeat(["normal", *ANOMALY_KINDS], len(number)),
-    )
-    return train, test
+
+    def cloud(kind: str, centres: np.ndarray, product=number) -> pd.DataFrame:
+        x, y = (centres + SPREAD * rng.standard_normal(centres.shape)).T
+        return pd.DataFrame({"x": x, "y": y, "product": product, "kind": kind})
+
+    train = [cloud("normal", centre), cloud("others", elsewhere, -1)]
+    test = [cloud("normal", centre), cloud("similar", 0.62 * centre + 0.38 * sibling)]
+    test.append(cloud("different", 2.2 * centre))
+    return pd.concat(train, ignore_index=True), pd.concat(test, ignore_index=True)
 
 
 class ToyEncoder(nn.Module):
     """f from the plane ``(N, 2)`` to the embedding ``(N, 2)``, with the heads of the method."""
 
-    heads, centre = Encoder.heads, Encoder.centre  # of Eq. 1 and 2, as they are
+    heads, centre = Encoder.heads, Encoder.centre  # the method's own
 
     def __init__(self, profile: Profile, width: int = 48):
         super().__init__()
         self.machine_input = profile.machine_input
-        # tanh saturates: far from what it was trained on, the network has nothing new to say
+        # tanh saturates, so the embedding hardly changes far from the train points
         hidden = [nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh()]
         self.net = nn.Sequential(*hidden, nn.Linear(width, 2))
         self.g_product = nn.Linear(2, PRODUCTS, bias=profile.product_bias)
@@ -104,31 +86,32 @@ class ToyEncoder(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         return self.net(points)
 
-    def embed(self, points: np.ndarray) -> np.ndarray:
-        """Embeddings ``(n, 2)`` of points ``(n, 2)``."""
-        return self(torch.from_numpy(points).float()).detach().numpy()
+    def embed(self, points: pd.DataFrame) -> np.ndarray:
+        """Embeddings ``(n, 2)`` of points."""
+        return self(torch.tensor(points[XY].to_numpy()).float()).detach().numpy()
 
 
 def train_toy(
-    train: Points, seed: int = 0, stages=(0, 30, 100, 600), **fields
+    train: pd.DataFrame, seed: int = 0, stages=(0, 30, 100, 600), **fields
 ) -> dict[int, ToyEncoder]:
-    """Train f as the method does; the encoder as it was after each of ``stages`` steps, by step.
+    """Train f as the method does; returns the encoder after each of ``stages`` steps, by step.
 
-    ``fields`` are those of :class:`~asdlib.profiles.Profile`: ``product_weight=0`` leaves Eq. 2
-    alone, ``machine_weight=0`` leaves Eq. 1 alone, ``mixup_alpha=0`` switches Mixup off.
+    ``fields`` are those of :class:`~asdlib.profiles.Profile`: ``product_weight=0`` leaves only
+    Eq. 2, ``machine_weight=0`` leaves only Eq. 1, ``mixup_alpha=0`` switches Mixup off.
     """
     profile = Profile(**{"learning_rate": 1e-2, "product_weight": 1.0, "batch_size": 64} | fields)
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
     encoder, steps = ToyEncoder(profile), max(stages)
     optimiser, schedule = make_optimiser(encoder, profile, steps)
-    halves = [np.flatnonzero(train.products >= 0), np.flatnonzero(train.products < 0)]
+    places, products = train[XY].to_numpy(), train["product"].to_numpy()
+    halves = [np.flatnonzero(products >= 0), np.flatnonzero(products < 0)]
     halves = halves if profile.machine_weight else halves[:1]
     snapshots = {0: copy.deepcopy(encoder)}
     for step in range(steps):
         rows = np.concatenate([rng.choice(half, profile.target_rows) for half in halves])
-        points = torch.from_numpy(train.points[rows]).float()
-        batch = Batch.of(points, train.products[rows], PRODUCTS)
+        points = torch.from_numpy(places[rows]).float()
+        batch = Batch.of(points, products[rows], PRODUCTS)
         likely = mixup_probability(profile.mixup_schedule, step / steps)
         if profile.mixup_alpha > 0 and rng.random() < likely:
             batch = mix(batch, profile, rng)
@@ -140,81 +123,87 @@ def train_toy(
     return {step: snapshots[step] for step in stages}
 
 
-def toy_auc(encoder: ToyEncoder, train: Points, test: Points, make_h) -> pd.Series:
+def toy_auc(
+    encoder: ToyEncoder, train: pd.DataFrame, test: pd.DataFrame, make_h: Callable
+) -> pd.Series:
     """AUC of each kind of anomaly, the mean over product IDs; ``make_h()`` makes an unfitted h."""
-    aucs = {kind: [] for kind in ANOMALY_KINDS}
+    aucs = []
     for product in range(PRODUCTS):
-        h = make_h().fit(encoder.embed(train.points[train.of("normal", product)]))
-        normal = h.score(encoder.embed(test.points[test.of("normal", product)]))
-        for kind, values in aucs.items():
-            scores = h.score(encoder.embed(test.points[test.of(kind, product)]))
-            scores = np.concatenate([normal, scores])
-            values.append(auc_pauc(np.arange(len(scores)) >= len(normal), scores)[0])
-    return pd.Series({kind: np.mean(values) for kind, values in aucs.items()})
+        normal = train[(train["product"] == product) & (train.kind == "normal")]
+        tested = test[test["product"] == product]
+        h = make_h().fit(encoder.embed(normal))
+        scores = pd.Series(h.score(encoder.embed(tested)), tested.kind)
+        pairs = {kind: scores[["normal", kind]] for kind in ANOMALY_KINDS}
+        aucs.append({kind: auc_pauc(part.index == kind, part)[0] for kind, part in pairs.items()})
+    return pd.DataFrame(aucs).mean()
 
 
-KIND_COLOURS = {  # two kinds of anomaly, told apart
+KIND_COLOURS = {
     "normal": COLOURS[0],
     "others": COLOURS[7],
     "similar": COLOURS[1],
     "different": COLOURS[3],
 }
-PRODUCT_MARKERS = "o^sDvPX*"
 
 
-def draw_points(places: np.ndarray, points: Points, ax, title: str = "", only=None):
-    """Scatter ``points`` at ``places`` ``(n, 2)``: colour is kind, marker product ID."""
-    for kind, colour in KIND_COLOURS.items():
-        for product in np.unique(points.products[points.of(kind)]):
-            if only is not None and product not in (only, -1):
-                continue
-            ax.scatter(
-                *places[points.of(kind, product)].T, color=colour, s=26, alpha=0.75,
-                marker="." if product < 0 else PRODUCT_MARKERS[product], linewidth=0.3,
-                edgecolor="white", zorder=3,
-            )  # fmt: skip
-    ax.set(title=title)
-    if ax.get_aspect() == "auto":
+def draw_points(panels: dict[str, pd.DataFrame], col_wrap: int | None = None) -> sns.FacetGrid:
+    """Points in panels by name: a colour for each kind, a marker for each product ID."""
+    table = pd.concat(panels, names=["panel"]).reset_index("panel")
+    table["product ID"] = table["product"].astype(str).replace("-1", "none")
+    kinds = [kind for kind in KIND_COLOURS if (table.kind == kind).any()]
+    grid = sns.relplot(
+        table, x="x", y="y", col="panel", col_wrap=col_wrap, hue="kind", style="product ID",
+        hue_order=kinds, style_order=sorted(table["product ID"].unique()), palette=KIND_COLOURS,
+        markers={"0": "o", "1": "^", "2": "s", "none": "."}, alpha=0.75, height=3.9,
+        aspect=2.8 / (col_wrap or len(panels)), facet_kws={"sharex": False, "sharey": False},
+    )  # fmt: skip
+    for ax in grid.axes.flat:
         ax.set_aspect("equal", "datalim")
-    return ax
+    finish(grid)
+    return grid
 
 
-def draw_legend(figure, kinds, products: int = 3) -> None:
-    """One legend below the panels of ``figure`` for ``kinds`` of points and the product IDs."""
-    names = {"normal": "target, normal", "others": "other machines"}
-    names |= {kind: f"{kind} anomaly" for kind in ("similar", "different")}
-    dots = [
-        plt.Line2D([], [], linestyle="", marker="o", color=KIND_COLOURS[kind], label=names[kind])
-        for kind in kinds
-    ]
-    marks = [
-        plt.Line2D([], [], linestyle="", marker=PRODUCT_MARKERS[k], color="0.35", label=f"ID {k}")
-        for k in range(products)
-    ]
-    figure.legend(handles=dots + marks, loc="outside lower center", ncols=len(dots + marks))
+def placed(encoder: ToyEncoder, points: pd.DataFrame) -> pd.DataFrame:
+    """The points where the encoder puts them: x and y are those of the embedding."""
+    return points.assign(**dict(zip(XY, encoder.embed(points).T, strict=True)))
 
 
-def draw_embedding(encoder: ToyEncoder, points: Points, ax, title: str = ""):
-    """Where ``encoder`` puts ``points``; a circle has the mean length of the normal ones.
+def draw_embeddings(
+    encoders: dict[str, ToyEncoder], points: pd.DataFrame, col_wrap: int | None = None
+) -> None:
+    """Where each encoder puts the points; the circle has the mean length of the normal ones.
 
     It is the hypersphere of the plane; a cross marks the origin.
     """
-    embeddings = encoder.embed(points.points)
-    radius = np.linalg.norm(embeddings[points.of("normal")], axis=1).mean()
-    draw_points(embeddings, points, ax, title)
-    ax.add_patch(plt.Circle((0, 0), radius, fill=False, linestyle="--", color="0.35", zorder=2))
-    ax.plot(0, 0, marker="+", color="black", markersize=9, zorder=4)
-    return ax
+    panels = {name: placed(encoder, points) for name, encoder in encoders.items()}
+    for name, ax in draw_points(panels, col_wrap).axes_dict.items():
+        radius = np.hypot(panels[name].x, panels[name].y)[points.kind == "normal"].mean()
+        ax.add_patch(plt.Circle((0, 0), radius, fill=False, linestyle="--", color="0.35"))
+        ax.plot(0, 0, marker="+", color="black", markersize=9)
 
 
-def draw_plane(value, ax, extent: float, label: str = "", cmap="viridis"):
-    """Filled contours of ``value(places)``, ``(n, 2)`` to ``(n,)``, over a square plane."""
+def draw_planes(
+    heights: dict[str, Callable], points: pd.DataFrame, label: str, extent: float, cmap="viridis"
+) -> None:
+    """The points on filled contours of a height in each panel, a function of points."""
     axis = np.linspace(-extent, extent, 121)
-    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    heights = value(grid).reshape(len(axis), len(axis))
-    filled = ax.contourf(axis, axis, heights, levels=12, cmap=cmap, zorder=0, extend="both")
-    ax.figure.colorbar(filled, ax=ax, label=label, shrink=0.85)
-    ax.set(xlim=(-extent, extent), ylim=(-extent, extent))
-    ax.set_aspect("equal", "box")
-    ax.grid(False)
-    return ax
+    plane = pd.DataFrame(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2), columns=XY)
+    grid = draw_points(dict.fromkeys(heights, points))
+    for name, ax in grid.axes_dict.items():
+        height = heights[name](plane).reshape(len(axis), len(axis))
+        filled = ax.contourf(axis, axis, height, levels=12, cmap=cmap, zorder=0, extend="both")
+        grid.figure.colorbar(filled, ax=ax, label=label, shrink=0.85)
+        ax.set(xlim=(-extent, extent), ylim=(-extent, extent))
+        ax.set_aspect("equal", "box")
+        ax.grid(False)
+
+
+def length_of(encoder: ToyEncoder) -> Callable:
+    """The length of the embedding, as a height for :func:`draw_planes`."""
+    return lambda points: np.linalg.norm(encoder.embed(points), axis=1)
+
+
+def landscape_of(h, normal: pd.DataFrame) -> Callable:
+    """The score of ``h``, fitted on normal points, as such a height: its logarithm over theirs."""
+    lowest = h.fit(normal[XY].to_numpy()).score(normal[XY].to_numpy()).min()
+    return lambda points: np.log1p(h.score(points[XY].to_numpy()) - lowest)

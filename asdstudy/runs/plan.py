@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from asdlib.errors import one_of
+import numpy as np
+
+from asdlib.errors import InputError, name_of, one_of
 from asdlib.profiles import Profile
 from asdstudy import paths
 from asdstudy.systems import VARIANTS, profile_of
@@ -17,6 +19,14 @@ SCORING = (
     *("inlier", "inliers", "inlier_size", "inlier_sizes", "inlier_part"),
     *("covariance", "covariance_floor", "aggregation"),
 )
+
+
+def seed_of(value) -> int:
+    """``value``, if it can be a random seed: scikit-learn and numpy take 32 bits."""
+    number = value.item() if isinstance(value, np.generic) else value
+    if type(number) is not int or not 0 <= number < 2**32:
+        raise InputError(f"seed is {value!r}; expected a whole number from 0 to {2**32 - 1}")
+    return number
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,9 @@ class Plan:
     out_dir: Path | str | None = None
 
     def __post_init__(self):
+        for kind in ("corpus", "machine_type", "variant", "profile_name"):
+            name_of(kind.replace("_", " "), getattr(self, kind))
+        object.__setattr__(self, "seed", seed_of(self.seed))
         self.profile  # noqa: B018 (what is wrong is said now)
 
     @cached_property

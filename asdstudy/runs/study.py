@@ -4,18 +4,21 @@ import hashlib
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from asdlib.errors import InputError, one_of
+from asdlib.errors import InputError, name_of, one_of
 from asdlib.profiles import PROFILES
 from asdlib.settings import Settings
-from asdstudy.runs.plan import Plan
+from asdstudy.data.corpora import files_below
+from asdstudy.data.settings import Simulation
+from asdstudy.runs.plan import Plan, seed_of
 from asdstudy.systems import VARIANTS, profile_of
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Seed = Annotated[int, BeforeValidator(seed_of)]
 
 
 class Study(Settings):
@@ -26,12 +29,17 @@ class Study(Settings):
     profile: str = "quick"
     machine_types: Names
     variants: Names = ("proposed",)
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    overrides: dict[str, dict] = {}  # fields of the profile by machine type
-    simulation: dict = {}
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    overrides: dict[str, dict[str, Any]] = {}  # fields of the profile by machine type
+    simulation: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
+        for name in (self.corpus, *self.machine_types):
+            name_of("name in the study", name)
+        for values in (self.machine_types, self.variants, self.seeds):
+            if len({*values}) < len(values):
+                raise ValueError(f"study: {', '.join(map(str, values))}; expected each once")
         one_of("profile in the study", self.profile, PROFILES)
         for variant in self.variants:
             one_of("variant in the study", variant, VARIANTS)
@@ -47,6 +55,7 @@ class Study(Settings):
             raise ValueError(
                 "study: simulation settings need `corpus: simulated` and a data_dir of their own"
             )
+        Simulation(**{n: v for n, v in self.simulation.items() if n != "machine_types"})
         return self
 
     @property
@@ -86,16 +95,10 @@ class Study(Settings):
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; expected the corpus {self.corpus}")
         digest = hashlib.sha256()
-        for path in sorted(_files(folder)):
-            digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
+        for path in files_below(folder):
+            size = path.stat().st_size if path.exists() else 0  # a link to nothing has none
+            digest.update(os.fsencode(path.relative_to(folder)) + f" {size}\n".encode())
         return digest.hexdigest()[:16]
-
-
-def _files(folder: Path):
-    """All files below, those of linked machine types included and hidden ones left out."""
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(parent) / name for name in names if not name.startswith("."))
 
 
 def read_study(path, changes: dict) -> Study:
@@ -103,8 +106,20 @@ def read_study(path, changes: dict) -> Study:
 
     Snakemake hands those over with every number as a string, so they are read as YAML again.
     """
-    changes = {
-        key: yaml.safe_load(value) if value and isinstance(value, str) else value
-        for key, value in changes.items()
-    }
-    return Study(**((yaml.safe_load(Path(path).read_text()) or {}) | changes))
+    try:
+        study = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        changes = {
+            key: yaml.safe_load(value) if value and isinstance(value, str) else value
+            for key, value in changes.items()
+        }
+    except yaml.MarkedYAMLError as error:
+        where = error.problem_mark.line + 1
+        raise InputError(f"{path}: line {where}: {error.problem}; expected a study") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        why = " ".join((getattr(error, "strerror", None) or str(error)).split())
+        raise InputError(f"{path}: {why}; expected a study as in study.yaml") from None
+    if not isinstance(study, dict) or not all(isinstance(key, str) for key in study):
+        raise InputError(
+            f"{path}: expected keys with values, one a line, as in `corpus: simulated`"
+        )
+    return Study(**(study | changes))
