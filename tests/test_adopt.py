@@ -219,6 +219,7 @@ def test_from_folder_to_scores(folder, capsys):
         asd(*words)
 
 
+@pytest.mark.slow
 def test_the_chapter_works_word_by_word(tmp_path, monkeypatch, capsys):
     """Its practice recordings, every adopt and describe it shows, and the message it promises."""
     chapter = (ROOT / "book" / "own-data.md").read_text().split("## Your own recordings")[1]

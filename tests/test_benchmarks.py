@@ -18,6 +18,7 @@ def bench(name: str, *words) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_paper_profile_at_toy_size(tmp_path):
     done = bench("paper", "--small", "--epochs", 2, "--folder", tmp_path, "--out", tmp_path / "t")
     assert done.returncode == 0, done.stderr
@@ -32,6 +33,7 @@ def test_the_paper_profile_at_toy_size(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
+@pytest.mark.slow
 def test_the_paper_profile_needs_a_gpu():
     done = bench("paper")
     assert done.returncode == 1

@@ -22,6 +22,8 @@ STUDY = "tests/small-study.yaml"
 TELEPHONE = {"width": 390, "height": 844}
 CORES = str(min(2, os.cpu_count() or 1))
 
+pytestmark = pytest.mark.slow
+
 
 def snakemake(folder: Path, *words: str, timeout: float = 600) -> subprocess.CompletedProcess:
     """Run the Snakefile on the small study; results land in ``folder``."""

@@ -128,6 +128,7 @@ def left_behind(out: Path) -> list[str]:
     return sorted(path.name for path in out.rglob(".*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "moment"),
     [
@@ -153,6 +154,7 @@ def test_a_killed_run_ends_with_the_same_bits(noise, uninterrupted, tmp_path, va
     assert not left_behind(out)
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_not_trained_again(noise, tmp_path):
     """Three epochs are whole when the first process halts at the fourth validation."""
     out = tmp_path / "runs"
@@ -164,12 +166,14 @@ def test_what_was_trained_is_not_trained_again(noise, tmp_path):
     assert said == "whole\n", error
 
 
+@pytest.mark.slow
 def test_two_fresh_processes_agree_to_the_bit(noise, uninterrupted, tmp_path):
     said, error = child(tmp_path, noise, tmp_path / "runs", "proposed", "never").communicate()
     assert said == "whole\n", error
     assert_same_run(folder_of(tmp_path / "runs"), uninterrupted("proposed"))
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_run_with_a_word_and_keeps_the_last_epoch(noise, tmp_path):
     out = tmp_path / "runs"
     stopped = child(tmp_path, noise, out, "proposed", "inside an epoch")

@@ -76,6 +76,7 @@ def start(words: list, **options) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_bank_training_resumption_and_compilation(device, tmp_path):
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}

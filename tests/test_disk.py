@@ -1,12 +1,24 @@
 """What a user's disk and words hold is used, or one InputError names what is wrong with it."""
 
+import io
+import os
+import re
+import resource
+import shutil
+import tempfile
+import unittest.mock
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
-from conftest import write_clip, write_corpus
+from conftest import asd, write_clip, write_corpus
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_training import SMALL
 
 from asdlib import InputError, waves
 from asdlib.embedding import Embedded
@@ -14,12 +26,17 @@ from asdlib.encoder import Encoder
 from asdlib.errors import name_of
 from asdlib.profiles import make_profile
 from asdlib.scoring import check_enough, segment_scores
-from asdstudy.data import open_corpus
+from asdstudy.data import corpora, open_corpus
 from asdstudy.data.adopt import adopt
+from asdstudy.data.describe import describe
 from asdstudy.data.recordings import links_beside
+from asdstudy.runs import stages
+from asdstudy.runs.checkpoints import Checkpoint
 from asdstudy.runs.plan import Plan
-from asdstudy.runs.run import find_runs
+from asdstudy.runs.run import Run, find_runs
 from asdstudy.runs.study import Study, read_study
+from asdstudy.systems import parallel, profile_of, system_of
+from asdstudy.systems.task import make_task
 
 NO_NAMES = ["/home/me/rec", "a/b", "a\\b", "C:a", "..", ".", "", ".fan", "-x", "a\0b", "a\nb"]
 NO_NAMES += ["\udcff", "x" * 300, 2021, True, None, ["fan"], ("fan",), 1.5]
@@ -248,3 +265,271 @@ def test_a_backbone_may_run_at_its_own_size():
     sizes = {"mel_bins": 224, "segment_seconds": 2.0, "hop_seconds": 2 / 223}
     profile = make_profile("quick", "pump", backbone="swin_tiny_patch4_window7_224", **sizes)
     assert Encoder(profile, 2).head[1].in_features == 768
+
+
+def _sound(samples=1600, rate=16_000, **format):
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).normal(0, 0.1, samples)
+    soundfile.write(file, noise, rate, **{"format": "WAV", "subtype": "PCM_16"} | format)
+    return file.getvalue()
+
+
+def _with_length(content, place, size):
+    return content[:place] + size.to_bytes(4, "little") + content[place + 4 :]
+
+
+GOOD = _sound()
+SOUNDS = {
+    "good": GOOD,
+    "flac": _sound(format="FLAC"),
+    "float": _sound(subtype="FLOAT"),
+    "other rate": _sound(rate=8000),
+    "in units of int16": _sound(subtype="FLOAT")[:-4] + np.float32(20_000).tobytes(),
+    "NaN": _sound(subtype="FLOAT")[:-4] + np.float32(np.nan).tobytes(),
+    "empty": b"",
+    "no sound": _sound(0),
+    "text": b"no sound at all",
+    "cut off": GOOD[:-100],
+    "header alone": GOOD[:20],
+    "half a FLAC": _sound(16_000, format="FLAC")[:9000],
+    "of a pipe": _with_length(GOOD, 40, 0xFFFFFFFF),
+    "of a pipe, 0": _with_length(GOOD, 40, 0),
+}
+PLACES = [
+    *("{t}/train/", "{t}/train/", "{t}/test/", "{t}/source_test/", "{t}/target_test/"),
+    *("{t}/", "{t}/id_00/normal/", "{t}/id_00/abnormal/", "{t}/supplemental/", "{t}/train/deep/"),
+    *("", "ground_truth/", "ground_truth_domain/", "{t}/.hidden/", "-6_dB_{t}/{t}/id_02/normal/"),
+]
+FILES = [
+    *(f"section_00_source_{split}_0000.wav".encode() for split in ("train_normal", "test_anomaly")),
+    *(b"section_00_source_train_anomaly_0001.wav", b"section_0_source_train_normal_0002.wav"),
+    *(b"section_00_source_test_0003.wav", b"section_00_0004.wav", b"section_01_target_test_0.flac"),
+    *(b"normal_id_00_00000000.wav", b"00000000.wav", b"00000000.WAV", b"notes.txt", b".DS_Store"),
+    *(b"section_00_source_train_normal_0005_\xff.wav", b"\xe4.wav", b"a\nb.wav", b"x.mp3"),
+    *(b"attributes_00.csv", b"recordings.csv", b"ground_truth_fan_section_00_source_test.csv"),
+    *(b"ground_truth_fan_west_section_00_test.csv", b"ground_truth_fan.csv", b"README.md"),
+    *("section_00_source_train_normal_0006_Lüfter 1.5 [a]*.wav".encode(), b"train", b"test"),
+]
+TABLES = [
+    *("section_00_source_test_0003.wav,1\n", "name;label\nfan/test/section_00_source_test_0003;0"),
+    *("file_name,d1p,d1v\nsection_00_source_train_normal_0000.wav,speed,6\n", "clip,recording\n"),
+    *("", "\n", ",", '"', "\0", "a,b,c\n1\n", "file_name\n\n,,,\n", "section_00_0004.wav\t2\n"),
+]
+TYPES = ["fan", "fan_west", "fan[1]", "-x", "ä ö", "\udcff"]
+
+
+@st.composite
+def _things(draw):
+    """What lies at a path: sound, a table, a link, a folder, a pipe, or what nobody may read."""
+    place = draw(st.sampled_from(PLACES)).format(t=draw(st.sampled_from(TYPES)))
+    path = os.fsencode(place) + draw(st.sampled_from(FILES))
+    sounds = st.sampled_from(["good"] * 9 + list(SOUNDS))
+    tables = st.sampled_from(TABLES).map(str.encode) | st.binary(max_size=20)
+    if path.endswith(b".csv"):
+        return path, "file", draw(tables)
+    kinds = ["file"] * 12 + ["link to nothing", "ring", "folder", "pipe", "closed"]
+    return path, draw(st.sampled_from(kinds)), draw(sounds)
+
+
+def _make(root: Path, path: bytes, kind: str, content: str | bytes) -> None:
+    path = root / os.fsdecode(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path):
+            return
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(path)
+        elif kind in ("link to nothing", "ring"):
+            path.symlink_to("nowhere" if kind == "link to nothing" else "..")
+        else:
+            path.write_bytes(SOUNDS.get(content, content))
+            path.chmod(0 if kind == "closed" else 0o644)
+    except (FileExistsError, NotADirectoryError):  # another thing lies there
+        pass
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(st.lists(_things(), min_size=1, max_size=12))
+def test_every_file_is_used_or_passed_over_or_in_an_error(things):
+    """Never another exception, never a silent loss; describe and the index say the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "corpus"
+        root.mkdir()
+        _make(root, b"fan/train/section_00_source_train_normal_0009.wav", "file", "good")
+        for thing in things:
+            _make(root, *thing)
+        description = describe(root)
+        str(description).encode()
+        visible = {
+            Path(place) / name
+            for place, _, names in os.walk(root)
+            for name in names
+            if not any(
+                part.startswith(".") for part in (Path(place) / name).relative_to(root).parts
+            )
+        }
+        beside = {path for path in visible if path.name == "README.md"} | corpora.survey(
+            root
+        ).tables
+        assert visible <= {*description.clips.path, *description.unplaced} | beside
+        assert not {*description.clips.path} & {*description.unplaced}
+        try:
+            clips = corpora.index(root)
+        except InputError as error:
+            message = str(error)
+            message.encode()
+            assert any(message.startswith(why) for why in description.unplaced.values())
+            return
+        used = description.clips[description.clips.split != "supplemental"]
+        assert clips.path.tolist() == used.path.tolist()
+        assert not any(path.suffix == ".wav" and path.parent.name in corpora.SPLITS
+                       and path.parent.parent.parent == root and path.is_file()
+                       for path in description.unplaced)  # fmt: skip
+        for _, part in clips.groupby("machine_type"):
+            try:
+                waves.open_bank(part, Path(folder) / "waves", progress=False)
+            except InputError as error:
+                assert str(root) in str(error)
+
+
+@pytest.mark.parametrize(
+    "name, kind, message",
+    [
+        (b"section_00_source_train_normal_0001.wav", "link to nothing", "a link to nothing"),
+        (b"section_00_source_train_normal_0001.wav", "folder", "no file; expected"),
+        (b"section_00_source_train_normal_0001.wav", "pipe", "no file; expected"),
+        (b"section_00_source_train_normal_0001.wav", "ring", "no file; expected"),
+        (b"section_00_source_train_normal_0001_\xff.wav", "file", "the name is no UTF-8"),
+        (b"section_00_source_train_normal_0001_\xff.wav", "link to nothing", "is no UTF-8"),
+    ],
+)
+def test_a_tree_as_it_is(tmp_path, name, kind, message, capsys):
+    """One line each: in the index, in the list of the command, and in adopt."""
+    write_corpus(tmp_path / "c", ("fan",), products=1)
+    _make(tmp_path / "c", b"fan/train/" + name, kind, "good")
+    with pytest.raises(InputError, match=message):
+        corpora.index(tmp_path / "c")
+    asd("describe", tmp_path / "c")
+    said = [line for line in capsys.readouterr().out.splitlines() if "normal_0001" in line]
+    assert len([line for line in said if message in line]) == 1
+    for number in range(3):
+        write_clip(tmp_path / "mine" / "a" / "normal" / f"{number}.wav")
+    _make(tmp_path / "mine", b"a/normal/" + name, kind, "good")
+    if kind not in ("folder", "ring"):  # the files of a folder are one recording
+        with pytest.raises(InputError):
+            adopt(tmp_path / "mine", tmp_path / "out", "fan", progress=False)
+
+
+def test_a_folder_in_two_layouts_and_one_without_train(tmp_path):
+    write_clip(tmp_path / "fan" / "train" / "section_00_source_train_normal_0000.wav")
+    write_clip(tmp_path / "fan" / "id_00" / "normal" / "00000000.wav")
+    with pytest.raises(InputError, match="fan: id_<II>/ beside train/; expected either layout"):
+        corpora.index(tmp_path)
+    write_clip(tmp_path / "other" / "pump" / "test" / "section_00_source_test_0000.wav")
+    assert corpora.index(tmp_path / "other").machine_type.tolist() == ["pump"]
+
+
+@pytest.mark.parametrize("seconds", [1 / 16_000, 0.04, 0.3])
+def test_one_short_clip_among_others_is_heard_by_every_system(tmp_path, seconds):
+    """It is repeated: the least length is one sample, which the index knows."""
+    root = write_corpus(tmp_path / "c", train=4)
+    for folder, label in (("train", "train_normal"), ("source_test", "test_anomaly")):
+        write_clip(root / "pump" / folder / f"section_00_source_{label}_0099.wav", seconds, 7)
+    _, banks = open_corpus("noise", root, progress=False)
+    few = {"epochs": 1, "batch_size": 8, "inlier_sizes": (1,), "inliers": ("GMM", "output")}
+    for variant in ("spectrum", "parallel"):
+        overrides = {"inliers": ("output",)} if variant == "parallel" else {}
+        profile = profile_of("quick", "pump", variant, **few | {"inlier": "output"} | overrides)
+        system = system_of(variant)
+        task = make_task(system, "pump", banks, profile, 0, progress=False)
+        with unittest.mock.patch.object(parallel, "AUTOENCODER_EPOCHS", 1):
+            output = system.embed(task, system.train(task).weights).output
+        assert np.isfinite(output[task.clips(task.test_rows).shape[0] * -1 :]).all()
+
+
+@contextmanager
+def _files_of_at_most(size):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_costs_no_epoch(tmp_path):
+    """One sentence, nothing half written, and the checkpoint of before."""
+    checkpoint = Checkpoint(tmp_path / ".run.encoder.checkpoint", {"a": 1})
+    rng = np.random.default_rng(0)
+    checkpoint.save({"weights": torch.zeros(10)}, rng)
+    before = checkpoint.path.read_bytes()
+    with _files_of_at_most(10_000):
+        with pytest.raises(
+            InputError, match="checkpoint: no room to write it .* are free.*goes on"
+        ):
+            checkpoint.save({"weights": torch.zeros(100_000)}, rng)
+    assert list(tmp_path.iterdir()) == [checkpoint.path]
+    assert checkpoint.path.read_bytes() == before
+
+
+def test_a_full_disk_keeps_what_a_run_has_done(tmp_path):
+    root = write_corpus(tmp_path / "c", products=1)
+    ask = {"data_dir": root, "out_dir": tmp_path / "runs", "progress": False}
+    plan = Plan("noise", "pump", overrides=SMALL, out_dir=tmp_path / "runs")
+    _, banks = open_corpus("noise", root, progress=False)
+    save, saved = Checkpoint.save, []
+
+    def save_twice(self, *values):
+        with _files_of_at_most(1000 if saved else 10**9):
+            save(self, *values)
+        saved.append(self.path)
+
+    with unittest.mock.patch.object(Checkpoint, "save", save_twice):
+        with pytest.raises(InputError, match="no room to write it"):
+            stages.train(plan, banks, progress=False)
+    left = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert left == saved
+    run = stages.execute("noise", "pump", **ask, **SMALL)
+    assert run.params["resumed"]
+    with _files_of_at_most(1000):
+        with pytest.raises(InputError, match="no room to write it"):
+            stages.execute("noise", "pump", **ask, **SMALL | {"embedding_size": 64, "epochs": 1})
+
+
+def test_what_lies_beside_the_runs_is_no_run(tmp_path):
+    """What a run is, its record says; a broken one is told, and made again."""
+    root = write_corpus(tmp_path / "c", products=1)
+    ask = {"data_dir": root, "out_dir": tmp_path / "runs", "progress": False}
+    run = stages.execute("noise", "pump", **ask, **SMALL)
+    overrides = {"pump": SMALL}
+
+    def there():
+        return find_runs("noise", out_dir=tmp_path / "runs", overrides=overrides)
+
+    shutil.copytree(run.folder, run.folder.with_name(f"{run.folder.name} (copy)"))
+    shutil.copytree(run.folder, run.folder.parents[1] / "old" / run.folder.name)
+    (run.folder.parent / "notes.txt").write_text("mine")
+    (run.folder.parent / "empty").mkdir()
+    assert [each.folder for each in there()] == [run.folder]
+    cut = run.folder.with_name("cut")
+    cut.mkdir()
+    for content in (b'{"corpus": "noi', b"", b"[1]", b"\xff"):
+        (cut / "params.json").write_bytes(content)
+        with pytest.warns(UserWarning, match="cut/params.json: broken; the run is left out"):
+            assert [each.folder for each in there()] == [run.folder]
+        with pytest.raises(InputError, match="cut: finished stages: none"):
+            Run(cut)
+        assert stages.execute("noise", "pump", **ask, **SMALL).params == run.params
+    shutil.rmtree(cut)
+    for name in ("metrics.csv", "scores.csv", "history.csv"):
+        (run.folder / name).write_bytes(b"")
+        with pytest.raises(InputError, match=f"{re.escape(run.folder.name)}: a broken run"):
+            there()
+        again = stages.execute("noise", "pump", **ask, **SMALL)
+        assert again.metrics.equals(run.metrics)
+    content = (run.folder / "params.json").read_bytes()
+    (run.folder / "params.json").write_bytes(content[:99])
+    again = stages.execute("noise", "pump", **ask, **SMALL)
+    assert again.metrics.equals(run.metrics)

@@ -376,6 +376,7 @@ def said_by_make(*words: str) -> list[str]:
     return shlex.split(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_the_chapter_works_word_by_word(elsewhere, monkeypatch):
     """Its command, its cell, and its notebook on what they fetched, with a smaller network."""
     chapter = (ROOT / "book" / "own-data.md").read_text()
@@ -408,6 +409,7 @@ def test_the_chapter_works_word_by_word(elsewhere, monkeypatch):
     assert run.metrics.AUC.notna().all()
 
 
+@pytest.mark.slow
 def test_the_two_commands_of_the_readme(elsewhere):
     """All seven machine types; the study is planned on what came, and no run is missing."""
     readme = (ROOT / "README.md").read_text()

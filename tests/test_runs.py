@@ -202,6 +202,7 @@ def scored_again(out, **options) -> Run:
     return Run(done.stdout.strip())
 
 
+@pytest.mark.slow
 def test_a_stored_run_is_scored_again_to_the_same_bits(noise, tmp_path):
     first = execute(noise, out_dir=tmp_path)
     there = {name: (first.folder / name).read_bytes() for name in ("scores.csv", "metrics.csv")}
@@ -213,6 +214,7 @@ def test_a_stored_run_is_scored_again_to_the_same_bits(noise, tmp_path):
     assert {name: (again.folder / name).read_bytes() for name in there} == there
 
 
+@pytest.mark.slow
 def test_another_h_on_a_stored_run_needs_no_training(noise, tmp_path):
     changes = {"inlier": "LOF", "aggregation": "max", "inlier_sizes": (2,), "inlier_part": "train"}
     for other in ({}, {"variant": "no-mixup"}, {"seed": 1}):  # only one of them is its own

@@ -223,6 +223,7 @@ print(sound_fingerprint(open_corpus("simulated", sys.argv[1], progress=False)[1]
 """
 
 
+@pytest.mark.slow
 def test_corpus_is_the_same_on_every_processor(tmp_path):
     """numpy has other code for processors with AVX, whose last digits are others."""
     features = np.show_config(mode="dicts")["SIMD Extensions"].get("found")

@@ -29,6 +29,8 @@ STUDY = {
     },
 }  # fmt: skip
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):

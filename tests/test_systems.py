@@ -37,6 +37,7 @@ def execute(root, variant, machine_type="pump", **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", RIVALS)
 def test_a_rival_leaves_a_complete_run_folder_and_is_the_same_again(noise, tmp_path, variant):
     run = execute(noise, variant, out_dir=tmp_path)

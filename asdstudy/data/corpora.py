@@ -158,6 +158,7 @@ def survey(data_dir, machine_types=None) -> Survey:
         for column, readers in beside.items():
             clips.loc[part.index, column] = _told(part, column, readers, others, faults)
             tables |= {path for path, _ in readers}
+    clips = clips[~clips.path.isin(list(faults))].reset_index(drop=True)
     clips["attributes"] = clips.attributes.replace("noAttribute", "")
     numbered = clips.attributes.str.extract(EVENT, expand=False)
     clips["event"] = clips.event.where(clips.event != "", numbered.fillna(""))
@@ -178,7 +179,7 @@ def machine_folders(data_dir, faults: dict | None = None) -> dict[str, Path]:
     for folder in filter(os.path.isdir, inside(Path(data_dir))):
         with _noting(faults, folder):
             inner_folders = [folder]
-            if not os.path.isdir(folder / "train") and not _is_mimii(folder):
+            if not any(os.path.isdir(folder / s) for s in SPLITS) and not _is_mimii(folder):
                 inner_folders = [f for f in inside(folder) if os.path.isdir(f) and _is_mimii(f)]
             for inner in inner_folders:
                 if inner.name in folders:
@@ -192,8 +193,10 @@ def machine_folders(data_dir, faults: dict | None = None) -> dict[str, Path]:
 
 def clip_files(folder: Path) -> list[Path]:
     """The clips of a machine type: what lies in its splits, or in those of MIMII."""
-    places = [folder / split for split in SPLITS]
+    places = [folder / split for split in SPLITS if os.path.isdir(folder / split)]
     if _is_mimii(folder):
+        if places:
+            raise InputError(f"{folder}: id_<II>/ beside {places[0].name}/; expected either layout")
         products = [path for path in inside(folder) if path.name.startswith("id_")]
         places = [path / name for path in products for name in sorted(MIMII)]
     places = filter(os.path.isdir, places)

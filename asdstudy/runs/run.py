@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -35,18 +36,23 @@ class Run:
         self.folder = Path(folder)
         self.params = self._params()
         self.profile = Profile(**self.params["profile"])
-        self.history = pd.read_csv(self.folder / "history.csv")
-        self.scores = read_scores(self.folder)
-        self.metrics = pd.read_csv(
-            self.folder / "metrics.csv",
-            dtype={"product": str, "inlier": str, "chosen": bool},
-            keep_default_na=False,  # "none" is an inlier model
-            na_values={"AUC": "", "pAUC": ""},
-        )
+        try:
+            self.history = pd.read_csv(self.folder / "history.csv")
+            self.scores = read_scores(self.folder)
+            self.metrics = pd.read_csv(
+                self.folder / "metrics.csv",
+                dtype={"product": str, "inlier": str, "chosen": bool},
+                keep_default_na=False,  # "none" is an inlier model
+                na_values={"AUC": "", "pAUC": ""},
+            )
+        except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
+            raise InputError(
+                f"{self.folder}: a broken run ({error}); expected a whole one, which the command "
+                "that made it makes again"
+            ) from error
 
     def _params(self) -> dict:
-        path = self.folder / "params.json"
-        params = json.loads(path.read_text()) if path.exists() else {}
+        params = read_record(self.folder)
         if not is_finished(params):
             stages = ", ".join(name for name in STAGES if name in params) or "none"
             raise InputError(
@@ -100,6 +106,15 @@ class Run:
         return load_encoder(weights, self.profile, len(self.params["products"]), "cpu")
 
 
+def read_record(folder: Path) -> dict:
+    """``params.json`` of a run folder; nothing where it is missing or broken: it is no run then."""
+    try:
+        record = json.loads((folder / "params.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
 def is_finished(record: dict) -> bool:
     """Whether the record of a run folder has all stages."""
     return all(stage in record for stage in STAGES)
@@ -138,10 +153,12 @@ def find_runs(
 
     present = []
     for path in root.glob("*/*/params.json"):
-        record = json.loads(path.read_text())
+        record = read_record(path.parent)
+        if not record:
+            warnings.warn(f"{path}: broken; the run is left out, and made again", stacklevel=2)
         with suppress(InputError):  # a run of fields or variants that are no more
             keys = ("machine_type", "variant", "seed", "profile_name")
-            plan = plan_of(*(record[key] for key in keys))
+            plan = plan_of(*(record.get(key) for key in keys))
             is_same = plan.folder == path.parent and profile in ("", plan.profile_name)
             present += [plan] * (is_same and is_finished(record))
     if len(names := sorted({plan.profile_name for plan in present})) > 1:

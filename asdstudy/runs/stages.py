@@ -27,11 +27,11 @@ from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.data import labels_of, open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
-from asdstudy.runs.checkpoints import Checkpoints
+from asdstudy.runs.checkpoints import Checkpoints, refuse_full_disk
 from asdstudy.runs.device import onto_device
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
-from asdstudy.runs.run import Run, read_scores
+from asdstudy.runs.run import Run, read_record, read_scores
 from asdstudy.systems import centroid, system_of
 from asdstudy.systems.task import Task, make_task
 
@@ -164,26 +164,26 @@ def _mark(identity: dict) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _record(folder: Path) -> dict:
-    path = folder / "params.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
 def _section(plan: Plan, stage: str) -> dict:
     """What the record says of a stage, or an :class:`InputError` where it is not done."""
     if not _has(plan.folder, stage):
         raise InputError(f"{plan.folder}: not done yet: {stage}; expected it before what follows")
-    return _record(plan.folder)[stage]
+    return read_record(plan.folder)[stage]
 
 
 def _has(folder: Path, stage: str, identity: dict | None = None) -> bool:
     """Whether a run folder has a stage, of that identity as far as it is named, and its files."""
-    section = _record(folder).get(stage)
+    section = read_record(folder).get(stage)
     return (
         section is not None
         and (identity or {}).items() <= section["identity"].items()
-        and all((folder / name).exists() for name in FILES[stage])
+        and all(_is_whole(folder / name) for name in FILES[stage])
     )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file, which is never empty, or a folder is there."""
+    return path.is_dir() or path.is_file() and path.stat().st_size > 0
 
 
 def _is_done(plan: Plan, stage: str, identity: dict) -> bool:
@@ -198,7 +198,7 @@ def _take(plan: Plan, stage: str, identity: dict) -> bool:
             with _leaving(plan, stage) as (part, section):
                 for name in FILES[stage]:
                     shutil.copyfile(folder / name, part / name)
-                section |= _record(folder)[stage]
+                section |= read_record(folder)[stage]
             return True
     return False
 
@@ -248,11 +248,14 @@ def _leaving(plan: Plan, stage: str):
     try:
         yield part, section
         earlier = list(FILES)[: list(FILES).index(stage)]
-        sections = {n: s for n, s in _record(plan.folder).items() if n in earlier}
+        sections = {n: s for n, s in read_record(plan.folder).items() if n in earlier}
         record(sections)
         for name in FILES[stage]:
             shutil.rmtree(plan.folder / name, ignore_errors=True)  # where it is a folder
             (part / name).replace(plan.folder / name)
         record(sections | {stage: section})
+    except Exception as error:
+        refuse_full_disk(error, plan.folder)
+        raise
     finally:
         shutil.rmtree(part)
