@@ -24,7 +24,7 @@ SMALL = dict(
 
 def split_of(root, target="pump", seed=0, **overrides):
     profile = make_profile("quick", target, **SMALL | overrides)
-    _, banks = open_corpus("noise", root, target, progress=False)
+    _, banks = open_corpus("noise", root, progress=False)
     others = [bank for name, bank in banks.items() if name != target]
     heard = others if profile.needs_others else []
     return batches.split_clips(banks[target], heard, profile, seed), profile
