@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit
-from torch.nn.functional import one_hot
 
 from asdlib.errors import InputError
 from asdlib.profiles import Profile
@@ -163,12 +162,11 @@ class Batch:
 
         A product of -1 is another machine, whose y is all zero.
         """
-        number = torch.from_numpy(products)
-        machine = (number >= 0).float()
-        labels = one_hot(number.clamp_min(0), count).float() * machine[:, None]
+        labels = products[:, None] == np.arange(count), products >= 0
         device = waves.device
         return cls(
-            waves, labels.to(device, non_blocking=True), machine.to(device, non_blocking=True)
+            waves,
+            *(torch.from_numpy(part).float().to(device, non_blocking=True) for part in labels),
         )
 
 

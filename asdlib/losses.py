@@ -62,6 +62,6 @@ def mixup(waves: Tensor, product: Tensor, machine: Tensor, share: Tensor, partne
 
     def mix(rows: Tensor) -> Tensor:
         weight = share.view(-1, *[1] * (rows.dim() - 1))
-        return weight * rows + (1 - weight) * rows[partner]
+        return rows.index_select(0, partner).lerp_(rows, weight)
 
     return mix(waves), mix(product), mix(machine)

@@ -55,8 +55,9 @@ class WaveBank:
         """
         waves = np.empty((len(clips), length), np.int16)
         firsts, ends = self.offsets[clips] + starts, self.offsets[clips] + self.frames[clips]
+        samples = self.samples.view(np.ndarray)  # slices of a memory map cost more
         for row, first, end in zip(waves, firsts, ends, strict=True):
-            sound = self.samples[first : min(first + length, end)]
+            sound = samples[first : min(first + length, end)]
             row[:] = sound if len(sound) == length else np.resize(sound, length)
         return waves
 

@@ -259,8 +259,9 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {name}")
-    kinds, clips, rounds = ("fan", "pump"), 24, max(arguments.rounds // 8, 3)
-    if device == "cuda":  # 71 of each product ID: batches of 128 need not be evened out
+    # so many clips of each product ID that no batch is smaller than another
+    kinds, clips, rounds = ("fan", "pump"), 25, max(arguments.rounds // 8, 3)
+    if device == "cuda":
         kinds, clips, rounds = MACHINE_TYPES, 71, arguments.rounds
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)

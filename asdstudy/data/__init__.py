@@ -62,4 +62,4 @@ def summary(clips: pd.DataFrame) -> pd.DataFrame:
 
 def is_corpus(folder, machine_type: str) -> bool:
     """Whether a corpus with that machine type lies there."""
-    return machine_type in corpora.machine_folders(folder)
+    return Path(folder).is_dir() and machine_type in corpora.machine_folders(folder)
