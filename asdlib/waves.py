@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,7 @@ def open_bank(clips: pd.DataFrame, folder, progress: bool = True) -> WaveBank:
             if not record.exists():
                 _decode(clips, offsets, int(frames.sum()), stem, progress)
     facts = json.loads(record.read_text())
+    facts.pop("files", None)
     samples = np.load(_beside(stem, ".npy"), mmap_mode="r")
     return WaveBank(clips, samples, offsets, frames, **facts)
 
@@ -137,12 +139,21 @@ def _beside(stem: Path, ending: str) -> Path:
 
 def _listing(clips: pd.DataFrame) -> str:
     """A short hash of which files these are, without reading them."""
-    digest = hashlib.sha256()
-    for path in clips.path:
-        status = path.stat()
-        digest.update(os.fsencode(path.resolve()))
-        digest.update(f"|{status.st_size}|{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:12]
+    files = ((os.fsencode(path.resolve()), path.stat()) for path in clips.path)
+    return _hash(b"%b|%d|%d" % (name, s.st_size, s.st_mtime_ns) for name, s in files)
+
+
+def _hash(lines: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()[:12]
+
+
+def _remove_outdated(stem: Path, files: str) -> None:
+    """Remove the banks that were made of the same ``files`` before they were changed."""
+    for record in stem.parent.glob(f"*-{'[0-9a-f]' * 12}.json"):
+        other = record.with_name(record.name.removesuffix(".json"))
+        if other != stem and json.loads(record.read_text()).get("files") == files:
+            for ending in (".json", ".npy", ".lock"):  # the record first: none is without a bank
+                _beside(other, ending).unlink(missing_ok=True)
 
 
 def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool) -> None:
@@ -187,11 +198,13 @@ def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool
             "mean": mean / FULL_SCALE,
             "std": float(np.sqrt(variance)) / FULL_SCALE,
             "fingerprint": hashlib.sha256(b"".join(digests)).hexdigest(),
+            "files": _hash(os.fsencode(path.resolve()) for path in clips.path),
         }
         os.replace(part, _beside(stem, ".npy"))
         record = _beside(stem, ".json.part")
         record.write_text(json.dumps(facts))
         os.replace(record, _beside(stem, ".json"))
+        _remove_outdated(stem, facts["files"])
     finally:
         part.unlink(missing_ok=True)
 

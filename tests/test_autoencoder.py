@@ -6,6 +6,7 @@ import torch
 from conftest import write_clip
 
 from asdlib.batches import Part
+from asdlib.errors import InputError
 from asdlib.waves import open_bank
 from asdstudy.data import corpora
 from asdstudy.systems import autoencoder
@@ -93,6 +94,13 @@ def test_training_lowers_the_error_and_is_the_same_again(tmp_path):
     again, _ = autoencoder.train_autoencoder(part, part, 80, seed=3, progress=False)
     for name, value in model.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_a_loss_that_is_no_number_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(autoencoder, "LEARNING_RATE", 1e30)
+    part = part_of(tmp_path, seconds=2.0)
+    with pytest.raises(InputError, match="the autoencoder's loss is .*nan.* in epoch"):
+        autoencoder.train_autoencoder(part, part, 5, seed=3, progress=False)
 
 
 def test_a_clip_shorter_than_five_frames_is_repeated(tmp_path):

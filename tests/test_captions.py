@@ -85,8 +85,8 @@ def test_what_is_said_of_a_table(table):
     assert captions.about(table) == "simulated sound, quick profile, 2 seeds"
     similar = table.assign(corpus=np.where(table.seed == 0, "similarity-a", "similarity-b"))
     assert captions.about(similar) == "simulated sound, quick profile, 2 seeds"
-    line = captions.origin(table, "Drawn from a test")
-    assert line.startswith("Drawn from a test: 12 runs; corpus simulated; fingerprint f; profile")
+    line = captions.origin(table, "drawn from a test")
+    assert line.startswith("12 runs, drawn from a test: corpus simulated; fingerprint f; profile")
     assert "seed 0, 1; commit c; versions torch 2; device" in line
     assert line.endswith("overrides none; wall time 12 s for 12 runs")
     resumed = table.assign(wall_seconds=table.wall_seconds.where(table.seed == 0))

@@ -533,3 +533,21 @@ def test_what_lies_beside_the_runs_is_no_run(tmp_path):
     (run.folder / "params.json").write_bytes(content[:99])
     again = stages.execute("noise", "pump", **ask, **SMALL)
     assert again.metrics.equals(run.metrics)
+
+
+def test_a_target_without_test_clips_is_told_when_the_corpus_is_opened(tmp_path):
+    """Target-domain ones are none; another machine type needs none."""
+    root = write_corpus(tmp_path, products=1)
+    for path in (root / "pump" / "source_test").iterdir():
+        path.unlink()
+    write_clip(root / "pump" / "target_test" / "section_00_target_test_normal_0000.wav")
+    with pytest.raises(InputError, match="pump: no test clips to score in the source domain"):
+        open_corpus("noise", root, "pump", progress=False)
+    assert set(open_corpus("noise", root, "fan", progress=False)[1]) == {"fan", "pump"}
+
+
+def test_no_compiler_is_told_before_training(tmp_path, monkeypatch):
+    root = write_corpus(tmp_path, products=1)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match="compile is True, and no-such-compiler is not there"):
+        stages.execute("noise", "pump", data_dir=root, progress=False, **SMALL, compile=True)

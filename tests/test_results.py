@@ -51,7 +51,7 @@ def test_more_seeds_of_the_same_are_drawn_from(table):
         table.assign(overrides='{"epochs": 3}'),
         table[table.variant != "no-mixup"],
     ):
-        assert widest(other).table is fresh and widest(other).source == "Runs of this build"
+        assert widest(other).table is fresh and widest(other).source == "of this build"
 
 
 def test_the_table_of_several_seeds_is_that_of_make_seeds_before_the_committed_one(
@@ -82,7 +82,7 @@ def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
     monkeypatch.setattr(runs, "_stage", lambda *_, **__: pytest.fail("trained again"))
     again = results.of_study("some", jobs, fresh=True, workers=1).table
     pd.testing.assert_frame_equal(table, again)
-    assert source == "Drawn from a fresh sweep" and set(table.switch) == {"none"}
+    assert source == "drawn from a fresh sweep" and set(table.switch) == {"none"}
     assert table.columns[:5].tolist() == ["switch", "corpus", "machine_type", "variant", "seed"]
     assert table[table["product"] == "01"].AUC.isna().all()
 

@@ -259,7 +259,10 @@ def test_stages_from_the_command_line(noise, tmp_path, capsys):
         asd(stage, *words, "--data-dir", noise)
     for stage in ("score", "evaluate"):
         asd(stage, *words)
-    folder = Path(capsys.readouterr().out.splitlines()[-1])
+    short, folder = capsys.readouterr().out.splitlines()[-2:]
+    folder = Path(folder)
+    areas = Run(folder).metrics.query("chosen")
+    assert f"AUC {100 * areas.AUC.mean():.1f} %" in short and "over 2 product IDs" in short
     assert Run(folder).params["seed"] == 2 and Run(folder).profile.inlier_sizes == (1, 2)
     asd("score", *words, "--set", "inlier=kNN")
     asd("evaluate", *words, "--set", "inlier=kNN")

@@ -4,6 +4,7 @@ import pytest
 from conftest import write_corpus
 from test_training import SMALL
 
+from asdstudy import paths
 from asdstudy.data.simulate import Simulation
 from asdstudy.report import studies
 from asdstudy.runs import stages as runs
@@ -52,3 +53,12 @@ def test_a_dial_is_turned_alone():
         "similarity-p0.9-m0.2",
     ]  # fmt: skip
     assert turned[1].labels == {"dial": "machine_similarity", "setting": 0.6, "train_clips": 5}
+
+
+def test_the_real_recordings_are_looked_for_where_they_may_be_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path / "project")
+    shared = tmp_path / "shared/real-mini"
+    assert studies.uav_folder() == shared  # of the committed table
+    write_corpus(tmp_path / "project/data/uav", ["uav"], products=1, train=1, test=1)
+    assert studies.uav_folder() == tmp_path / "project/data/uav"
+    assert studies.uav_folder("elsewhere").name == "elsewhere"

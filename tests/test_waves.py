@@ -1,6 +1,7 @@
 """The wave bank: decoded once, cropped and segmented as worked out by hand."""
 
 import io
+import os
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -100,6 +101,26 @@ def test_nothing_is_decoded_twice(tmp_path, monkeypatch):
     assert isinstance(again.samples, np.memmap) and again.samples.dtype == np.int16
     assert again.fingerprint == first.fingerprint and np.array_equal(again.samples, first.samples)
     assert not list((tmp_path / "waves").glob("*.part"))
+
+
+def test_the_bank_of_files_that_have_changed_goes(tmp_path):
+    """Of the same files only: those of other clips, types and corpora stay, and what is no bank."""
+    root, folder = write_corpus(tmp_path / "c"), tmp_path / "waves"
+    other = write_corpus(tmp_path / "other", ("pump",))
+    (folder).mkdir()
+    (folder / "fingerprint.json").write_text('{"pump": "a"}')
+    waves.open_bank(corpora.index(other), folder, progress=False)
+    pump = corpora.index(root, ["pump"])
+    waves.open_bank(corpora.index(root, ["fan"]), folder, progress=False)
+    waves.open_bank(pump[pump["product"] == "00"], folder, progress=False)
+    before = {*folder.iterdir()}
+    for shift in (0, 1, 2):  # as if copied anew
+        for path in pump.path:
+            os.utime(path, ns=(shift, shift))
+        bank = waves.open_bank(pump, folder, progress=False)
+        assert np.array_equal(bank.sound(pump.path[0]), waves.read_clip(pump.path[0]))
+    assert before < {*folder.iterdir()} and len([*folder.iterdir()]) == len(before) + 3
+    assert len(list(folder.glob("*.npy"))) == 4
 
 
 @pytest.mark.filterwarnings("ignore:a GMM with p")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from asdlib.errors import name_of, one_of
+from asdlib.errors import InputError, name_of, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy import paths
 from asdstudy.data import corpora
@@ -15,8 +15,8 @@ def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, pro
     """The corpus index, source domain (section IV-A), and the banks of all its machine types.
 
     Returns ``(clips, banks)``; ``banks`` by machine type. The simulated corpus is made at its
-    default place if it is missing. Raises :class:`InputError` where ``machine_type`` is not in the
-    corpus.
+    default place if it is missing. Raises :class:`InputError` where the target ``machine_type`` is
+    not in the corpus, or has nothing to score.
     """
     from asdlib.waves import open_bank  # brings torch: not for who asks for a setting only
 
@@ -30,6 +30,10 @@ def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, pro
     present = list(clips.machine_type.unique())
     if machine_type is not None:
         one_of(f"machine type in {folder}", machine_type, present)
+        if not ((clips.machine_type == machine_type) & (clips.split == "test")).any():
+            raise InputError(
+                f"{folder / machine_type}: no test clips to score in the source domain"
+            )
     banks = {
         name: open_bank(part, paths.waves_dir(corpus), progress)
         for name, part in clips.groupby("machine_type", sort=True)
@@ -62,4 +66,4 @@ def summary(clips: pd.DataFrame) -> pd.DataFrame:
 
 def is_corpus(folder, machine_type: str) -> bool:
     """Whether a corpus with that machine type lies there."""
-    return machine_type in corpora.machine_folders(folder)
+    return Path(folder).is_dir() and machine_type in corpora.machine_folders(folder)

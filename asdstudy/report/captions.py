@@ -72,24 +72,24 @@ def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None)
 
 
 def origin(table: pd.DataFrame, source: str) -> str:
-    """Where a table comes from: its source, and what the records of its runs say."""
+    """Where a table comes from: its ``source``, and what the records of its runs say."""
     keys = ["corpus", "machine_type", "variant", "profile", "seed", *STAMP, "wall_seconds"]
     runs = table[keys].drop_duplicates().assign(finished=table.finished.str[:10])
     names = ("corpus", "fingerprint", "profile", "seed", "commit", "versions", "device", "threads")
     facts = {n: ", ".join(map(str, sorted(runs[n].unique()))) for n in (*names, "finished")}
     first, *others = map(json.loads, runs.overrides.unique())  # those of all runs
-    shared = [item for item in first.items() if all(item in other.items() for other in others)]
+    shared = [i for i in sorted(first.items()) if all(i in other.items() for other in others)]
     facts["overrides"] = ", ".join(f"{name} = {value}" for name, value in shared) or "none"
     timed = runs.wall_seconds.dropna()  # a run that was resumed has none
     facts["wall time"] = f"{timed.sum():.0f} s for {len(timed)} runs"
-    return f"{source}: {len(runs)} runs; {_listed(facts)}"
+    return f"{len(runs)} runs, {source}: {_listed(facts)}"
 
 
 def origin_of_run(params: dict) -> str:
     """:func:`origin` of a single run, from its record."""
     row = params | stamp(params) | {"profile": params["profile_name"]}
     seconds = None if params["resumed"] else params["wall_seconds"]
-    return origin(pd.DataFrame([row | {"wall_seconds": seconds}]), "This run")
+    return origin(pd.DataFrame([row | {"wall_seconds": seconds}]), "this one")
 
 
 def origin_of_page(sound: str) -> str:

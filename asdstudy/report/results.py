@@ -119,14 +119,14 @@ def of_study(study: str, jobs: Sequence[Job], fresh: bool = False, workers: int 
     if rows.empty:
         has = "; ".join(f"{name} {', '.join(map(str, table[name].unique()))}" for name in wanted)
         raise InputError(f"{path}: none of the runs that the page names; it has {has}")
-    return Results(rows, f"Drawn from {source}")
+    return Results(rows, f"drawn from {source}")
 
 
 def several_seeds(corpus: str, out_dir=None) -> Results:
     """The table of several seeds that `make seeds` left here, else the committed one, if any."""
     made = Path(out_dir or paths.runs_dir()) / corpus / "collected.csv"
     committed = paths.measured_dir() / "seeds.csv"
-    places = {made: "Measured here, by `make seeds`", committed: "Drawn from book/measured"}
+    places = {made: "measured here, by `make seeds`", committed: "drawn from book/measured"}
     for path, source in places.items():
         if path.exists():
             return Results(read(path), source)
@@ -147,7 +147,7 @@ def widest(fresh: pd.DataFrame, several: Results) -> Results:
             other = " (on an earlier version of the corpus: another fingerprint)"
             is_same = set(same.fingerprint) == set(fresh.fingerprint)
             return Results(same, several.source + ("" if is_same else other))
-    return Results(fresh, "Runs of this build")
+    return Results(fresh, "of this build")
 
 
 def systems(table: pd.DataFrame, names: Sequence[str] = SYSTEMS) -> pd.DataFrame:

@@ -63,10 +63,25 @@ def _command(*names: str):
             _, banks = open_corpus(corpus, data_dir, machine_type, progress)
         for name in names:
             stage = getattr(stages, name)
-            stage(plan, banks, progress) if name in ("train", "embed") else stage(plan)
+            left = stage(plan, banks, progress) if name in ("train", "embed") else stage(plan)
+        if name == "evaluate":
+            print(_in_short(left))
         print(plan.folder)
 
     return command
+
+
+def _in_short(run) -> str:
+    """What the chosen h of a run reached, in a line."""
+    areas = run.metrics[run.metrics.chosen]
+    if areas.empty:
+        return "no labelled test clips: scores without AUC"
+    h, p = areas.inlier.iloc[0], areas["size"].iloc[0]
+    auc, pauc = 100 * areas[["AUC", "pAUC"]].mean()
+    return (
+        f"h = {h}{f' (p = {p})' if p else ''}: AUC {auc:.1f} %, pAUC {pauc:.1f} %, means over "
+        f"{len(areas)} product IDs; harmonic mean of both {100 * run.result():.1f} %"
+    )
 
 
 def _field(words: str) -> tuple[str, object]:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from asdlib.batches import Part
 from asdlib.embedding import Embedded
+from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 from asdlib.waves import normalise
 from asdstudy.systems.task import Task, Trained, device, size
@@ -161,6 +162,8 @@ def train_autoencoder(
             total += loss.detach() * len(which)
         unseen = float(errors_of(model, held_out)[0].mean())
         history.append([epoch, float(total) / len(frames), unseen])
+        if not np.isfinite(history[-1]).all():
+            raise InputError(f"the autoencoder's loss is {history[-1][1:]} in epoch {epoch}")
         if checkpoint:
             checkpoint.save(
                 {

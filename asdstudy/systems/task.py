@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import shutil
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -105,8 +108,11 @@ def check(task: Task, system: ModuleType) -> None:
     """Raise :class:`InputError` for what would fail, or mean nothing, after hours of training."""
     clips, products, profile = task.bank.clips, task.split.products, task.profile
     folder = clips.path.iloc[0].parent.parent
-    if not len(task.test_rows):
-        raise InputError(f"{folder}: no test clips to score")
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if profile.compile and not shutil.which(compiler):
+        raise InputError(
+            f"compile is True, and {compiler} is not there; expected that C++ compiler"
+        )
     if unknown := sorted(set(clips["product"].iloc[task.test_rows]) - set(products)):
         raise InputError(f"{folder}: product IDs {unknown} are tested but have no train clips")
     name = system.__name__.rpartition(".")[2]
