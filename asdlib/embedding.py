@@ -81,7 +81,10 @@ class Embedded:
 def embed_segments(
     encoder: Encoder, part: Part, profile: Profile, progress: bool = True, rows: int = 128
 ) -> tuple[np.ndarray, np.ndarray]:
-    """f and g_product of all S segments of every clip: ``(clips, S, 128)``, ``(clips, S, K)``."""
+    """f and g_product of all S segments of every clip: ``(clips, S, 128)``, ``(clips, S, K)``.
+
+    Overlapping segments mostly start between hops, so that no frame of their log-mels is the same.
+    """
     keep_heap()
     device, count = device_of(encoder), profile.segments
     clips_at_once = max(rows // count, 1)

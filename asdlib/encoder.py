@@ -25,28 +25,21 @@ class LogMel(nn.Module):
     def __init__(self, profile: Profile):
         super().__init__()
         self.log, self.floor, self.power = profile.log_mel, profile.log_floor, profile.mel_power
-        self.size, self.hop = (
-            round(seconds * SAMPLE_RATE)
-            for seconds in (profile.window_seconds, profile.hop_seconds)
-        )
-        filters = melscale_fbanks(
-            self.size // 2 + 1,
-            profile.mel_low_hz,
-            profile.mel_high_hz,
-            profile.mel_bins,
-            SAMPLE_RATE,
-        )
+        self.size = round(profile.window_seconds * SAMPLE_RATE)
+        self.hop = round(profile.hop_seconds * SAMPLE_RATE)
+        low, high = profile.mel_low_hz, profile.mel_high_hz
+        filters = melscale_fbanks(self.size // 2 + 1, low, high, profile.mel_bins, SAMPLE_RATE)
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("window", torch.hann_window(self.size), persistent=False)
         # Neighbouring filters weigh few of the bins: a product for each band of them is cheaper.
         self.bands = []
         for first in range(0, profile.mel_bins, FILTERS_AT_ONCE):
             mels = slice(first, first + FILTERS_AT_ONCE)
-            used = [*filters[:, mels].any(dim=1).nonzero().ravel().tolist()] or [0]
+            used = filters[:, mels].any(dim=1).nonzero().ravel().tolist() or [0]
             self.bands.append((slice(used[0], used[-1] + 1), mels))
 
     def forward(self, waves: Tensor) -> Tensor:
-        rows = 4 if waves.is_cpu else 128  # the spectra of a few rows stay in a CPU's cache
+        rows = 8 if waves.is_cpu else 128  # the spectra of a few rows stay in a CPU's cache
         return torch.cat([self._mel(some) for some in waves.split(rows)]).transpose(1, 2)
 
     def _mel(self, waves: Tensor) -> Tensor:

@@ -40,18 +40,40 @@ def test_the_paper_profile_needs_a_gpu():
     assert done.stderr.startswith("a GPU is needed, and torch sees none") and not done.stdout
 
 
+def stopped_with(monkeypatch, capsys, ratios, logmel=1.0, faster=None) -> tuple[int, str]:
+    """The exit status and the output of the benchmark where it measures these."""
+    measured = iter(ratios)
+    monkeypatch.setattr(speed, "bench_training", lambda *_, **__: next(measured))
+    monkeypatch.setattr(speed, "bench_logmel", lambda _: logmel)
+    monkeypatch.setattr(speed, "bench_scoring", lambda _: None)
+    monkeypatch.setattr(speed, "bench_earlier", lambda *_: faster or {})
+    monkeypatch.setattr(speed, "make_corpus", lambda root, *_, **__: root)
+    monkeypatch.setattr(speed, "open_corpus", lambda *_, **__: (None, {"fan": None}))
+    monkeypatch.setattr(sys, "argv", ["speed"])
+    with pytest.raises(SystemExit) as stopped:
+        speed.main()
+    assert not list(measured)
+    return stopped.value.code, capsys.readouterr().out
+
+
 @pytest.mark.parametrize("ratios, status", [([0.8, 0.85, 0.95, 0.9], 0), ([0.95, *[0.8] * 3], 1)])
 def test_a_training_slower_than_its_network_fails_the_benchmark(
     monkeypatch, capsys, ratios, status
 ):
     """The quick profile, then the paper's; what misses the limit is measured up to three times."""
-    measured = iter(ratios)
-    monkeypatch.setattr(speed, "bench_training", lambda *_, **__: next(measured))
-    monkeypatch.setattr(speed, "bench_scoring", lambda _: None)
-    monkeypatch.setattr(speed, "make_corpus", lambda root, *_, **__: root)
-    monkeypatch.setattr(speed, "open_corpus", lambda *_, **__: (None, {}))
-    monkeypatch.setattr(sys, "argv", ["speed"])
-    with pytest.raises(SystemExit) as stopped:
-        speed.main()
-    assert stopped.value.code == status and not list(measured)
-    assert f"waves: {min(ratios[-2:]):.2f}; the limit is 0.9" in capsys.readouterr().out
+    code, output = stopped_with(monkeypatch, capsys, ratios)
+    assert code == status
+    assert f"waves: {min(ratios[-2:]):.2f}; the limit is 0.9" in output
+
+
+@pytest.mark.parametrize(
+    "logmel, faster, status",
+    [
+        (1.5, {"whole quick run": 1.6, "paper training": 1.2}, 0),
+        (1.7, {}, 1),
+        (1.5, {"whole quick run": 1.4}, 1),
+        (1.5, {"paper training": 1.0}, 1),
+    ],
+)
+def test_a_slow_log_mel_or_run_fails_the_benchmark(monkeypatch, capsys, logmel, faster, status):
+    assert stopped_with(monkeypatch, capsys, (1.0, 1.0), logmel, faster)[0] == status

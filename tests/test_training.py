@@ -103,6 +103,20 @@ def test_rows_of_eq_1_as_in_the_authors_code(corpus):
     assert product_part(mixed, "all") != product_part(mixed, "included")
 
 
+def test_log_mels_of_the_validation_are_made_once(corpus, monkeypatch):
+    forward, rows = encoder.LogMel.forward, []
+
+    def counted(self, waves):
+        rows.append(len(waves))
+        return forward(self, waves)
+
+    monkeypatch.setattr(encoder.LogMel, "forward", counted)
+    split, profile = split_of(corpus, epochs=3)
+    training.train(split, profile, seed=0, device="cpu", progress=False)
+    held_out = len(batches.validation_batch(split, profile, seed=0).machine)
+    assert sum(rows) == 3 * 2 * len(split.train) + held_out
+
+
 def test_a_validation_loss_that_is_no_number_is_never_kept(corpus, monkeypatch):
     validate, results = training.validate, []
 
