@@ -50,5 +50,7 @@ def _sentence(fault) -> str:
     if fault["type"] == "literal_error":
         known = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
         return f"unknown {name} {fault['input']!r}; known: {known}"
+    if fault["type"] == "too_short":
+        return f"{name} is {fault['input']!r}; expected at least {fault['ctx']['min_length']} value"
     wanted = fault["msg"].removeprefix("Input should be ").removeprefix("a valid ").split(", ")[0]
     return f"{name} is {fault['input']!r}; expected {wanted}"

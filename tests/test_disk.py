@@ -184,6 +184,16 @@ def test_a_study_as_people_write_it(tmp_path, text, message):
     assert "\n" not in str(error.value)
 
 
+def test_numbers_from_the_command_line_are_words(tmp_path):
+    """Snakemake hands over every number of --config as a string, in lists, too."""
+    path = tmp_path / "study.yaml"
+    path.write_text("machine_types: [fan]\n")
+    study = read_study(path, {"seeds": ["0", "1"], "variants": ["proposed"], "corpus": "mine"})
+    assert list(study.seeds) == [0, 1] and study.corpus == "mine"
+    with pytest.raises(InputError, match="seeds is .*; expected at least 1 value"):
+        read_study(path, {"seeds": []})
+
+
 def test_a_study_that_is_no_file_of_text(tmp_path):
     with pytest.raises(InputError, match="nowhere.yaml: No such file or directory; expected a"):
         read_study(tmp_path / "nowhere.yaml", {})

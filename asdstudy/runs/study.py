@@ -108,10 +108,7 @@ def read_study(path, changes: dict) -> Study:
     """
     try:
         study = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        changes = {
-            key: yaml.safe_load(value) if value and isinstance(value, str) else value
-            for key, value in changes.items()
-        }
+        changes = {key: _as_yaml(value) for key, value in changes.items()}
     except yaml.MarkedYAMLError as error:
         where = error.problem_mark.line + 1
         raise InputError(f"{path}: line {where}: {error.problem}; expected a study") from None
@@ -123,3 +120,9 @@ def read_study(path, changes: dict) -> Study:
             f"{path}: expected keys with values, one a line, as in `corpus: simulated`"
         )
     return Study(**(study | changes))
+
+
+def _as_yaml(value):
+    if isinstance(value, list):
+        return [_as_yaml(item) for item in value]
+    return yaml.safe_load(value) if value and isinstance(value, str) else value
