@@ -64,7 +64,7 @@ RUN = f"runs/{STUDY.corpus}/{{machine_type}}/{{variant}}-s{{seed}}-{{mark}}"
 RUN_LOG = "_build/logs/{{machine_type}}-{{variant}}-s{{seed}}-{{mark}}-{}.log"
 # What went wrong is said at once, and again at the end.
 STAGE = (
-    THREADS + "asd {rule} {params.words} > {log:q} 2>&1 || "
+    THREADS + "asd stage {rule} {params.words} > {log:q} 2>&1 || "
     "{{ tail -n 3 {log:q} | tee {log:q}.failed >&2; exit 1; }}"
 )
 
