@@ -284,7 +284,7 @@ rule embed:
 rule score:
     """SCORE: h on the embeddings."""
     input:
-        code("asdlib.scoring", "asdstudy.systems.centroid"),
+        code("asdlib.scoring", "asdlib.thresholds", "asdstudy.systems.centroid"),
         embeddings=f"{RUN}/embeddings.npz",
     output:
         f"{RUN}/scores.csv",
@@ -299,7 +299,7 @@ rule score:
 rule evaluate:
     """EVALUATE: AUC and pAUC of the scores; the run is finished then."""
     input:
-        code("asdlib.metrics"),
+        code("asdlib.metrics", "asdlib.thresholds"),
         scores=f"{RUN}/scores.csv",
     output:
         f"{RUN}/metrics.csv",

@@ -264,14 +264,19 @@ def read_sound(path, source=None, exact: bool = False) -> tuple[np.ndarray, int]
         raise InputError(f"{path}: cannot be decoded ({error})") from error
     if len(sound) != frames:
         raise InputError(f"{path}: truncated; {len(sound)} of {frames} samples can be read")
+    if 0 < (peak := peak_of(path, sound)) < 0.5 / FULL_SCALE:
+        raise InputError(f"{path}: samples up to {peak:.3g}; expected some that 16 bits can hold")
+    return sound, rate
+
+
+def peak_of(path, sound: np.ndarray) -> float:
+    """The largest amplitude of float samples; :class:`InputError` beyond full scale. 0 of int16."""
     peak = 0 if sound.dtype == np.int16 else np.abs(sound).max(initial=0)
     if not np.isfinite(peak):
         raise InputError(f"{path}: NaN or infinite samples; expected finite sound")
     if peak > 1:
         raise InputError(f"{path}: samples up to {peak:.6g}; expected -1 to 1, full scale")
-    if 0 < peak < 0.5 / FULL_SCALE:
-        raise InputError(f"{path}: samples up to {peak:.3g}; expected some that 16 bits can hold")
-    return sound, rate
+    return peak
 
 
 def read_clip(path: Path) -> np.ndarray:

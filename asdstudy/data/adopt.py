@@ -115,6 +115,14 @@ def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
     Raises :class:`InputError`, naming the file and the option, where that needs a conversion that
     was not asked for, and where the file is broken or beyond full scale.
     """
+    checked_header(path, adoption)
+    channels, rate = read_sound(path)
+    sound = one_channel(path, channels, adoption)
+    return resample(torch.from_numpy(sound.copy()), rate, SAMPLE_RATE).numpy()
+
+
+def checked_header(path: Path, adoption: Adoption):
+    """:func:`asdlib.waves.read_header`, where all the conversions it needs were asked for."""
     info = read_header(path)
     if info.samplerate != SAMPLE_RATE and not adoption.resample:
         raise InputError(
@@ -125,9 +133,13 @@ def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
             f"{path}: {info.channels} channels; expected one, or --channel mean to mix them, "
             f"or --channel 0 to {info.channels - 1} to take one"
         )
-    channels, rate = read_sound(path)
+    return info
+
+
+def one_channel(path: Path, channels: np.ndarray, adoption: Adoption) -> np.ndarray:
+    """The channel that was asked for of ``channels`` ``(samples, channels)``, or their mean."""
     sounds = {str(number): channel for number, channel in enumerate(channels.T)}
     sounds["mean"] = channels.mean(axis=1)
-    channel = "mean" if info.channels == 1 else adoption.channel
+    channel = "mean" if channels.shape[1] == 1 else adoption.channel
     one_of(f"channel of {path}", channel, sounds)
-    return resample(torch.from_numpy(sounds[channel].copy()), rate, SAMPLE_RATE).numpy()
+    return sounds[channel]

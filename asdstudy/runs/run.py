@@ -16,6 +16,7 @@ from asdlib.embedding import Embedded
 from asdlib.encoder import Encoder
 from asdlib.errors import InputError, name_of
 from asdlib.profiles import TABLE_I, Profile
+from asdlib.thresholds import DETECTION
 from asdstudy import paths
 from asdstudy.runs.plan import Plan
 from asdstudy.systems import VARIANTS
@@ -30,7 +31,8 @@ class Run:
     of h and p, warnings, times, versions, commit; ``history``: a row an epoch; ``scores``: a row a
     test clip, its score by the chosen h and p and a column for each candidate; ``candidates``: one
     row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p), best and chosen,
-    none where there are no labels; ``metrics``: of these the best p of each h.
+    where chosen also threshold, precision, recall and F1, none where there are no labels;
+    ``metrics``: of these the best p of each h.
     """
 
     def __init__(self, folder):
@@ -44,7 +46,7 @@ class Run:
                 self.folder / "metrics.csv",
                 dtype={"product": str, "inlier": str, "best": bool, "chosen": bool},
                 keep_default_na=False,  # "none" is an inlier model
-                na_values={"AUC": "", "pAUC": ""},
+                na_values=dict.fromkeys(["AUC", "pAUC", "threshold", *DETECTION], ""),
             )
             best = self.candidates[self.candidates["best"]]
             self.metrics = best.drop(columns="best").reset_index(drop=True)
@@ -129,6 +131,14 @@ def read_scores(folder: Path) -> pd.DataFrame:
         folder / "scores.csv", dtype={"product": str}, keep_default_na=False,
         na_values={"score": ""},
     )  # fmt: skip
+
+
+def read_thresholds(folder: Path) -> dict:
+    """``thresholds.json`` of a run folder, see :func:`asdlib.thresholds.calibrated`."""
+    try:
+        return json.loads((folder / "thresholds.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / 'thresholds.json'}: {error}; expected a run's file") from None
 
 
 def find_runs(

@@ -19,10 +19,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
+from threadpoolctl import threadpool_limits
 
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
+from asdlib.thresholds import calibrated, detection
 from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.data import labels_of, open_corpus, sound_fingerprint
@@ -31,14 +33,14 @@ from asdstudy.runs.checkpoints import Checkpoints, refuse_full_disk
 from asdstudy.runs.device import onto_device
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
-from asdstudy.runs.run import Run, read_record, read_scores
+from asdstudy.runs.run import Run, read_record, read_scores, read_thresholds
 from asdstudy.systems import centroid, system_of
 from asdstudy.systems.task import Task, make_task
 
 FILES = {
     "train": ("encoder.safetensors", "history.csv"),
     "embed": ("embeddings.npz",),
-    "score": ("scores.csv", "submission"),
+    "score": ("scores.csv", "thresholds.json", "submission"),
     "evaluate": ("metrics.csv",),
 }
 
@@ -101,6 +103,8 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
         trained.history.to_csv(part / "history.csv", index=False)
         section["products"] = list(task.split.products)
         section["models"], section["parameters"] = trained.networks, trained.parameters
+        bank = task.bank
+        section["amplitude_mean"], section["amplitude_std"] = bank.mean, bank.std
         section["resumed"] = checkpoints.resumed  # then the times are of the rest only
         if cuda:
             section["peak_cuda_bytes"] = torch.cuda.max_memory_allocated()
@@ -124,33 +128,46 @@ def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embe
 
 
 def score(plan: Plan) -> pd.DataFrame:
-    """SCORE: embeddings become ``scores.csv``, and h and p are chosen; no network, no training."""
+    """SCORE: embeddings become ``scores.csv``, h and p are chosen, and a threshold for each product
+    ID goes to ``thresholds.json``; no network, no training."""
     if not _has(plan.folder, "train"):
         _take(plan, "train", plan.training)
     trained = _section(plan, "train")
     _is_done(plan, "embed", {"trained": _mark(trained["identity"])})
     embedded_by = {"embedded": _mark(_section(plan, "embed")["identity"])}
-    identity = embedded_by | {"code": code_hash("asdlib.scoring", centroid.__name__)} | plan.scoring
+    code = code_hash("asdlib.scoring", "asdlib.thresholds", centroid.__name__)
+    identity = embedded_by | {"code": code} | plan.scoring
     if not _has(plan.folder, "score", identity):
-        with _stage(plan, "score", identity) as (part, section):
+        # one thread: sums over several would not end with the same bits everywhere
+        with threadpool_limits(1), _stage(plan, "score", identity) as (part, section):
             embedded = Embedded.load(plan.folder / "embeddings.npz")
-            fit = embedded.fitted_on(plan.profile.inlier_part)
-            scores, section["choice"] = score_clips(
-                fit, embedded.of_parts("test"), trained["products"], plan.profile, plan.seed
-            )
+            fit, test = embedded.fitted_on(plan.profile.inlier_part), embedded.of_parts("test")
+            settings = trained["products"], plan.profile, plan.seed
+            scores, choice = score_clips(fit, test, *settings)
+            section["choice"], chosen = choice, choice["inlier"]
             section["fitted_on"] = f"{plan.profile.inlier_part} part, {len(fit.clips)} clips"
             scores.to_csv(part / "scores.csv", index=False)
-            write_submission(scores, plan.machine_type, part / "submission")
+            thresholds = calibrated(embedded, chosen, choice["sizes"][chosen], *settings)
+            (part / "thresholds.json").write_text(json.dumps(thresholds, indent=1))
+            by_product = {name: one["gamma"] for name, one in thresholds["products"].items()}
+            by_domain = {"source_test", "target_test"} >= {p.parent.name for p in test.clips.path}
+            folder = part / "submission"
+            write_submission(scores, plan.machine_type, folder, by_product, by_domain)
     return read_scores(plan.folder)
 
 
 def evaluate(plan: Plan) -> Run:
-    """EVALUATE: scores and labels become ``metrics.csv``; the run is finished."""
+    """EVALUATE: scores, thresholds and labels become ``metrics.csv``; the run is finished."""
     scored = _section(plan, "score")
-    identity = {"scored": _mark(scored["identity"]), "code": code_hash("asdlib.metrics")}
+    code = code_hash("asdlib.metrics", "asdlib.thresholds")
+    identity = {"scored": _mark(scored["identity"]), "code": code}
     if not _has(plan.folder, "evaluate", identity):
         with _stage(plan, "evaluate", identity) as (part, _):
-            table = metrics_by_product(read_scores(plan.folder), scored["choice"])
+            scores = read_scores(plan.folder)
+            thresholds = read_thresholds(plan.folder)["products"]
+            decisions = detection(scores, {n: one["gamma"] for n, one in thresholds.items()})
+            table = metrics_by_product(scores, scored["choice"])
+            table = table.merge(decisions.assign(chosen=True), "left", ["product", "chosen"])
             table.to_csv(part / "metrics.csv", index=False)
     return Run(plan.folder)
 

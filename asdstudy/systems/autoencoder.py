@@ -8,7 +8,8 @@ are the baseline's own in every profile. What differs: weights start as torch st
 for validation are clips and not rows of frames, a clip that is too short is repeated.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -115,13 +116,24 @@ def train(task: Task) -> Trained:
 
 def embed(task: Task, weights: dict[str, Tensor]) -> Embedded:
     """The mean code of each clip; the output is its mean squared error."""
+    embed_part = embedder(weights)
+    several = [
+        Embedded(task.clips(rows), **embed_part(task.part(rows)))
+        for rows in (task.train_rows, task.test_rows)
+    ]
+    return Embedded.joined(several)
+
+
+def embedder(weights: dict[str, Tensor], *_) -> Callable:
+    """What makes a Part the arrays of an Embedded, by these weights."""
     model = Autoencoder().to(device())
     model.load_state_dict(weights)
-    several = []
-    for rows in (task.train_rows, task.test_rows):
-        scores, codes = score(model, task.part(rows))
-        several.append(Embedded(task.clips(rows), codes[:, None], output=scores[:, None]))
-    return Embedded.joined(several)
+
+    def embed_part(part: Part) -> dict[str, np.ndarray]:
+        scores, codes = score(model, part)
+        return {"embeddings": codes[:, None], "output": scores[:, None]}
+
+    return embed_part
 
 
 def train_autoencoder(
@@ -186,11 +198,15 @@ def errors_of(model: Autoencoder, frames: Frames, at_once: int = 8192) -> tuple[
 
 
 def score(model: Autoencoder, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """The baseline's score of each clip, ``(clips,)``, and the mean code ``(clips, 8)``."""
-    frames = frames_of(part).to(next(model.parameters()).device)
-    errors, codes = errors_of(model, frames)
-    clip = frames.clip.cpu()
-    counts = torch.bincount(clip, minlength=len(part)).double()
-    scores = torch.bincount(clip, errors.double(), minlength=len(part)) / counts
-    sums = torch.zeros(len(part), codes.shape[1]).index_add_(0, clip, codes)
-    return scores.numpy(), (sums / counts[:, None]).float().numpy()
+    """The baseline's score of each clip, ``(clips,)``, and the mean code ``(clips, 8)``.
+
+    One clip at a time, so that a clip has the same score in any company.
+    """
+    scores, mean_codes = [], []
+    for row in range(len(part)):
+        clip = replace(part, rows=part.rows[[row]], products=part.products[[row]])
+        frames = frames_of(clip).to(next(model.parameters()).device)
+        errors, codes = errors_of(model, frames)
+        scores.append(errors.double().mean())
+        mean_codes.append(codes.mean(dim=0))
+    return torch.stack(scores).numpy(), torch.stack(mean_codes).numpy()

@@ -4,10 +4,12 @@ The proposed method and its ablations.
 """
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from asdlib.batches import Part
 from asdlib.embedding import Embedded, embed_segments
 from asdlib.encoder import Encoder
 from asdlib.profiles import Profile
@@ -43,6 +45,17 @@ def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
         arrays = embed_segments(encoder, task.part(rows, bank), task.profile, task.progress)
         several.append(Embedded(bank.clips.iloc[rows].assign(part="others"), *arrays))
     return Embedded.joined(several)
+
+
+def embedder(weights: dict[str, torch.Tensor], profile: Profile, products: int) -> Callable:
+    """What makes a Part the arrays of an Embedded, by these weights."""
+    encoder = load_encoder(weights, profile, products)
+
+    def embed_part(part: Part) -> dict[str, np.ndarray]:
+        arrays = embed_segments(encoder, part, profile, progress=False)
+        return dict(zip(("embeddings", "logits"), arrays, strict=True))
+
+    return embed_part
 
 
 def embed_rows(encoder: Encoder, task: Task, rows: np.ndarray) -> Embedded:
