@@ -39,7 +39,7 @@ def scores_by(model, inlier: str, size: int, clips: Embedded, k: int) -> np.ndar
     if model is None:
         return said
     vectors = clips.embeddings.reshape(-1, clips.embeddings.shape[-1])
-    distances = model.score(vectors).reshape(clips.embeddings.shape[:2])
+    distances = model.score(vectors).astype(np.float64).reshape(clips.embeddings.shape[:2])
     return (size * said + (100 - size) * distances) / 100 if says else distances
 
 

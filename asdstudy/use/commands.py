@@ -31,7 +31,8 @@ WINDOWS = """
 
 def add_use(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    app.command("score", help=score.__doc__ + WINDOWS)(score)
+    for command in (score, watch):
+        app.command(command.__name__, help=command.__doc__ + WINDOWS)(command)
 
 
 def score(
@@ -60,3 +61,54 @@ def score(
         detector, files, out, plot, sys.stderr.isatty()
     ):
         print(use.in_words(recording, verdicts), flush=True)
+
+
+def watch(
+    run: RunFolder,
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="where recordings appear")],
+    k: Annotated[int, Option("--k", min=1, help="so many clips above the threshold ...")] = 3,
+    of: Annotated[int, Option("--of", min=1, help="... of the last so many are an alarm")] = 5,
+    out: Annotated[
+        Path | None, Option(metavar="CSV", help="the table; beside FOLDER unless named")
+    ] = None,
+    every: Annotated[float, Option(min=0.01, help="seconds between two looks")] = 1.0,
+    once: Annotated[bool, Option("--once", help="end when what is there is scored")] = False,
+    product: Product = None,
+    false_alarms: Rate = None,
+    window: Window = None,
+    hop: Hop = None,
+    resample: Resample = False,
+    channel: Channel = None,
+):
+    """Score every recording that appears in a folder, and say when too many are anomalous.
+
+    A file is scored when it is complete: unchanged between two looks, with a header that can be
+    read. Each gets one row in the table, which is on the disk at once. After an interruption, even
+    a power failure, the same command goes on: no file is scored twice.
+    """
+    from asdlib.errors import InputError
+    from asdstudy.data.corpora import inside
+    from asdstudy.data.settings import Adoption
+    from asdstudy.use import watch as use
+    from asdstudy.use.detector import Detector
+    from asdstudy.use.recordings import recordings as opened
+    from asdstudy.use.score import complain
+
+    if k > of:
+        raise InputError(f"{folder}: an alarm at {k} of {of} clips; expected no more than {of}")
+    inside(folder)  # raises where it is no folder
+    place = folder.resolve()
+    adoption = Adoption(resample=resample, channel=channel)
+    settings = product, window, hop, adoption
+    detector = Detector(run, false_alarms)
+    opened([], detector, *settings)  # raises where they are wrong, as the next line does
+    detector.product_of(folder, product or detector.products[0])
+    complain(detector.doubts)
+    newcomers = use.Newcomers(
+        folder, lambda path: opened([path], detector, *settings)[0], 1 if once else use.PATIENCE
+    )
+    journal = use.Journal(out or place.with_name(f"{place.name}.csv"))
+    try:
+        use.watch(detector, newcomers, journal, k, of, every, 2 if once else float("inf"))
+    finally:
+        journal.close()

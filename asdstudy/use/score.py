@@ -83,7 +83,7 @@ def whole_file(path: Path):
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected the name of a file")
     part = paths.own_part(path)
-    with _in_words(path):
+    with saying_which(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("w", newline="", encoding="utf-8") as file:
@@ -99,7 +99,7 @@ def whole_files(folder: Path):
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; expected the name of a folder")
     part = paths.own_part(folder)
-    with _in_words(folder):
+    with saying_which(folder):
         part.mkdir(parents=True)
         try:
             yield part
@@ -111,7 +111,8 @@ def whole_files(folder: Path):
 
 
 @contextmanager
-def _in_words(path: Path):
+def saying_which(path: Path):
+    """An OSError inside becomes an :class:`InputError` that names ``path``."""
     try:
         yield
     except OSError as error:
