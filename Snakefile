@@ -210,10 +210,11 @@ def hold():
 
 
 if workflow.is_main_process:
-    for plan in STUDY.plans():  # a mark whose stage is gone, or broken, is none
+    for plan in STUDY.plans():
         for stage in STAGES:
-            if not has_stage(place_of(plan), stage):
-                Path(mark_of(plan, stage)).unlink(missing_ok=True)
+            mark = Path(mark_of(plan, stage))
+            if mark.exists() and not has_stage(place_of(plan), stage):
+                os.utime(mark, (0, 0))  # the stage is gone, or broken: older than all that it needs
     if any(Path(".snakemake/locks").glob("*")):
         try:
             hold().close()

@@ -18,7 +18,6 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-import yaml
 from conftest import ROOT, asd, write_clip, write_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -569,50 +568,6 @@ def test_no_compiler_is_told_before_training(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(InputError, match="compile is True, and no-such-compiler is not there"):
         stages.execute("noise", "pump", data_dir=root, progress=False, **SMALL, compile=True)
-
-
-def test_a_lock_that_was_left_is_told_with_the_command(tmp_path):
-    (tmp_path / "bin").mkdir()
-    snakemake = tmp_path / "bin" / "snakemake"
-    snakemake.write_text("#!/bin/sh\necho snakemake $*\n")
-    snakemake.chmod(0o755)
-    for name in ("pyproject.toml", "constraints.txt", "installed"):
-        (tmp_path / name).write_text("")
-
-    def make(target):
-        words = ["make", "-f", ROOT / "Makefile", target, "VENV=."]
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True).stdout
-
-    assert "make unlock" not in make("book")
-    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
-    (tmp_path / ".snakemake" / "locks" / "0.input.lock").write_text("")
-    assert "If none runs: make unlock, then the same again." in make("book")
-    assert "--unlock --config study=study.yaml" in make("unlock")
-
-
-@pytest.mark.slow
-def test_no_name_of_a_folder_is_special_to_a_shell(tmp_path):
-    """A checkout, a corpus and a machine type as a synchronised disk may call them."""
-    odd = "OneDrive - Firm (1) 'x' $HOME {a} & co"
-    project = tmp_path / odd
-    for name in ("Snakefile", "_config.yml", "_toc.yml", "asdlib", "asdstudy", "book", "notebooks"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
-        project.mkdir(exist_ok=True)
-        copy(ROOT / name, project / name)
-    shutil.copytree(ROOT / "workflow", project / "workflow")
-    write_corpus(project / odd, (odd, "pump"))
-    few = {odd: {"epochs": 1, "batch_size": 8, "inlier_sizes": [1], "inlier": "GMM"}}
-    corpus = odd.replace("{a} ", "")  # braces are wildcards there
-    text = {"corpus": corpus, "data_dir": odd, "machine_types": [odd], "overrides": few}
-    (project / "study.yaml").write_text(yaml.safe_dump(text, allow_unicode=True))
-    (plan,) = Study(**text).plans()
-    target = f"runs/{corpus}/{odd}/{plan.folder.name}/metrics.csv"
-    words = [sys.executable, "-m", "snakemake", "--cores", "1", target]
-    environment = os.environ | {"PYTHONPATH": str(project), "ASDLIB_ROOT": str(project)}
-    done = subprocess.run(words, cwd=project, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    assert (project / target).exists()
-    assert [path.name for path in tmp_path.iterdir()] == [odd]
 
 
 @pytest.mark.parametrize(
