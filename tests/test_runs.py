@@ -51,9 +51,15 @@ def test_run_folder(noise, tmp_path):
     assert {"versions", "commit", "fingerprint", "wall_seconds", "seed"} <= set(run.params)
     assert run.profile == make_profile("quick", "pump", **SMALL)
     assert run.scores["product"].unique().tolist() == ["00", "01"]
-    chosen = run.params["choice"]["inlier"]
-    again = metrics.table(run.scores, chosen)
+    choice = run.params["choice"]
+    again = metrics.table(run.scores, f"{choice['inlier']} {choice['sizes'][choice['inlier']]}")
     stored = run.metrics[run.metrics.chosen].reset_index(drop=True)
+    tried = [(c["inlier"], c["size"]) for c in choice["candidates"]]
+    assert [*run.candidates.groupby(["inlier", "size"], sort=False).groups] == tried
+    best = run.metrics.groupby("inlier")["size"].unique()
+    assert {h: sizes.tolist() for h, sizes in best.items()} == {
+        h: [p] for h, p in choice["sizes"].items()
+    }
     np.testing.assert_allclose(again.AUC, stored.AUC)
     assert run.result() == pytest.approx(metrics.harmonic_mean(stored[["AUC", "pAUC"]]))
     assert run.result(role="test") != run.result(role="validation")
@@ -400,7 +406,9 @@ def test_a_score_rises_when_a_clip_is_made_worse(tmp_path):
             label = "anomaly" if badness else "normal"
             write("pump", "test", label, 10 * number + int(2 * badness), 500, badness)
     run = runs.execute("tones", "pump", data_dir=tmp_path, progress=False, **SMALL | {"epochs": 6})
-    by_badness = run.scores.groupby("attributes")[["GMM", "kNN", "Mahalanobis"]].mean()
+    sizes = run.params["choice"]["sizes"]
+    columns = [f"{h} {sizes[h]}" for h in ("GMM", "kNN", "Mahalanobis")]
+    by_badness = run.scores.groupby("attributes")[columns].mean()
     assert (by_badness.diff().dropna() > 0).all(axis=None), by_badness
 
 
