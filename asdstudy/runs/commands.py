@@ -11,6 +11,7 @@ from typer import Argument, Option
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import PROFILES, Profile
 from asdstudy.runs.plan import Plan
+from asdstudy.runs.record import place_of
 from asdstudy.systems import VARIANTS
 
 STAGES = {
@@ -23,7 +24,8 @@ SAME = """
 
     Nothing is done again that is there already, of the same parameters, sound and code; a run that
     differs in fields of scoring alone takes the encoder of the one beside. Prints the run's folder,
-    which is named after all of these options but --data-dir.
+    which is named after all of these options but --data-dir; until all stages are done, a hidden
+    one beside it has what is there.
 """
 
 
@@ -66,7 +68,7 @@ def _command(*names: str):
             left = stage(plan, banks, progress) if name in ("train", "embed") else stage(plan)
         if name == "evaluate":
             print(_in_short(left))
-        print(plan.folder)
+        print(place_of(plan))
 
     return command
 
