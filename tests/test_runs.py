@@ -263,16 +263,16 @@ def test_stages_from_the_command_line(noise, tmp_path, capsys):
     ]
     words = ["noise", "pump", "--out-dir", tmp_path, "--seed", 2, *sets]
     for stage in ("train", "embed"):
-        asd(stage, *words, "--data-dir", noise)
+        asd("stage", stage, *words, "--data-dir", noise)
     for stage in ("score", "evaluate"):
-        asd(stage, *words)
+        asd("stage", stage, *words)
     short, folder = capsys.readouterr().out.splitlines()[-2:]
     folder = Path(folder)
     areas = Run(folder).metrics.query("chosen")
     assert f"AUC {100 * areas.AUC.mean():.1f} %" in short and "over 2 product IDs" in short
     assert Run(folder).params["seed"] == 2 and Run(folder).profile.inlier_sizes == (1, 2)
-    asd("score", *words, "--set", "inlier=kNN")
-    asd("evaluate", *words, "--set", "inlier=kNN")
+    asd("stage", "score", *words, "--set", "inlier=kNN")
+    asd("stage", "evaluate", *words, "--set", "inlier=kNN")
     again = Run(capsys.readouterr().out.splitlines()[-1])
     assert again.params["choice"]["inlier"] == "kNN" and again.folder != folder
     with pytest.raises(SystemExit, match="error: unknown profile field 'epoch'"):
@@ -293,7 +293,7 @@ def test_the_words_of_a_plan_name_it(capsys, tmp_path):
     write_finished(plan)
     (plan.folder / "params.json").unlink()
     with pytest.raises(SystemExit, match=f"{re.escape(str(plan.folder))}: not done yet: train"):
-        asd("score", *plan.words, "--out-dir", tmp_path)
+        asd("stage", "score", *plan.words, "--out-dir", tmp_path)
 
 
 def test_embedded_clips_in_and_out_of_a_file_are_the_same(noise, tmp_path):
