@@ -8,11 +8,13 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from conftest import ROOT
 from scipy.stats import ttest_1samp
 
-from asdlib.profiles import Profile, make_profile
+from asdlib.encoder import LogMel
+from asdlib.profiles import PAPER, QUICK, SAMPLE_RATE, Profile, make_profile
 from asdstudy.official import write_submission
 from asdstudy.report import paper
 from workflow import pictures
@@ -146,6 +148,34 @@ def test_every_picture_has_number_caption_and_alternative_text(path):
     assert text.count("```{figure}") == len(re.findall(r"```{figure} \S+\n---\n", text))
 
 
+def test_the_input_of_the_encoder_is_that_of_the_profiles():
+    """The table of the chapter `log-mel`, and the numbers in its text that follow from it."""
+    chapter = (BOOK / "log-mel.md").read_text()
+    table = chapter.split(":name: tab-input")[1].split("```")[0]
+    rows = [re.findall(r"- (.+)", row) for row in table.split("\n* ")[2:]]
+    *fields, (_, _, *sizes) = rows
+    for profile, column, size in zip((PAPER, QUICK), (2, 3), sizes, strict=True):
+        for row in fields:
+            assert getattr(profile, row[0].strip("`")) == float(row[column]), row
+        picture = LogMel(profile)(torch.zeros(1, profile.segment_frames))[0]
+        assert size == "{} × {}".format(*picture.shape)
+    assert f"{PAPER.mel_bins} mel bins by {picture_of(PAPER)} frames" in " ".join(chapter.split())
+    filters = LogMel(PAPER).filters
+    window, hop = LogMel(PAPER).size, LogMel(PAPER).hop
+    assert f"A spectrum has {len(filters):,} frequencies" in chapter
+    assert (
+        f"With $W$ = {window} samples, neighbouring frequencies are {SAMPLE_RATE / window:.1f}"
+        in chapter
+    )
+    assert 1 - hop / window == 7 / 8
+    assert [int((filters[:, m] > 0).sum()) for m in (0, -1)] == [2, 23]
+
+
+def picture_of(profile) -> int:
+    """The frames of a segment."""
+    return LogMel(profile)(torch.zeros(1, profile.segment_frames)).shape[2]
+
+
 def test_drawn_numbers_are_the_computed_ones_and_those_of_the_chapters(tmp_path):
     pictures.main(tmp_path)
     for file in tmp_path.iterdir():
@@ -187,10 +217,10 @@ def test_the_chapter_on_scoring_reads_what_a_run_writes(tmp_path, monkeypatch):
 def test_every_exercise_has_its_folded_solution():
     exercises = re.findall(r"\{exercise\} .*\n:label: (\S+)", TEXT)
     solutions = re.findall(r"\{solution\} (\S+)\n:class: dropdown", TEXT)
-    assert exercises == solutions and len(set(exercises)) == 12
+    assert exercises == solutions and len(set(exercises)) == 16
 
 
-@pytest.mark.parametrize("label", ["ex-product", "ex-pauc"])
+@pytest.mark.parametrize("label", ["ex-product", "ex-pauc", "ex-frames", "ex-mel"])
 def test_code_in_solutions_gives_the_numbers_in_their_text(label):
     solution = re.search(rf"````\{{solution\}} {label}\n(.*?)\n````", TEXT, re.DOTALL)[1]
     prose, code = re.match(r"(.*)```python\n(.*?)```", solution, re.DOTALL).groups()
