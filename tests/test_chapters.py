@@ -18,6 +18,7 @@ from asdlib.profiles import PAPER, QUICK, SAMPLE_RATE, Profile, make_profile
 from asdstudy.official import write_submission
 from asdstudy.report import paper
 from workflow import pictures
+from workflow.assemble import pages_of
 
 BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("*.md"))
@@ -38,6 +39,8 @@ def roles(text: str, *names: str) -> set[str]:
     return {" ".join(re.sub(r".*<(.+)>", r"\1", body, flags=re.DOTALL).split()) for body in bodies}
 
 
+REFERENCE = ("commands", "gallery", "glossary", "bibliography")  # pages to look things up in
+PAGES = pages_of(yaml.safe_load((ROOT / "_toc.yml").read_text()))  # in their order
 TEXT = "\n\n".join(map(prose, [*CHAPTERS, *NOTEBOOKS]))
 WORKS = set(re.findall(r"^@\w+\{(.+),$", (BOOK / "references.bib").read_text(), re.MULTILINE))
 
@@ -45,13 +48,11 @@ WORKS = set(re.findall(r"^@\w+\{(.+),$", (BOOK / "references.bib").read_text(), 
 @pytest.mark.parametrize("path", [*CHAPTERS, *NOTEBOOKS], ids=lambda path: path.stem)
 def test_every_reference_has_its_target(path):
     text = prose(path)
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    pages = {toc["root"]} | {page["file"] for part in toc["parts"] for page in part["chapters"]}
     labels = set(re.findall(r"^:?(?:label|name): (.+)$|^\((.+)\)=$", TEXT, re.MULTILINE))
     labels = {label for pair in labels for label in pair if label}
     terms = (BOOK / "glossary.md").read_text().split("```")[1]
     terms = set(re.findall(r"^(?!\{)(\S.*)$", terms, re.MULTILINE))
-    assert roles(text, "doc") <= pages
+    assert roles(text, "doc") <= set(PAGES)
     assert roles(text, "ref", "eq", "numref") <= labels
     assert {term.lower() for term in roles(text, "term")} <= {term.lower() for term in terms}
     works = {
@@ -199,19 +200,29 @@ def read(cell: str):
     return cell.strip("`") if cell.startswith("`") else yaml.safe_load(cell)
 
 
-def test_the_chapter_on_scoring_reads_what_a_run_writes(tmp_path, monkeypatch):
+def test_the_chapter_on_runs_reads_what_a_run_writes(tmp_path, monkeypatch):
     """Score files and no decisions, so the evaluator of 2021 needs more, as the chapter says."""
-    chapter = (BOOK / "scoring.md").read_text()
+    chapter = (BOOK / "rerun.md").read_text()
     labels = ["normal", "anomaly"] * 5
     files = [f"section_03_source_test_{label}_{n:04}.wav" for n, label in enumerate(labels)]
     scores = pd.DataFrame(dict(file=files, product="03", domain="source", score=range(10)))
     (written,) = write_submission(scores, "fan", tmp_path)
     monkeypatch.chdir(tmp_path)
     namespace = {}
-    snippet = re.search(r"```python\n(.*?)```", chapter, re.DOTALL)[1]
+    section = chapter.split("## Score files for the challenge\n")[1]
+    snippet = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
     exec(snippet, namespace)
     assert written.name in snippet and "decision_result_" in chapter
     assert namespace["scores"].label.tolist() == labels
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name in {p.stem for p in CHAPTERS}])
+def test_a_chapter_opens_with_its_goals_and_ends_with_what_was_learnt(name):
+    if name not in ("intro", *REFERENCE):
+        text = (BOOK / f"{name}.md").read_text()
+        assert "In this chapter you will" in " ".join(text.split("\n## ")[0].split())
+        titles = re.findall("^## (.+)", text, re.MULTILINE)
+        assert "Main take-aways" in titles[-2:] and titles[-1] in ("Main take-aways", "Exercises")
 
 
 def test_every_exercise_has_its_folded_solution():
