@@ -61,6 +61,61 @@ def test_every_reference_has_its_target(path):
     assert works <= WORKS
 
 
+# words that English has, too
+COMMON = {"clip", "event", "run", "seed", "target", "too similar, too different"}
+
+
+def glossary() -> dict[str, str]:
+    """Every term, and the first page that explains it."""
+    text = (BOOK / "glossary.md").read_text().split("```")[1]
+    return {
+        entry.split("\n")[0]: re.search(r"See \{doc\}`([^`]+)`", entry)[1]
+        for entry in text.split("{glossary}\n")[1].split("\n\n")
+    }
+
+
+def words(text: str) -> str:
+    """What of a page is read as prose: no code, formulas or options, and no role's target."""
+    text = re.sub(r"```\{math\}.*?```|\$\$.*?\$\$|^```(?:python|console|text)\n.*?^```", "", text,
+                  flags=re.DOTALL | re.MULTILINE)  # fmt: skip
+    text = re.sub(r"^:?(?:label|name|class|header-rows): .*$|\{\w+:?\w*\} ?\S*\.\w+$", "", text,
+                  flags=re.MULTILINE)  # fmt: skip
+    text = re.sub(r"\{cite(?::t)?\}`[^`]*`|(?<!\})`[^`]*`|<[^>`]*>(?=`)", "", text)
+    return re.sub(r"[\s*]+", " ", text)
+
+
+def mentions(term: str) -> re.Pattern:
+    """The term, or its plural, in a text; small letters may be capital ones."""
+    stem = re.escape(term.removesuffix("y")) + ("(?:y|ies)" if term.endswith("y") else "s?")
+    return re.compile(rf"\b{stem}\b", 0 if term[:2].isupper() else re.IGNORECASE)
+
+
+@pytest.mark.parametrize("path", [*CHAPTERS, *NOTEBOOKS], ids=lambda path: path.stem)
+def test_no_page_uses_a_term_before_the_page_that_explains_it(path):
+    """Unless it links the term to the glossary."""
+    name = {"train": "machines/fan"}.get(path.stem, path.stem)
+    text = prose(path)
+    linked = {term.lower() for term in roles(text, "term")}
+    for term, explained in glossary().items():
+        if PAGES.index(name) < PAGES.index(explained) and term not in COMMON:
+            used = mentions(term).search(words(text))
+            assert not used or term.lower() in linked, (term, explained)
+
+
+def test_the_page_that_explains_a_term_links_it_to_the_glossary():
+    for term, explained in glossary().items():
+        if (BOOK / f"{explained}.md").exists() and term not in COMMON:
+            text = (BOOK / f"{explained}.md").read_text()
+            assert term.lower() in {linked.lower() for linked in roles(text, "term")}, term
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_too_similar_says_to_what_and_too_different_from_what(path):
+    text = words(prose(path))
+    assert re.findall(r"too similar(?! to\b| or too different from\b|[,\"])", text) == []
+    assert re.findall(r"too different(?! from\b|[,\"]|\n)", text) == []
+
+
 def test_every_work_of_the_bibliography_is_cited():
     assert WORKS == roles(TEXT, "cite", "cite:t", "cite:p")
 
