@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book corpus dcase2021 check test bench memory lint clean seeds similarity switches rivals uav \
-	paper-bench
+.PHONY: help book evidence corpus dcase2021 check test bench memory lint clean seeds similarity switches \
+	rivals uav paper-bench
 
 help:  ## this list
 	@grep -E "^[a-z0-9 -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ ALL_VARIANTS = proposed,no-mixup,product-only,ddcsad,serial,parallel,ae,classifi
 seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hours on two cores)
 	$(SNAKEMAKE) long_study --config "study=$$STUDY" 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
 	[ "$$STUDY" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
+
+evidence: $(VENV)/installed  ## make every table behind the claims of the book, resumed where it stopped (11 hours of two cores)
+	$(BIN)/python workflow/evidence.py
 
 similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
 	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \

@@ -69,7 +69,7 @@ RUN_LOG = "_build/logs/{{machine_type}}-{{variant}}-s{{seed}}-{{mark}}-{}.log"
 PLANS = {(escaped(p.machine_type), p.variant, str(p.seed)): p for p in STUDY.plans()}
 # What went wrong is said at once, and again at the end.
 STAGE = (
-    THREADS + "asd {rule} {params.words} > {output:q} 2> {log:q} || "
+    THREADS + "asd stage {rule} {params.words} > {output:q} 2> {log:q} || "
     "{{ tail -n 3 {log:q} | tee {log:q}.failed >&2; exit 1; }}"
 )
 

@@ -52,9 +52,15 @@ def test_run_folder(noise, tmp_path):
     assert {"versions", "commit", "fingerprint", "wall_seconds", "seed"} <= set(run.params)
     assert run.profile == make_profile("quick", "pump", **SMALL)
     assert run.scores["product"].unique().tolist() == ["00", "01"]
-    chosen = run.params["choice"]["inlier"]
-    again = metrics.table(run.scores, chosen)
+    choice = run.params["choice"]
+    again = metrics.table(run.scores, f"{choice['inlier']} {choice['sizes'][choice['inlier']]}")
     stored = run.metrics[run.metrics.chosen].reset_index(drop=True)
+    tried = [(c["inlier"], c["size"]) for c in choice["candidates"]]
+    assert [*run.candidates.groupby(["inlier", "size"], sort=False).groups] == tried
+    best = run.metrics.groupby("inlier")["size"].unique()
+    assert {h: sizes.tolist() for h, sizes in best.items()} == {
+        h: [p] for h, p in choice["sizes"].items()
+    }
     np.testing.assert_allclose(again.AUC, stored.AUC)
     assert run.result() == pytest.approx(metrics.harmonic_mean(stored[["AUC", "pAUC"]]))
     assert run.result(role="test") != run.result(role="validation")
@@ -257,16 +263,16 @@ def test_stages_from_the_command_line(noise, tmp_path, capsys):
     ]
     words = ["noise", "pump", "--out-dir", tmp_path, "--seed", 2, *sets]
     for stage in ("train", "embed"):
-        asd(stage, *words, "--data-dir", noise)
+        asd("stage", stage, *words, "--data-dir", noise)
     for stage in ("score", "evaluate"):
-        asd(stage, *words)
+        asd("stage", stage, *words)
     short, folder = capsys.readouterr().out.splitlines()[-2:]
     folder = Path(folder)
     areas = Run(folder).metrics.query("chosen")
     assert f"AUC {100 * areas.AUC.mean():.1f} %" in short and "over 2 product IDs" in short
     assert Run(folder).params["seed"] == 2 and Run(folder).profile.inlier_sizes == (1, 2)
-    asd("score", *words, "--set", "inlier=kNN")
-    asd("evaluate", *words, "--set", "inlier=kNN")
+    asd("stage", "score", *words, "--set", "inlier=kNN")
+    asd("stage", "evaluate", *words, "--set", "inlier=kNN")
     again = Run(capsys.readouterr().out.splitlines()[-1])
     assert again.params["choice"]["inlier"] == "kNN" and again.folder != folder
     with pytest.raises(SystemExit, match="error: unknown profile field 'epoch'"):
@@ -287,7 +293,7 @@ def test_the_words_of_a_plan_name_it(capsys, tmp_path):
     write_finished(plan)
     (plan.folder / "params.json").unlink()
     with pytest.raises(SystemExit, match=f"{re.escape(str(plan.folder))}: not done yet: train"):
-        asd("score", *plan.words, "--out-dir", tmp_path)
+        asd("stage", "score", *plan.words, "--out-dir", tmp_path)
 
 
 def test_embedded_clips_in_and_out_of_a_file_are_the_same(noise, tmp_path):
@@ -394,7 +400,9 @@ def test_a_score_rises_when_a_clip_is_made_worse(tmp_path):
             label = "anomaly" if badness else "normal"
             write("pump", "test", label, 10 * number + int(2 * badness), 500, badness)
     run = runs.execute("tones", "pump", data_dir=tmp_path, progress=False, **SMALL | {"epochs": 6})
-    by_badness = run.scores.groupby("attributes")[["GMM", "kNN", "Mahalanobis"]].mean()
+    sizes = run.params["choice"]["sizes"]
+    columns = [f"{h} {sizes[h]}" for h in ("GMM", "kNN", "Mahalanobis")]
+    by_badness = run.scores.groupby("attributes")[columns].mean()
     assert (by_badness.diff().dropna() > 0).all(axis=None), by_badness
 
 

@@ -74,19 +74,28 @@ def machine_page(notebook: Path):
 
 
 def with_machines(toc: dict, names: list[str]) -> tuple[dict, set[str]]:
-    """The table of contents with the pages of these machine types, and those that are left out."""
-    pages, parts = [f"{MACHINES}{name}" for name in names], []
+    """The table of contents with the pages of these machine types, and those that are left out.
+
+    The first type's page is the complete run among the results; the others lie in the gallery.
+    """
+    first, *rest = [f"{MACHINES}{name}" for name in names]
     before = {page for page in pages_of(toc) if page.startswith(MACHINES)}
-    for part in toc["parts"]:
-        if before & {chapter["file"] for chapter in part["chapters"]}:
-            part = part | {"chapters": [{"file": page} for page in pages]}
-        parts.append(part)
-    return toc | {"parts": parts}, before - {*pages}
+
+    def of_study(chapter: dict) -> dict:
+        if chapter["file"].startswith(MACHINES):
+            return {"file": first}
+        gallery = {"sections": [{"file": page} for page in rest]} if "sections" in chapter else {}
+        return {"file": chapter["file"]} | (gallery if rest else {})
+
+    parts = [part | {"chapters": [*map(of_study, part["chapters"])]} for part in toc["parts"]]
+    return toc | {"parts": parts}, before - {first, *rest}
 
 
 def pages_of(toc: dict) -> list[str]:
     """Every file that a table of contents names."""
-    return [toc["root"], *(page["file"] for part in toc["parts"] for page in part["chapters"])]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    sections = [section for chapter in chapters for section in chapter.get("sections", ())]
+    return [toc["root"], *(page["file"] for page in (*chapters, *sections))]
 
 
 def unlink(text: str, dropped: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""The commands ``asd train``, ``embed``, ``score``, ``evaluate``, one a stage, and ``asd run``."""
+"""``asd run``, and ``asd stage train``, ``embed``, ``score``, ``evaluate``, one a stage of it."""
 
 import sys
 from pathlib import Path
@@ -29,13 +29,15 @@ SAME = """
 """
 
 
-def add_stages(app: typer.Typer) -> None:
+def add_stages(app: typer.Typer, **settings) -> None:
     """Add the commands to ``app``, all with the options that name a run."""
-    for name, meaning in STAGES.items():
-        app.command(name, help=meaning + SAME)(_command(name))
     app.command("run", help="Make a whole run: train, embed, score, evaluate." + SAME)(
         _command(*STAGES)
     )
+    stages = typer.Typer(help="Do one stage of a run.", **settings)
+    app.add_typer(stages, name="stage")
+    for name, meaning in STAGES.items():
+        stages.command(name, help=meaning + SAME)(_command(name))
 
 
 def _command(*names: str):

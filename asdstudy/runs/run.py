@@ -26,8 +26,9 @@ class Run:
 
     ``params``: the plan, and of all stages together what they record: corpus fingerprint, choice
     of h and p, warnings, times, versions, commit; ``history``: a row an epoch; ``scores``: a row a
-    test clip, its score by the chosen h and a column for each h; ``metrics``: a row a product ID
-    and h with role, AUC, pAUC, inlier, size (p) and chosen, none where there are no labels.
+    test clip, its score by the chosen h and p and a column for each candidate; ``candidates``: one
+    row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p), best and chosen,
+    none where there are no labels; ``metrics``: of these the best p of each h.
     """
 
     def __init__(self, folder):
@@ -37,13 +38,15 @@ class Run:
         try:
             self.history = pd.read_csv(self.folder / "history.csv")
             self.scores = read_scores(self.folder)
-            self.metrics = pd.read_csv(
+            self.candidates = pd.read_csv(
                 self.folder / "metrics.csv",
-                dtype={"product": str, "inlier": str, "chosen": bool},
+                dtype={"product": str, "inlier": str, "best": bool, "chosen": bool},
                 keep_default_na=False,  # "none" is an inlier model
                 na_values={"AUC": "", "pAUC": ""},
             )
-        except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
+            best = self.candidates[self.candidates["best"]]
+            self.metrics = best.drop(columns="best").reset_index(drop=True)
+        except (OSError, ValueError, KeyError) as error:  # pandas' errors are ValueErrors
             raise InputError(
                 f"{self.folder}: a broken run ({error}); expected a whole one, which the command "
                 "that made it makes again"
