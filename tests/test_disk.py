@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+import yaml
 from conftest import ROOT, asd, write_clip, write_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -568,6 +569,32 @@ def test_no_compiler_is_told_before_training(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(InputError, match="compile is True, and no-such-compiler is not there"):
         stages.execute("noise", "pump", data_dir=root, progress=False, **SMALL, compile=True)
+
+
+@pytest.mark.slow
+def test_no_name_of_a_folder_is_special_to_a_shell(tmp_path):
+    """A checkout, a corpus and a machine type as a synchronised disk may call them."""
+    odd = "OneDrive - Firm (1) 'x' $HOME {a} & co"
+    project = tmp_path / odd
+    for name in ("Snakefile", "_config.yml", "_toc.yml", "asdlib", "asdstudy", "book", "notebooks"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        project.mkdir(exist_ok=True)
+        copy(ROOT / name, project / name)
+    shutil.copytree(ROOT / "workflow", project / "workflow")
+    write_corpus(project / odd, (odd, "pump"))
+    few = {odd: {"epochs": 1, "batch_size": 8, "inlier_sizes": [1], "inlier": "GMM"}}
+    text = {"corpus": odd, "data_dir": odd, "machine_types": [odd], "overrides": few}
+    (project / "study.yaml").write_text(yaml.safe_dump(text, allow_unicode=True))
+    (plan,) = Study(**text).plans()
+    target = (
+        "_build/pages/machines/OneDrive - Firm =28=1=29= =27=x=27= =24=HOME =7b=a=7d= =26= co.ipynb"
+    )
+    words = [sys.executable, "-m", "snakemake", "--cores", "1", target]
+    environment = os.environ | {"PYTHONPATH": str(project), "ASDLIB_ROOT": str(project)}
+    done = subprocess.run(words, cwd=project, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    assert (project / target).exists() and Run(project / plan.folder).params["corpus"] == odd
+    assert [path.name for path in tmp_path.iterdir()] == [odd]
 
 
 @pytest.mark.parametrize(
