@@ -46,11 +46,14 @@ similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, r
 	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \
 		--log _build/logs/long-$@.ipynb --parameters '{"fresh": true}'
 
+# a process a core with one thread each; the tests of a file share what they have made
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
+
 check: $(VENV)/installed  ## lint, and the tests that are quick, while one works
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(PYTEST) -q -m "not slow"
 
 test: $(VENV)/installed  ## run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 memory: $(VENV)/installed  ## measure the memory of a full-size machine type (ten minutes, 5 GB of disk)
 	$(BIN)/python -m benchmarks.memory
