@@ -141,6 +141,9 @@ def test_numbers_of_numpy_are_fields():
     assert (profile.epochs, profile.dropout, profile.inlier_sizes) == (3, 0.25, (1, 2))
 
 
+SIMULATION = "machine_types: [fan, pump]\ndata_dir: d\nsimulation: "
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -174,6 +177,28 @@ def test_numbers_of_numpy_are_fields():
         ("machine_types: [fan]\ndata_dir: d\nsimulation: {clip: 1}", "unknown simulation field"),
         ("machine_types: [fan]\ndata_dir: d\nsimulation: {severity: 9}", "severity is 9"),
         ("corpus: [", "study.yaml: .*expected a study"),
+        ("", "machine_types is missing"),
+        ("machine_types: [fan]\n---\nseeds: [1]", "line 2: .*another document; expected a study"),
+        ("machine_types: [fan]\nmachine_types: [pump]", "line 2: machine_types a second time"),
+        ("machine_types: [fan]\noverrides: {fan: {epochs: 3, epochs: 4}}", "epochs a second time"),
+        ("machine_types: &a [*a]", "machine_types.0 is .*; expected string"),
+        ("machine_types: !!python/name:os.system [fan]", "line 1: .*; expected a study"),
+        ("machine_types: [2021-01-01]", "machine_types.0 is .*; expected string"),
+        ("machine_types: [fan]\nseeds: [1.0]", "seed is 1.0; expected a whole number"),
+        ("machine_types: [fan]\nseeds: 0-3", "seeds is '0-3'; expected"),
+        ("machine_types: [fan]\nprofile:", "profile is None; expected string"),
+        ("machine_types: [fan]\noverrides: {fan: {epochs: {a: 1}}}", "epochs is .*; expected int"),
+        ("machine_types: [drill]", "unknown machine type of the simulated corpus 'drill'; known"),
+        (SIMULATION + "{machine_types: [fan]}", "'pump'; known: fan$"),
+        (
+            SIMULATION + "{machine_types: [fan, pump, drill]}",
+            "simulated machine type 'drill'",
+        ),
+        (SIMULATION + "{machine_types: fan}", "simulation.machine_types is 'fan'; expected a list"),
+        (
+            "machine_types: [fan]\nvariants: [proposed, ae]\noverrides: {fan: {inlier: kNN}}",
+            "unknown inlier 'kNN'; known: output",
+        ),
     ],
 )
 def test_a_study_as_people_write_it(tmp_path, text, message):

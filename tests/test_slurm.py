@@ -97,8 +97,8 @@ def test_a_study_of_two_runs(slurm, tmp_path):
 
 def test_a_failed_job_fails_the_study(slurm, tmp_path):
     before = len(ended(slurm))
-    # the corpus will not have that machine type
-    wrong = STUDY | {"machine_types": ["pump"], "overrides": {}}
+    # too few clips for that, which the first job of the run says
+    wrong = STUDY | {"machine_types": ["fan"], "overrides": {"fan": {"inlier_size": 5000}}}
     done = submit(slurm, tmp_path, wrong)
     assert done.returncode != 0
     states = {job["JobState"] for job in ended(slurm)[before:]}
