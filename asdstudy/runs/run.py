@@ -1,6 +1,5 @@
 """A run's folder, read: what all later pages need is in there; and the runs that there are."""
 
-import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,9 +17,8 @@ from asdlib.errors import InputError, name_of
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
 from asdstudy.runs.plan import Plan
+from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
-
-STAGES = ("train", "embed", "score", "evaluate")
 
 
 class Run:
@@ -107,20 +105,6 @@ class Run:
             )
         weights = load_file(self._file("encoder.safetensors"))
         return load_encoder(weights, self.profile, len(self.params["products"]), "cpu")
-
-
-def read_record(folder: Path) -> dict:
-    """``params.json`` of a run folder; nothing where it is missing or broken: it is no run then."""
-    try:
-        record = json.loads((folder / "params.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def is_finished(record: dict) -> bool:
-    """Whether the record of a run folder has all stages."""
-    return all(stage in record for stage in STAGES)
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
