@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 from typing import get_args
 
@@ -277,7 +278,11 @@ def test_a_chapter_opens_with_its_goals_and_ends_with_what_was_learnt(name):
         text = (BOOK / f"{name}.md").read_text()
         assert "In this chapter you will" in " ".join(text.split("\n## ")[0].split())
         titles = re.findall("^## (.+)", text, re.MULTILINE)
-        assert "Main take-aways" in titles[-2:] and titles[-1] in ("Main take-aways", "Exercises")
+        assert {*titles[titles.index("Main take-aways") + 1 :]} <= {"Questions", "Exercises"}
+        (minutes,) = re.findall(r"\*\*Reading time:\*\* (\d+) minutes", text)
+        apart = r"```\{(?:admonition\} After|exercise|solution|quiz).*?\n```\n|````.*?\n````\n"
+        read = len(re.sub(apart, "", text, flags=re.DOTALL).split()) / 150
+        assert minutes in [str(5 * math.ceil(time / 5)) for time in (read - 1, read, read + 1)]
 
 
 def test_every_exercise_has_its_folded_solution():
