@@ -6,7 +6,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
 .PHONY: help book unlock corpus dcase2021 check test bench memory lint clean seeds similarity switches rivals uav \
-	paper-bench
+	paper-bench slides
 
 help:  ## this list
 	@grep -E "^[a-z0-9 -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hour
 similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
 	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \
 		--log _build/logs/long-$@.ipynb --parameters '{"fresh": true}'
+
+slides: $(VENV)/installed  ## build the three lecture decks: _build/slides/slides/index.html
+	$(BIN)/python -m sphinx -W -q -E -b revealjs -c book/slides book _build/slides
 
 check: $(VENV)/installed  ## lint, and the tests that are quick, while one works
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m pytest -q -m "not slow"

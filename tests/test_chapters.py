@@ -40,7 +40,13 @@ def roles(text: str, *names: str) -> set[str]:
     return {" ".join(re.sub(r".*<(.+)>", r"\1", body, flags=re.DOTALL).split()) for body in bodies}
 
 
-REFERENCE = ("commands", "gallery", "glossary", "bibliography")  # pages to look things up in
+REFERENCE = (
+    "commands",
+    "gallery",
+    "teaching",
+    "glossary",
+    "bibliography",
+)  # pages to look things up in
 PAGES = pages_of(yaml.safe_load((ROOT / "_toc.yml").read_text()))  # in their order
 TEXT = "\n\n".join(map(prose, [*CHAPTERS, *NOTEBOOKS]))
 WORKS = set(re.findall(r"^@\w+\{(.+),$", (BOOK / "references.bib").read_text(), re.MULTILINE))
@@ -199,7 +205,7 @@ def test_every_picture_has_number_caption_and_alternative_text(path):
         r"```{figure} (\S+)\n---\n(.*?)\n---\n(.*?)```", text, re.DOTALL
     ):
         options = yaml.safe_load(options)
-        assert (BOOK / file).exists() and caption.strip(), file
+        assert (BOOK / file.lstrip("/")).exists() and caption.strip(), file
         assert f"{{numref}}`{options['name']}`" in text, file
         assert len(options["alt"].split()) > 20, file
     assert text.count("```{figure}") == len(re.findall(r"```{figure} \S+\n---\n", text))
