@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from asdlib import metrics
 from asdlib.embedding import Embedded
 from asdlib.encoder import Encoder
-from asdlib.errors import InputError, name_of
+from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
+from asdstudy.data.inputs import name_of
 from asdstudy.runs.plan import Plan
 from asdstudy.systems import VARIANTS
 
