@@ -66,6 +66,8 @@ class Profile(Settings):
     covariance_floor: NotNegative = 1e-6  # added to a GMM's variances
     # switches: the paper's reading, or its closest, is the default
     pretrained: bool = True
+    # a file to start from, whatever pretrained says; see weights.load_weights
+    weights: str = ""
     log_mel: bool = True
     mel_power: Positive = 2.0  # 2: power, 1: magnitude
     log_floor: Positive = 1e-6  # added before the logarithm; the amplitude has variance 1
@@ -137,6 +139,11 @@ class Profile(Settings):
     def needs_others(self) -> bool:
         """Whether Eq. 2 is trained on, which hears other machine types."""
         return self.machine_weight > 0
+
+    @property
+    def from_scratch(self) -> "Profile":
+        """The same for a network that gets its own weights: it needs none to start from."""
+        return self.replace(pretrained=False, weights="")
 
     @property
     def segment_frames(self) -> int:
