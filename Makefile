@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book evidence unlock corpus dcase2021 check test bench memory lint clean seeds similarity \
-	switches rivals uav paper-bench
+.PHONY: help book evidence corpus dcase2021 check test bench memory lint clean seeds similarity switches \
+	rivals uav paper-bench
 
 help:  ## this list
 	@grep -E "^[a-z0-9 -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,25 +24,20 @@ corpus: $(VENV)/installed  ## make the simulated corpus in data/simulated
 dcase2021: $(VENV)/installed  ## fetch the paper's data into data/dcase2021 (18 GB from Zenodo)
 	$(BIN)/asd fetch dcase2021
 
-STUDY ?= study.yaml
+export STUDY ?= study.yaml
 GPUS ?= 1
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --cores $(CORES) --keep-going --rerun-incomplete \
 	--resources gpu=$(GPUS)
 
 book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
-	@[ -z "$$(ls .snakemake/locks 2>/dev/null)" ] || \
-		echo "This folder is locked: a build runs here, or was cut off. If none runs: make unlock, then the same again."
-	$(SNAKEMAKE) --config study=$(STUDY)
-
-unlock: $(VENV)/installed  ## after a power loss: let the next build go on where the last one was cut off
-	$(SNAKEMAKE) --unlock --config study=$(STUDY)
+	$(SNAKEMAKE) --config "study=$$STUDY"
 
 # `seeds` leaves runs/<corpus>/collected.csv, the other long studies runs/<study>/table.csv, which the
 # chapters then draw from; copied to book/measured/<study>.csv they can be committed.
 ALL_VARIANTS = proposed,no-mixup,product-only,ddcsad,serial,parallel,ae,classifier,spectrum
 seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hours on two cores)
-	$(SNAKEMAKE) long_study --config study=$(STUDY) 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
-	[ "$(STUDY)" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
+	$(SNAKEMAKE) long_study --config "study=$$STUDY" 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
+	[ "$$STUDY" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
 
 evidence: $(VENV)/installed  ## make every table behind the claims of the book, resumed where it stopped (11 hours of two cores)
 	$(BIN)/python workflow/evidence.py

@@ -17,6 +17,7 @@ from conftest import ROOT
 
 from asdlib.errors import InputError
 from asdstudy.runs.study import read_study
+from workflow.assemble import pages_of
 
 STUDY = "tests/small-study.yaml"
 TELEPHONE = {"width": 390, "height": 844}
@@ -207,9 +208,7 @@ def browser():
 
 def toc_pages(folder: Path) -> list[str]:
     """All pages of the table of contents, in its order."""
-    toc = yaml.safe_load((folder / "_build/source/_toc.yml").read_text())
-    chapters = [c["file"] for part in toc["parts"] for c in part["chapters"]]
-    return [toc["root"], *chapters]
+    return pages_of(yaml.safe_load((folder / "_build/source/_toc.yml").read_text()))
 
 
 def settled(page, address: str) -> None:

@@ -5,11 +5,14 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ROOT
+from conftest import ROOT, write_finished
+
+from asdstudy.runs.study import read_study
 
 SOURCES = ("Snakefile", "_config.yml", "_toc.yml", "asdlib", "asdstudy", "book", "notebooks",
            "workflow")  # fmt: skip
@@ -24,6 +27,8 @@ def project(tmp_path_factory) -> Path:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, folder / name)
     shutil.copyfile(ROOT / "tests/small-study.yaml", folder / "study.yaml")
+    for plan in read_study(folder / "study.yaml", {}).plans():
+        write_finished(replace(plan, out_dir=folder / "runs"))
     summary = snakemake(folder, "--summary").splitlines()[1:]
     outputs = [folder / line.split("\t")[0] for line in summary]
     moment = time.time()

@@ -1,4 +1,4 @@
-"""The commands ``asd train``, ``embed``, ``score``, ``evaluate``, one a stage, and ``asd run``."""
+"""``asd run``, and ``asd stage train``, ``embed``, ``score``, ``evaluate``, one a stage of it."""
 
 import sys
 from pathlib import Path
@@ -11,6 +11,7 @@ from typer import Argument, Option
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import PROFILES, Profile
 from asdstudy.runs.plan import Plan
+from asdstudy.runs.record import place_of
 from asdstudy.systems import VARIANTS
 
 STAGES = {
@@ -23,17 +24,20 @@ SAME = """
 
     Nothing is done again that is there already, of the same parameters, sound and code; a run that
     differs in fields of scoring alone takes the encoder of the one beside. Prints the run's folder,
-    which is named after all of these options but --data-dir.
+    which is named after all of these options but --data-dir; until all stages are done, a hidden
+    one beside it has what is there.
 """
 
 
-def add_stages(app: typer.Typer) -> None:
+def add_stages(app: typer.Typer, **settings) -> None:
     """Add the commands to ``app``, all with the options that name a run."""
-    for name, meaning in STAGES.items():
-        app.command(name, help=meaning + SAME)(_command(name))
     app.command("run", help="Make a whole run: train, embed, score, evaluate." + SAME)(
         _command(*STAGES)
     )
+    stages = typer.Typer(help="Do one stage of a run.", **settings)
+    app.add_typer(stages, name="stage")
+    for name, meaning in STAGES.items():
+        stages.command(name, help=meaning + SAME)(_command(name))
 
 
 def _command(*names: str):
@@ -66,7 +70,7 @@ def _command(*names: str):
             left = stage(plan, banks, progress) if name in ("train", "embed") else stage(plan)
         if name == "evaluate":
             print(_in_short(left))
-        print(plan.folder)
+        print(place_of(plan))
 
     return command
 

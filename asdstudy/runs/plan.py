@@ -66,6 +66,18 @@ class Plan:
         return root / self.corpus / self.machine_type / f"{self.variant}-s{self.seed}-{mark}"
 
     @property
+    def draft(self) -> Path:
+        """Where the run is made until it is whole: hidden beside its folder."""
+        return self.folder.with_name(f".{self.folder.name}.unfinished")
+
+    def code(self, stage: str) -> tuple[str, ...]:
+        """The modules with which a stage computes."""
+        if stage in ("train", "embed"):
+            return (f"asdstudy.systems.{VARIANTS[self.variant].system}",)
+        modules = {"score": ("asdlib.scoring", "asdstudy.systems.centroid")}
+        return modules.get(stage, ("asdlib.metrics",))
+
+    @property
     def record(self) -> dict:
         """The plan as plain values: what a run's ``params.json`` begins with.
 

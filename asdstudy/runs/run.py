@@ -1,6 +1,5 @@
 """A run's folder, read: what all later pages need is in there; and the runs that there are."""
 
-import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,9 +17,8 @@ from asdlib.errors import InputError, name_of
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
 from asdstudy.runs.plan import Plan
+from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
-
-STAGES = ("train", "embed", "score", "evaluate")
 
 
 class Run:
@@ -28,8 +26,9 @@ class Run:
 
     ``params``: the plan, and of all stages together what they record: corpus fingerprint, choice
     of h and p, warnings, times, versions, commit; ``history``: a row an epoch; ``scores``: a row a
-    test clip, its score by the chosen h and a column for each h; ``metrics``: a row a product ID
-    and h with role, AUC, pAUC, inlier, size (p) and chosen, none where there are no labels.
+    test clip, its score by the chosen h and p and a column for each candidate; ``candidates``: one
+    row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p), best and chosen,
+    none where there are no labels; ``metrics``: of these the best p of each h.
     """
 
     def __init__(self, folder):
@@ -39,13 +38,15 @@ class Run:
         try:
             self.history = pd.read_csv(self.folder / "history.csv")
             self.scores = read_scores(self.folder)
-            self.metrics = pd.read_csv(
+            self.candidates = pd.read_csv(
                 self.folder / "metrics.csv",
-                dtype={"product": str, "inlier": str, "chosen": bool},
+                dtype={"product": str, "inlier": str, "best": bool, "chosen": bool},
                 keep_default_na=False,  # "none" is an inlier model
                 na_values={"AUC": "", "pAUC": ""},
             )
-        except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
+            best = self.candidates[self.candidates["best"]]
+            self.metrics = best.drop(columns="best").reset_index(drop=True)
+        except (OSError, ValueError, KeyError) as error:  # pandas' errors are ValueErrors
             raise InputError(
                 f"{self.folder}: a broken run ({error}); expected a whole one, which the command "
                 "that made it makes again"
@@ -104,20 +105,6 @@ class Run:
             )
         weights = load_file(self._file("encoder.safetensors"))
         return load_encoder(weights, self.profile, len(self.params["products"]), "cpu")
-
-
-def read_record(folder: Path) -> dict:
-    """``params.json`` of a run folder; nothing where it is missing or broken: it is no run then."""
-    try:
-        record = json.loads((folder / "params.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def is_finished(record: dict) -> bool:
-    """Whether the record of a run folder has all stages."""
-    return all(stage in record for stage in STAGES)
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
