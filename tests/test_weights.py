@@ -16,7 +16,7 @@ from asdlib.profiles import make_profile
 from asdstudy.data import open_corpus
 from asdstudy.runs import stages as runs
 from asdstudy.runs.checkpoints import Stopped
-from asdstudy.runs.run import read_record
+from asdstudy.runs.record import read_record
 
 
 def backbone(channels=1, seed=0, name="test_efficientnet", classes=0):
