@@ -33,9 +33,9 @@ def fit_inlier(inlier: str, size: int, fit: Embedded, profile: Profile, seed: in
 
 def scores_by(model, inlier: str, size: int, clips: Embedded, k: int) -> np.ndarray:
     """Anomaly scores of the segments of ``clips`` by what :func:`fit_inlier` returned for the k-th
-    product ID: ``(clips, S)``."""
+    product ID: float64 ``(clips, S)``."""
     says = INLIERS[inlier].says
-    said = says(clips, k) if says else 0.0
+    said = says(clips, k).astype(np.float64) if says else 0.0
     if model is None:
         return said
     vectors = clips.embeddings.reshape(-1, clips.embeddings.shape[-1])

@@ -9,7 +9,6 @@ import warnings
 import numpy as np
 import pandas as pd
 from scipy.stats import gamma
-from sklearn.metrics import precision_recall_fscore_support
 from sklearn.model_selection import GroupKFold
 
 from asdlib.embedding import Embedded
@@ -19,7 +18,6 @@ from asdlib.scoring import segment_scores, vectors_of
 
 QUANTILE = 0.9  # of the gamma distribution, in the official baselines of DCASE Task 2
 FOLDS = 5
-DETECTION = ["precision", "recall", "F1"]
 
 
 def gamma_threshold(scores: np.ndarray, quantile: float = QUANTILE) -> float:
@@ -121,22 +119,3 @@ def _scores(fit, rest, inlier, size, product, products, profile, seed) -> np.nda
         warnings.warn(f"no threshold by a part of the clips of {product}: {error}", stacklevel=2)
         return np.full(len(rest.clips), np.nan)
     return aggregate(segments, profile.aggregation, inlier)
-
-
-def detection(scores: pd.DataFrame, thresholds: dict[str, float | None]) -> pd.DataFrame:
-    """Precision, recall and F1 of the decisions ``score > threshold``, by product ID.
-
-    ``scores`` has a row a clip: product, label, score; unlabelled clips do not count. A ratio that
-    is 0 / 0 is 0, as in the official evaluators; NaN where there is no threshold.
-    """
-    labelled, rows = scores[scores.label != "unknown"], []
-    for product, clips in labelled.groupby("product"):
-        threshold, values = thresholds.get(product), [np.nan] * 3
-        if threshold is not None:
-            values = precision_recall_fscore_support(
-                clips.label == "anomaly", clips.score > threshold,
-                average="binary", zero_division=0,
-            )[:3]  # fmt: skip
-        row = {"product": product, "threshold": threshold}
-        rows.append(row | dict(zip(DETECTION, values, strict=True)))
-    return pd.DataFrame(rows, columns=["product", "threshold", *DETECTION])

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, asd, shared, write_corpus
+from conftest import ROOT, asd, shared, write_corpus, write_finished
 from test_training import SMALL
 
 from asdlib import InputError, metrics
@@ -24,7 +24,8 @@ from asdstudy.report import figures, results, tables
 from asdstudy.runs import stages as runs
 from asdstudy.runs.plan import Plan, overrides_in
 from asdstudy.runs.provenance import code_files
-from asdstudy.runs.run import STAGES, Run, find_runs
+from asdstudy.runs.record import STAGES
+from asdstudy.runs.run import Run, find_runs
 from asdstudy.systems import VARIANTS, profile_of, serial
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
@@ -101,7 +102,7 @@ def test_a_failed_stage_leaves_what_was_there(noise, tmp_path, monkeypatch):
     """And a run that never was finished is none."""
     before = execute(noise, out_dir=tmp_path)
     there = {path: path.read_bytes() for path in before.folder.glob("*.*")}
-    monkeypatch.setattr(runs, "_code", lambda plan: "of other code")
+    monkeypatch.setattr(runs, "code_hash", lambda *modules: "of other code")
 
     def fail(*_):
         raise OSError("disk full")
@@ -114,7 +115,7 @@ def test_a_failed_stage_leaves_what_was_there(noise, tmp_path, monkeypatch):
                 execute(noise, out_dir=tmp_path, seed=seed)
     assert {path: path.read_bytes() for path in before.folder.glob("*.*")} == there
     other = before.folder.with_name(before.folder.name.replace("s0", "s1"))
-    assert not list(other.iterdir())
+    assert not other.exists()
     # what was trained is kept: with room on the disk, the same call has only to write
     assert len(list(before.folder.parent.glob(".*.encoder.checkpoint"))) == 2
     with pytest.raises(InputError, match="finished stages: none; expected the folder of a fin"):
@@ -293,7 +294,7 @@ def test_the_order_of_overrides_makes_no_other_run():
 def test_the_words_of_a_plan_name_it(capsys, tmp_path):
     plan = Plan("my own", "Lüfter 1.2", "no-mixup", seed=3, out_dir=tmp_path,
                 overrides={"epochs": 7, "inlier_sizes": (1, 4), "backbone": "a b"})  # fmt: skip
-    finished(plan)
+    write_finished(plan)
     (plan.folder / "params.json").unlink()
     with pytest.raises(SystemExit, match=f"{re.escape(str(plan.folder))}: not done yet: train"):
         asd("stage", "score", *plan.words, "--out-dir", tmp_path)
@@ -344,13 +345,6 @@ def test_a_page_takes_the_default_runs_or_those_of_its_overrides(noise, tmp_path
         names(profile="paper")
 
 
-def finished(plan: Plan) -> None:
-    """A folder that looks like that of a finished run."""
-    plan.folder.mkdir(parents=True)
-    record = plan.record | dict.fromkeys(STAGES, {})
-    (plan.folder / "params.json").write_text(json.dumps(record))
-
-
 def test_missing_run_says_how_to_make_it(tmp_path, monkeypatch):
     def find(*words):
         return find_runs("simulated", *words, out_dir=tmp_path)
@@ -358,7 +352,7 @@ def test_missing_run_says_how_to_make_it(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="make book"):
         find()
     plan = Plan("simulated", "fan", out_dir=tmp_path)
-    finished(plan)
+    write_finished(plan)
     monkeypatch.setattr("asdstudy.runs.run.Run", str)
     assert find() == [str(plan.folder)]
     named = r"proposed-s1-.*: .*`asd run simulated fan --variant proposed --profile quick --seed 1`"
@@ -369,7 +363,7 @@ def test_missing_run_says_how_to_make_it(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="pump: no finished run.*asd run simulated pump"):
         find(["fan", "pump"])
     paper = Plan("simulated", "fan", profile_name="paper", out_dir=tmp_path)
-    finished(paper)
+    write_finished(paper)
     with pytest.raises(InputError, match="profiles paper, quick; expected one to be named"):
         find()
 

@@ -18,6 +18,8 @@ from test_training import SMALL
 
 from asdlib import InputError
 from asdlib.thresholds import empirical_threshold
+from asdstudy.data.adopt import read_recording
+from asdstudy.data.inputs import to_int16
 from asdstudy.data.settings import Adoption
 from asdstudy.runs import stages
 from asdstudy.systems import profile_of
@@ -176,8 +178,6 @@ def test_a_long_recording_is_scored_in_windows(detector, noise, tmp_path):
 
 @pytest.mark.parametrize(("rate", "channel"), [(44_100, "mean"), (48_000, "0"), (8_000, None)])
 def test_windows_of_a_resampled_recording_are_parts_of_the_whole(detector, tmp_path, rate, channel):
-    from asdstudy.data.adopt import read_recording
-
     rng = np.random.default_rng(0)
     shape = (5 * rate + 7,) if channel is None else (5 * rate + 7, 2)
     soundfile.write(tmp_path / "a.wav", np.clip(rng.normal(0, 0.1, shape), -1, 1), rate)
@@ -193,9 +193,6 @@ def test_windows_of_a_resampled_recording_are_parts_of_the_whole(detector, tmp_p
 
 
 def test_a_converted_clip_is_what_adopt_would_have_made(detector, tmp_path):
-    from asdlib.waves import to_int16
-    from asdstudy.data.adopt import read_recording
-
     noise = np.random.default_rng(0).normal(0, 0.1, (44_100, 2))
     soundfile.write(tmp_path / "a.flac", noise, 44_100)
     adoption = Adoption(resample=True, channel="mean")

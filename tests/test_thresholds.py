@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 from test_scoring import PROFILE, embedded
@@ -107,22 +106,3 @@ def test_what_a_run_keeps_is_plain_and_makes_the_same_thresholds():
     for one in again["products"].values():
         assert gamma_threshold(np.array(one["scores"])) == one["gamma"]
         assert empirical_threshold(np.array(one["scores"]), 0.1) == one["empirical"]
-
-
-def test_precision_recall_and_f1_by_hand():
-    """Above 2: of three anomalous clips two, of three normal ones one; at the threshold is not."""
-    scores = pd.DataFrame(
-        {
-            "product": "00",
-            "label": ["normal", "normal", "normal", "anomaly", "anomaly", "anomaly", "unknown"],
-            "score": [1, 2, 3, 2, 3, 4, 9],
-        }
-    )
-    (row,) = thresholds.detection(scores, {"00": 2.0}).to_dict("records")
-    assert row == pytest.approx(
-        {"product": "00", "threshold": 2, "precision": 2 / 3, "recall": 2 / 3, "F1": 2 / 3}
-    )
-    (row,) = thresholds.detection(scores, {"00": None}).to_dict("records")
-    assert np.isnan(row["F1"])
-    (row,) = thresholds.detection(scores, {"00": 99.0}).to_dict("records")
-    assert row["precision"] == row["F1"] == 0

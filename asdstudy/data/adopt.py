@@ -1,9 +1,11 @@
 """Make a machine type of a corpus from a folder of one's own recordings.
 
-``asd adopt FOLDER OUT --machine-type NAME``: the chapter "Other data, and your own" goes through
-it.
+``asd adopt FOLDER OUT --machine-type NAME``: the chapter "Your own recordings, and other data"
+goes through it.
 """
 
+import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,16 +16,29 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from asdlib.errors import InputError, name_of, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import read_header, read_sound
-from asdstudy.data.corpora import SUFFIXES, inside
+from asdstudy.data.corpora import inside
+from asdstudy.data.inputs import (
+    CLIP,
+    CLIPS,
+    LABELS,
+    Header,
+    check_file,
+    check_label,
+    check_samples,
+    name_of,
+    read_header,
+    read_sound,
+)  # fmt: skip
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Adoption
 from asdstudy.paths import whole_folder
 
-LABELS = {"normal": "normal", "anomaly": "anomaly", "abnormal": "anomaly"}  # the last as in MIMII
+FOLDERS = ("normal", "anomaly", "abnormal")  # the last as in MIMII
 LONGEST_SECONDS = 60.0  # of a clip that is not to be cut
+LONGEST_NAME = 200  # bytes of attributes, of the 255 that a name may have
+LARGEST_RATIO = 2000  # a filter between rates with hardly a common divisor fills the memory
 EXPECTED = "<product>/normal/*.wav and <product>/anomaly/*.wav"
 
 
@@ -72,17 +87,22 @@ def _recordings(folder: Path) -> Iterator[Recording]:
         raise InputError(f"{folder}: no such folder; expected {EXPECTED} below it")
     if not inside(folder):
         raise InputError(f"{folder}: is empty; expected {EXPECTED} below it")
+    files_of = {}
     for product in inside(folder):
         if not (product / "normal").is_dir():
             raise InputError(f"{product}: no folder normal/ in it; expected {EXPECTED}")
         for inner in inside(product):
-            if inner.name not in LABELS or not inner.is_dir():
+            if inner.name not in FOLDERS or not inner.is_dir():
                 raise InputError(f"{inner}: not expected here; expected {EXPECTED}")
             for path in inside(inner):
-                files = [path] if path.is_file() else inside(path)
+                files = inside(path) if os.path.isdir(path) else [path]
                 for file in files:
-                    if file.suffix.lower() not in SUFFIXES or not file.is_file():
-                        raise InputError(f"{file}: expected a .wav or .flac file")
+                    if file.suffix.lower() not in CLIPS:
+                        raise InputError(f"{file}: {CLIP}")
+                    check_file(file, CLIP)
+                    check_label(file, LABELS[inner.name])
+                    if (other := files_of.setdefault(file.resolve(), file)) != file:
+                        raise InputError(f"{file}: the same file as {other}; expected it once")
                 yield Recording(product.name, LABELS[inner.name], path.name, tuple(files))
 
 
@@ -104,6 +124,8 @@ def _clips(folder: Path, adoption: Adoption, recording: Recording) -> Iterator[t
             )
         words = [recording.product, *file.parts[2:-1], path.stem]
         attributes = "_".join(re.sub(r"[^\w.]+", "-", word).strip("-") for word in words)
+        if len(attributes.encode()) > LONGEST_NAME:
+            raise InputError(f"{path}: expected names of at most {LONGEST_NAME} bytes together")
         origin = {"folder": recording.product, "file": file.as_posix()}
         for start, end in pieces:
             yield sound[start:end], attributes, origin | {"start_seconds": start / SAMPLE_RATE}
@@ -118,12 +140,17 @@ def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
     checked_header(path, adoption)
     channels, rate = read_sound(path)
     sound = one_channel(path, channels, adoption)
-    return resample(torch.from_numpy(sound.copy()), rate, SAMPLE_RATE).numpy()
+    sound = resample(torch.from_numpy(sound.copy()), rate, SAMPLE_RATE).numpy()
+    if rate != SAMPLE_RATE:
+        check_samples(f"{path} at {SAMPLE_RATE} Hz", sound)
+    return sound
 
 
-def checked_header(path: Path, adoption: Adoption):
-    """:func:`asdlib.waves.read_header`, where all the conversions it needs were asked for."""
+def checked_header(path: Path, adoption: Adoption) -> Header:
+    """The header of a recording, where all the conversions it needs were asked for."""
     info = read_header(path)
+    if max(info.samplerate, SAMPLE_RATE) > LARGEST_RATIO * math.gcd(info.samplerate, SAMPLE_RATE):
+        raise InputError(f"{path}: sample rate {info.samplerate} Hz; expected a usual one")
     if info.samplerate != SAMPLE_RATE and not adoption.resample:
         raise InputError(
             f"{path}: sample rate {info.samplerate} Hz; expected {SAMPLE_RATE} Hz, or --resample"

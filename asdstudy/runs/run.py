@@ -9,19 +9,15 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-from safetensors.torch import load_file
 
 from asdlib import metrics
-from asdlib.embedding import Embedded
-from asdlib.encoder import Encoder
-from asdlib.errors import InputError, name_of
+from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
-from asdlib.thresholds import DETECTION
 from asdstudy import paths
+from asdstudy.data.inputs import name_of
 from asdstudy.runs.plan import Plan
+from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
-
-STAGES = ("train", "embed", "score", "evaluate")
 
 
 class Run:
@@ -46,7 +42,7 @@ class Run:
                 self.folder / "metrics.csv",
                 dtype={"product": str, "inlier": str, "best": bool, "chosen": bool},
                 keep_default_na=False,  # "none" is an inlier model
-                na_values=dict.fromkeys(["AUC", "pAUC", "threshold", *DETECTION], ""),
+                na_values=dict.fromkeys(["AUC", "pAUC", "threshold", *metrics.DETECTION], ""),
             )
             best = self.candidates[self.candidates["best"]]
             self.metrics = best.drop(columns="best").reset_index(drop=True)
@@ -92,15 +88,19 @@ class Run:
         return None if self.params.get("resumed") else self.params.get(clock)
 
     @cached_property
-    def embedded(self) -> dict[str, Embedded]:
+    def embedded(self) -> dict:
         """What h was fitted on ("fit"), the "test" clips and clips of "others": see Embedded."""
+        from asdlib.embedding import Embedded
+
         embedded = Embedded.load(self._file("embeddings.npz"))
         embedded.clips["file"] = [path.name for path in embedded.clips.path]
         fit = embedded.fitted_on(self.profile.inlier_part)
         return {"fit": fit} | {name: embedded.of_parts(name) for name in ("test", "others")}
 
-    def encoder(self) -> Encoder:
+    def encoder(self):
         """The trained encoder, in evaluation mode on the CPU; only a serial system has just one."""
+        from safetensors.torch import load_file
+
         from asdstudy.systems.serial import load_encoder
 
         if VARIANTS[self.params["variant"]].system != "serial":
@@ -109,20 +109,6 @@ class Run:
             )
         weights = load_file(self._file("encoder.safetensors"))
         return load_encoder(weights, self.profile, len(self.params["products"]), "cpu")
-
-
-def read_record(folder: Path) -> dict:
-    """``params.json`` of a run folder; nothing where it is missing or broken: it is no run then."""
-    try:
-        record = json.loads((folder / "params.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def is_finished(record: dict) -> bool:
-    """Whether the record of a run folder has all stages."""
-    return all(stage in record for stage in STAGES)
 
 
 def read_scores(folder: Path) -> pd.DataFrame:

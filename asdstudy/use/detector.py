@@ -18,8 +18,9 @@ from asdlib.inliers import aggregate
 from asdlib.scoring import fit_inlier, scores_by
 from asdlib.thresholds import empirical_threshold
 from asdlib.waves import WaveBank
-from asdstudy.data.corpora import NAMES
-from asdstudy.runs.run import Run, read_record, read_thresholds
+from asdstudy.data.inputs import NAMES
+from asdstudy.runs.record import read_record
+from asdstudy.runs.run import Run, read_thresholds
 from asdstudy.systems import system_of
 
 

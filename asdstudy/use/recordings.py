@@ -12,9 +12,9 @@ from torchaudio.functional import resample
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import peak_of, to_int16
-from asdstudy.data.adopt import checked_header, one_channel
-from asdstudy.data.corpora import SUFFIXES, files_below
+from asdstudy.data.adopt import checked_header, one_channel, read_recording
+from asdstudy.data.corpora import files_below
+from asdstudy.data.inputs import CLIPS, UNKNOWN_FRAMES, check_samples, to_int16
 from asdstudy.data.settings import Adoption
 from asdstudy.use.detector import Detector
 
@@ -32,20 +32,28 @@ class Recording:
     def windows(self) -> Iterator[tuple[float, np.ndarray]]:
         """Start in seconds and sound, int16 ``(length,)``, of one window after the other.
 
-        Only one is in memory. Raises :class:`InputError`, naming the file, as `asd adopt` does, and
-        where all of it is silent.
+        Only one is in memory, unless the file does not say how long it is. Raises
+        :class:`InputError`, naming the file, as `asd adopt` does, and where all of it is silent.
         """
         heard = False
+        for start, sound in self._sounds():
+            heard = heard or bool(sound.any())
+            yield start / SAMPLE_RATE, sound
+        if not heard:
+            raise InputError(f"{self.path}: silent; expected the sound of a machine")
+
+    def _sounds(self) -> Iterator[tuple[int, np.ndarray]]:
+        if len(self.starts) == 1 or not promises_length(self.path):
+            whole = to_int16(read_recording(self.path, self.adoption))
+            for start in self.starts:
+                yield start, whole[start : start + self.length]
+            return
         try:
             with soundfile.SoundFile(str(self.path)) as file:
                 for start in self.starts:
-                    sound = to_int16(self._read(file, start))
-                    heard = heard or bool(sound.any())
-                    yield start / SAMPLE_RATE, sound
+                    yield start, to_int16(self._read(file, start))
         except soundfile.LibsndfileError as error:
-            raise InputError(f"{self.path}: cannot be decoded ({error})") from None
-        if not heard:
-            raise InputError(f"{self.path}: silent; expected the sound of a machine")
+            raise InputError(f"{self.path}: cannot be decoded ({error.error_string})") from None
 
     def _read(self, file: soundfile.SoundFile, start: int) -> np.ndarray:
         """One window in one channel at 16 kHz, float64 ``(length,)``.
@@ -62,11 +70,19 @@ class Recording:
         channels = file.read(end - first * block, dtype="float64", always_2d=True)
         if len(channels) < end - first * block:
             raise InputError(f"{self.path}: truncated; expected {file.frames} samples")
-        peak_of(self.path, channels)
+        check_samples(self.path, channels)
         sound = torch.from_numpy(one_channel(self.path, channels, self.adoption).copy())
         sound = resample(sound, file.samplerate, SAMPLE_RATE).numpy()
         skipped = start - first * new_block
         return sound[skipped : skipped + self.length]
+
+
+def promises_length(path: Path) -> bool:
+    """Whether the header of a recording says how long it is; while it is written it may not."""
+    try:
+        return 0 < soundfile.info(str(path)).frames < UNKNOWN_FRAMES
+    except soundfile.LibsndfileError:
+        return False
 
 
 def recordings(
@@ -102,7 +118,7 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     files = []
     for path in map(Path, paths):
         if path.is_dir():
-            below = [file for file in files_below(path) if file.suffix.lower() in SUFFIXES]
+            below = [file for file in files_below(path) if file.suffix.lower() in CLIPS]
             if not below:
                 raise InputError(f"{path}: no recordings; expected .wav or .flac files below it")
             files += below

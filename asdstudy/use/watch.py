@@ -17,9 +17,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from asdlib.errors import InputError
-from asdstudy.data.corpora import SUFFIXES, files_below
+from asdstudy.data.corpora import files_below
+from asdstudy.data.inputs import CLIPS
 from asdstudy.use.detector import Detector
-from asdstudy.use.recordings import Recording
+from asdstudy.use.recordings import Recording, promises_length
 from asdstudy.use.score import COLUMNS, in_words, row_of, saying_which
 
 PATIENCE = 5  # polls that an unreadable file must not change in before it is called bad
@@ -82,8 +83,9 @@ class Newcomers:
     """Which recordings below ``folder`` have appeared and are complete, poll by poll.
 
     ``opened`` makes a path a :class:`.Recording`, or raises InputError. A file is complete when its
-    size and time of change are those of the poll before, and its header can be read. One whose
-    header cannot is perhaps being written: the error is said when it has not changed for a while.
+    size and time of change are those of the poll before, and its header can be read and says how
+    long it is. Otherwise it is perhaps being written: it is taken, or its error said, when it has
+    not changed for ``patience`` polls.
     """
 
     def __init__(self, folder: Path, opened: Callable[[Path], Recording], patience: int = PATIENCE):
@@ -99,7 +101,7 @@ class Newcomers:
         """The complete ones that are not ``done``, the oldest first."""
         states = {}
         for path in files_below(self.folder):
-            if path.suffix.lower() in SUFFIXES and self.name(path) not in done:
+            if path.suffix.lower() in CLIPS and self.name(path) not in done:
                 try:
                     status = path.stat()
                 except OSError:  # gone again
@@ -117,6 +119,8 @@ class Newcomers:
                     if self.polls[path] == self.patience:
                         complain_of(error)
                 else:
+                    if self.polls[path] < self.patience and not promises_length(path):
+                        continue
                     self.polls[path] = self.patience  # a fault is said of its sound, but once
                     yield recording
         self.seen = states
