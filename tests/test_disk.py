@@ -1,5 +1,6 @@
 """What a user's disk and words hold is used, or one InputError names what is wrong with it."""
 
+import codecs
 import io
 import os
 import re
@@ -378,7 +379,7 @@ def _as_nobody(folder: Path):
     folder.chmod(0o777)
     if root:
         for codec in ("utf-8-sig", "utf-16"):  # now: nobody may not read the interpreter's files
-            b"".decode(codec)
+            codecs.lookup(codec)
         os.seteuid(65534)
     try:
         yield

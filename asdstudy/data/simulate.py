@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,15 @@ from tqdm import tqdm
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
-from asdstudy.data.machines import FAULTS, MACHINE_TYPES, TABLE_SEVERITY, TYPES, Machine, Signal
+from asdstudy.data.machines import (
+    FAULTS,
+    MACHINE_TYPES,
+    NUMBERS,
+    TABLE_SEVERITY,
+    TYPES,
+    Machine,
+    Signal,
+)  # fmt: skip
 from asdstudy.data.recordings import write_clip
 from asdstudy.data.settings import Simulation
 
@@ -65,7 +73,7 @@ def machine_type_numbers(simulation: Simulation, machine_type: str) -> NDArray[n
 def product_numbers(simulation: Simulation, machine_type: str, product: int) -> NDArray[np.float64]:
     """The logarithms of a product ID's numbers, ``(fields,)``."""
     rng = _rng(simulation, machine_type, product)
-    offset = Machine.spread("product") * rng.uniform(-np.sqrt(3), np.sqrt(3), len(fields(Machine)))
+    offset = NUMBERS["product"].to_numpy() * rng.uniform(-np.sqrt(3), np.sqrt(3), len(NUMBERS))
     offset *= 1 - simulation.product_similarity
     return machine_type_numbers(simulation, machine_type) + offset
 
@@ -81,7 +89,7 @@ def draw_machine(
     where = SPLITS.index(split), LABELS.index(label), number
     rng = _rng(simulation, machine_type, product, *where)
     logarithms = product_numbers(simulation, machine_type, product)
-    logarithms += Machine.spread("clip") * rng.standard_normal(len(fields(Machine)))
+    logarithms += NUMBERS["clip"].to_numpy() * rng.standard_normal(len(NUMBERS))
     speed = rng.choice(OPERATING_SPEEDS)
     logarithms += Machine.direction(dict.fromkeys(DRIVEN, speed))
     strength = simulation.severity * rng.uniform(0.7, 1.3)
