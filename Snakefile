@@ -4,15 +4,18 @@
     snakemake --cores all --config study=tests/small-study.yaml   another study
     snakemake --profile profiles/slurm                            the same on a cluster
 
-One rule a stage, and one for the pages. Sources are read from beside this file; what is made lands in the working
-directory: data/, runs/ and _build/.
+One rule for each stage, and one for the pages. Sources are read from beside this file; what is made lands in the working
+directory: data/, runs/ and _build/. Snakemake deletes the outputs of a rule before it runs, so a stage has a mark as its
+output, in _build/done/: runs/ is replaced only by what is whole.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +30,8 @@ sys.path.insert(0, workflow.basedir)
 
 from asdlib.errors import InputError
 from asdstudy.runs.provenance import code_files
+from asdstudy.runs.record import STAGES, has_stage, place_of
 from asdstudy.runs.study import read_study
-from asdstudy.systems import VARIANTS
 
 try:
     changes = dict(config)
@@ -38,14 +41,14 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
-def braced(name):
-    """A name in which braces are no wildcard of Snakemake's."""
-    return str(name).replace("{", "{{").replace("}", "}}")
-
-
 def quoted(name):
-    """A name that is one word to the shell, whatever it holds."""
-    return braced(shlex.quote(str(name)))
+    """A name that is one word to the shell, whatever it holds, and has no wildcard."""
+    return shlex.quote(str(name)).replace("{", "{{").replace("}", "}}")
+
+
+def escaped(name):
+    """A name as a file of _build/ may have it: with no wildcard, and nothing that Sphinx matches."""
+    return re.sub(r"[^\w .-]", lambda letter: f"={ord(letter[0]):x}=", name)
 
 
 # The Python that runs Snakemake runs everything; results land in the working directory.
@@ -59,37 +62,44 @@ THREADS = "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} MKL_NUM_THRE
 # The quick profile is for CPUs: many runs side by side on one GPU would only crowd it.
 THREADS += "CUDA_VISIBLE_DEVICES= " if STUDY.profile == "quick" else ""
 GPU = 1 if STUDY.profile == "paper" else 0  # runs of the paper profile take turns on it
-FINGERPRINT = f"data/waves/{STUDY.corpus}/fingerprint.json"
-RUN = f"runs/{STUDY.corpus}/{{machine_type}}/{{variant}}-s{{seed}}-{{mark}}"
+DONE = f"_build/done/{escaped(STUDY.corpus)}"
+CORPUS = f"{DONE}/corpus.json"
+RUN = f"{DONE}/{{machine_type}}/{{variant}}-s{{seed}}-{{mark}}"
 RUN_LOG = "_build/logs/{{machine_type}}-{{variant}}-s{{seed}}-{{mark}}-{}.log"
-# What went wrong is said at once, and again at the end.
+PLANS = {(escaped(p.machine_type), p.variant, str(p.seed)): p for p in STUDY.plans()}
+# The mark is the record of the run as of that stage: Snakemake compares contents, too. What went wrong
+# is said at once, and again at the end.
 STAGE = (
-    THREADS + "asd {rule} {params.words} > {log:q} 2>&1 || "
+    THREADS + "asd {params.command} {params.words} > {output:q} 2> {log:q} && "
+    'cp "$(tail -n 1 {output:q})"/params.json {output:q} || '
     "{{ tail -n 3 {log:q} | tee {log:q}.failed >&2; exit 1; }}"
 )
 
 
-def code(*modules):
-    """The files of modules and of all that they import: what a stage computes depends on these."""
-    return [os.path.relpath(path) for path in code_files(*modules)]
+def plan_of(run):
+    """The plan that the wildcards of a rule name."""
+    return PLANS[run.machine_type, run.variant, run.seed]
 
 
-def code_of_system(run):
-    """The code of the system that a variant is of."""
-    return code(f"asdstudy.systems.{VARIANTS[run.variant].system}")
+def code_of(stage):
+    """The files of the modules that a stage computes with, and of all that they import."""
+    return lambda run: [os.path.relpath(path) for path in code_files(*plan_of(run).code(stage))]
 
 
 def words(run, data_dir=""):
     """What names the run to a stage's command."""
-    (plan,) = STUDY.plans([run.machine_type], [run.variant], [int(run.seed)])
-    more = ["--data-dir", STUDY.data_dir] if data_dir and STUDY.data_dir else []
-    return shlex.join([*plan.words, "--out-dir", "runs", *more])
+    more = ["--data-dir", data_dir] if data_dir else []
+    return shlex.join([*plan_of(run).words, "--out-dir", "runs", *more])
 
 
-def runs(file, **which):
-    """A file of each run of the study, or of some of its machine types, variants and seeds."""
-    paths = [f"{plan.folder}/{file}" for plan in STUDY.plans(**which)]
-    return [braced(path) for path in paths]
+def mark_of(plan, stage="evaluate"):
+    """The file that says that a stage of a run is done."""
+    return f"{DONE}/{escaped(plan.machine_type)}/{plan.folder.name}.{stage}"
+
+
+def runs(**which):
+    """The marks of all whole runs of the study, or of some machine types, variants and seeds."""
+    return [mark_of(plan) for plan in STUDY.plans(**which)]
 
 
 def measured(name, fresh=True):
@@ -134,18 +144,18 @@ class Page(NamedTuple):
 
 
 PAGES = {
-    "sounds": Page([FINGERPRINT], SAME_CORPUS),
+    "sounds": Page([CORPUS], SAME_CORPUS),
     "hypersphere": Page([], {}),
     "results": Page(
-        runs("metrics.csv") + measured("seeds", fresh=False),
+        runs() + measured("seeds", fresh=False),
         SAME_RUNS | {"data_dir": STUDY.data_dir},
         collected(STUDY.corpus),
     ),
     "ablation": Page(
-        runs("metrics.csv") + measured("seeds", fresh=False), SAME_RUNS, collected(STUDY.corpus)
+        runs() + measured("seeds", fresh=False), SAME_RUNS, collected(STUDY.corpus)
     ),
     "embedding": Page(
-        runs("metrics.csv", **MAPPED, seeds=[SEED]),
+        runs(**MAPPED, seeds=[SEED]),
         {"corpus": STUDY.corpus, "profile": STUDY.profile, "seed": SEED}
         | MAPPED
         | {"overrides": {n: v for n, v in STUDY.overrides.items() if n in MAPPED["machine_types"]}},
@@ -157,9 +167,9 @@ PAGES = {
 }
 PAGES = {name: page for name, page in PAGES.items() if (ROOT / f"notebooks/{name}.ipynb").exists()}
 MACHINES = {  # a page a machine type: its first run, which is there by then
-    f"machines/{name}": Page(
-        runs("metrics.csv", machine_types=[name], variants=STUDY.variants[:1], seeds=[SEED])
-        + [FINGERPRINT],
+    f"machines/{escaped(name)}": Page(
+        runs(machine_types=[name], variants=STUDY.variants[:1], seeds=[SEED])
+        + [CORPUS],
         SAME_CORPUS
         | {"machine_type": name, "variant": STUDY.variants[0], "seed": SEED}
         | STUDY.overrides.get(name, {}),
@@ -188,7 +198,34 @@ def parameters(values):
 
 def page(name):
     """The executed notebook of a page."""
-    return braced(f"_build/pages/{name}.ipynb")
+    return f"_build/pages/{name}.ipynb"
+
+
+HOLD = Path(".snakemake/hold")  # what a running build has locked: a lock that ends with its process
+
+
+def hold():
+    """Lock this folder for a build, as long as the file that is returned is open."""
+    file = HOLD.open("w")
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
+if workflow.is_main_process:
+    for plan in STUDY.plans():  # no mark counts from the first stage on that is gone, or broken
+        is_whole = True
+        for stage in STAGES:
+            is_whole = is_whole and has_stage(place_of(plan), stage)
+            if not is_whole:
+                Path(mark_of(plan, stage)).unlink(missing_ok=True)
+    if any(Path(".snakemake/locks").glob("*")):
+        try:
+            hold().close()
+            shutil.rmtree(".snakemake/locks")  # left by a build that was killed, or by a power loss
+        except BlockingIOError:
+            print("A build is running in this folder.", file=sys.stderr)
+        except OSError:  # the disk has no such locks; Snakemake will say how to unlock
+            pass
 
 
 wildcard_constraints:
@@ -201,6 +238,7 @@ wildcard_constraints:
 localrules:
     source,
     book,
+    runs,
     long_study,
 
 
@@ -211,7 +249,7 @@ rule book:
         config=ROOT / "_config.yml",
         extension=ROOT / "workflow/book_site.py",
     output:
-        "_build/html/index.html",
+        update("_build/html/index.html"),
     log:
         "_build/logs/book.log",
     threads: workflow.cores or 1
@@ -220,6 +258,12 @@ rule book:
         "jupyter-book build _build/source --path-output . --config {input.config:q} "
         "--all -W -n --keep-going > {log} 2>&1 "
         "|| {{ grep -E 'WARNING|ERROR|Error' {log} || tail -n 40 {log}; exit 1; }} >&2"
+
+
+rule runs:
+    """The runs of the study alone, without the pages."""
+    input:
+        runs(),
 
 
 rule corpus:
@@ -231,7 +275,7 @@ rule corpus:
         if STUDY.corpus == "simulated"
         else [],
     output:
-        FINGERPRINT,
+        update(CORPUS),
     threads: workflow.cores or 1
     params:
         make=lambda _: (
@@ -249,16 +293,16 @@ rule corpus:
 rule train:
     """TRAIN: the encoder of one machine type, variant and seed."""
     input:
-        code_of_system,
-        corpus=FINGERPRINT,
+        code_of("train"),
+        CORPUS,
     output:
-        f"{RUN}/encoder.safetensors",
-        f"{RUN}/history.csv",
+        f"{RUN}.train",
     log:
         RUN_LOG.format("train"),
     resources:
         gpu=GPU,
     params:
+        command="run",  # all stages in one process: starting it takes seconds
         words=lambda run: words(run, STUDY.data_dir),
     shell:
         STAGE
@@ -267,15 +311,16 @@ rule train:
 rule embed:
     """EMBED: the clips by that encoder."""
     input:
-        code_of_system,
-        encoder=f"{RUN}/encoder.safetensors",
+        code_of("embed"),
+        f"{RUN}.train",
     output:
-        f"{RUN}/embeddings.npz",
+        f"{RUN}.embed",
     log:
         RUN_LOG.format("embed"),
     resources:
         gpu=GPU,
     params:
+        command="stage embed",
         words=lambda run: words(run, STUDY.data_dir),
     shell:
         STAGE
@@ -284,13 +329,14 @@ rule embed:
 rule score:
     """SCORE: h on the embeddings."""
     input:
-        code("asdlib.scoring", "asdstudy.systems.centroid"),
-        embeddings=f"{RUN}/embeddings.npz",
+        code_of("score"),
+        f"{RUN}.embed",
     output:
-        f"{RUN}/scores.csv",
+        f"{RUN}.score",
     log:
         RUN_LOG.format("score"),
     params:
+        command="stage score",
         words=words,
     shell:
         STAGE
@@ -299,13 +345,14 @@ rule score:
 rule evaluate:
     """EVALUATE: AUC and pAUC of the scores; the run is finished then."""
     input:
-        code("asdlib.metrics"),
-        scores=f"{RUN}/scores.csv",
+        code_of("evaluate"),
+        f"{RUN}.score",
     output:
-        f"{RUN}/metrics.csv",
+        f"{RUN}.evaluate",
     log:
         RUN_LOG.format("evaluate"),
     params:
+        command="stage evaluate",
         words=words,
     shell:
         STAGE
@@ -332,7 +379,7 @@ rule page:
         runner=ROOT / "workflow/run_notebook.py",
         library=library,
     output:
-        "_build/pages/{page}.ipynb",
+        update("_build/pages/{page}.ipynb"),
     log:
         "_build/logs/{page}.ipynb",
     wildcard_constraints:
@@ -357,7 +404,7 @@ rule source:
         ],
         pages=[page(name) for name in PAGES],
         machines=[page(name) for name in MACHINES],
-        runs=runs("metrics.csv"),  # those that no page shows are part of the study, too
+        runs=runs(),  # those that no page shows are part of the study, too
     output:
         "_build/source/_toc.yml",
     shell:
@@ -369,21 +416,28 @@ rule long_study:
     """A tidy table of all runs of the study, to be committed under book/measured: `make seeds`."""
     input:
         library=library,
-        runs=runs("metrics.csv"),
+        runs=runs(),
     output:
-        f"runs/{STUDY.corpus}/collected.csv",
+        f"{DONE}/collected",
     params:
+        table=lambda _: f"runs/{STUDY.corpus}/collected.csv",
         machine_types=lambda _: ",".join(STUDY.machine_types),
         variants=",".join(STUDY.variants),
         seeds=",".join(map(str, STUDY.seeds)),
         overrides=lambda _: json.dumps(STUDY.overrides, sort_keys=True),
     shell:
-        f"asd collect {quoted(STUDY.corpus)} {{output:q}} --variants {{params.variants}} "
+        f"asd collect {quoted(STUDY.corpus)} {{params.table:q}} --variants {{params.variants}} "
         "--machine-types {params.machine_types:q} --seeds {params.seeds} "
-        f"--profile {STUDY.profile} --overrides {{params.overrides:q}}"
+        f"--profile {STUDY.profile} --overrides {{params.overrides:q}} > {{output:q}}"
 
 
 onstart:
+    try:
+        workflow.hold = hold()
+    except BlockingIOError:
+        raise WorkflowError("A build is running in this folder; expected it to end first") from None
+    except OSError:
+        pass
     for failed in Path("_build/logs").rglob("*.failed"):
         failed.unlink()
 

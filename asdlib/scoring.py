@@ -15,7 +15,7 @@ from asdlib.waves import distinct_segments
 ABOUT = ["file", "product", "domain", "role", "label", "attributes"]  # a clip
 METRICS = (
     *("product", "role", "AUC", "pAUC", "normal", "anomalous"),
-    *("inlier", "size", "chosen"),
+    *("inlier", "size", "best", "chosen"),
 )
 
 
@@ -81,9 +81,10 @@ def score_clips(
 ) -> tuple[pd.DataFrame, dict]:
     """Score every test clip with every h; choose p for each h, and h, on the validation IDs.
 
-    Returns ``scores`` (a row a clip: file, product, domain, role, label, attributes, ``score`` by
-    the chosen h, and a column for each h) and the choice: inlier, sizes by h, what chose them, and
-    the harmonic mean on the validation IDs that each candidate reached.
+    Returns ``scores`` (one row per clip: file, product, domain, role, label, attributes, ``score``
+    by the chosen h and p, and a column such as "GMM 4" for each candidate h and p) and the choice:
+    inlier, sizes by h, what chose them, and the harmonic mean on the validation IDs that each
+    candidate reached.
     """
     vectors = check_enough(fit.clips, fit.embeddings.shape[1], profile)
     clips = test.clips.reset_index(drop=True)
@@ -109,16 +110,17 @@ def score_clips(
             scores = aggregate(segments, profile.aggregation, inlier)
             reached = _validation_mean(may_choose.assign(score=scores[may_choose.index]))
             candidates.append({"inlier": inlier, "size": size, "validation": reached})
+            columns[_column(inlier, size)] = scores
             if best is None or (reached or 0) > best:
-                best, sizes[inlier], columns[inlier] = reached or 0, size, scores
+                best, sizes[inlier] = reached or 0, size
     choice = profile.candidates if profile.inlier == "auto" else (profile.inlier,)
-    if not set(choice) & set(columns):
+    if not set(choice) & set(sizes):
         raise InputError(
             f"{' or '.join(choice)}: no p of {profile.inlier_sizes} can be fitted to the "
             "embeddings; try a larger covariance_floor, a smaller p, or a smaller learning_rate"
         )
     chosen, reason = _choose(profile, sizes, candidates)
-    scores = clips[ABOUT].assign(score=columns[chosen], **columns)
+    scores = clips[ABOUT].assign(score=columns[_column(chosen, sizes[chosen])], **columns)
     return scores, {
         "inlier": chosen,
         "sizes": sizes,
@@ -128,19 +130,26 @@ def score_clips(
 
 
 def metrics_by_product(scores: pd.DataFrame, choice: dict) -> pd.DataFrame:
-    """AUC and pAUC of what :func:`score_clips` returned: a row a product ID and h; none unlabelled.
+    """AUC and pAUC of what :func:`score_clips` returned, one row per product ID and candidate.
 
-    Columns: product, role, AUC, pAUC, numbers of normal and anomalous clips, inlier, size, chosen.
+    Columns: product, role, AUC, pAUC, numbers of normal and anomalous clips, inlier (h), size (p),
+    ``best`` (whether it is the chosen p of its h), and ``chosen`` (whether that h is the chosen
+    one). No rows where no clip is labelled.
     """
     if not (scores.label != "unknown").any():
         return pd.DataFrame(columns=METRICS)
-    rows = [
-        metrics.table(scores, inlier, by=("product", "role")).assign(
-            inlier=inlier, size=size, chosen=inlier == choice["inlier"]
-        )
-        for inlier, size in choice["sizes"].items()
-    ]
+    rows = []
+    for inlier, size in ((c["inlier"], c["size"]) for c in choice["candidates"]):
+        areas = metrics.table(scores, _column(inlier, size), by=("product", "role"))
+        best = choice["sizes"][inlier] == size
+        chosen = best and inlier == choice["inlier"]
+        rows.append(areas.assign(inlier=inlier, size=size, best=best, chosen=chosen))
     return pd.concat(rows, ignore_index=True)
+
+
+def _column(inlier: str, size: int) -> str:
+    """The column of the scores by a candidate h and p."""
+    return f"{inlier} {size}"
 
 
 def _validation_mean(clips: pd.DataFrame) -> float | None:

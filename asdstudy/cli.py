@@ -29,7 +29,10 @@ class Commands(typer.core.TyperGroup):
         try:
             return super().invoke(context)
         except InputError as error:
-            sys.exit(f"error: {error}")
+            print(f"error: {error}", file=sys.stderr)
+            stop = SystemExit(f"error: {error}")
+            stop.code = 2  # as of a wrong option
+            raise stop from None
         except KeyboardInterrupt:
             sys.exit("stopped; what is finished stays, and the same command goes on")
 
@@ -40,7 +43,7 @@ app = typer.Typer(
 )
 fetch = typer.Typer(help="Download a public corpus.", **PLAIN)
 app.add_typer(fetch, name="fetch")
-add_stages(app)
+add_stages(app, **PLAIN)
 
 Types = Annotated[str, Option(metavar="TYPE,...", help="machine types; all seven unless named")]
 Beside = Annotated[

@@ -73,6 +73,8 @@ class whole_folder:
     def __enter__(self) -> Path:
         self.part.parent.mkdir(parents=True, exist_ok=True)
         for left in left_parts(self.path):
+            if left.suffix == ".old" and not self.path.exists():
+                left.replace(self.path)  # killed between the two renames below
             shutil.rmtree(left, ignore_errors=True)
         self.part.mkdir()
         return self.part

@@ -1,5 +1,6 @@
 """What the tests share: small corpora of noise, and what is skipped where it is missing."""
 
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import soundfile
 import torch
 
 from asdstudy.cli import app
+from asdstudy.runs.plan import Plan
+from asdstudy.runs.record import FILES, STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -52,6 +55,15 @@ def write_corpus(
                     name = f"{stem}_{split}_{label}_{number:04d}_hum.wav"
                     write_clip(root / machine_type / folder / name, seconds, seed)
     return root
+
+
+def write_finished(plan: Plan) -> None:
+    """What looks like the folder of a finished run, with files that nobody reads."""
+    plan.folder.mkdir(parents=True)
+    for name in sum(FILES.values(), ()):
+        (plan.folder / name).write_text("something")
+    sections = dict.fromkeys(STAGES, {"identity": {}})
+    (plan.folder / "params.json").write_text(json.dumps(plan.record | sections))
 
 
 def asd(*words):

@@ -2,20 +2,24 @@
 
 import ast
 import json
+import math
 import re
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from conftest import ROOT
 from scipy.stats import ttest_1samp
 
-from asdlib.profiles import Profile, make_profile
+from asdlib.encoder import LogMel
+from asdlib.profiles import PAPER, QUICK, SAMPLE_RATE, Profile, make_profile
 from asdstudy.official import write_submission
 from asdstudy.report import paper
 from workflow import pictures
+from workflow.assemble import pages_of
 
 BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("*.md"))
@@ -36,6 +40,14 @@ def roles(text: str, *names: str) -> set[str]:
     return {" ".join(re.sub(r".*<(.+)>", r"\1", body, flags=re.DOTALL).split()) for body in bodies}
 
 
+REFERENCE = (
+    "commands",
+    "gallery",
+    "teaching",
+    "glossary",
+    "bibliography",
+)  # pages to look things up in
+PAGES = pages_of(yaml.safe_load((ROOT / "_toc.yml").read_text()))  # in their order
 TEXT = "\n\n".join(map(prose, [*CHAPTERS, *NOTEBOOKS]))
 WORKS = set(re.findall(r"^@\w+\{(.+),$", (BOOK / "references.bib").read_text(), re.MULTILINE))
 
@@ -43,19 +55,72 @@ WORKS = set(re.findall(r"^@\w+\{(.+),$", (BOOK / "references.bib").read_text(), 
 @pytest.mark.parametrize("path", [*CHAPTERS, *NOTEBOOKS], ids=lambda path: path.stem)
 def test_every_reference_has_its_target(path):
     text = prose(path)
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    pages = {toc["root"]} | {page["file"] for part in toc["parts"] for page in part["chapters"]}
     labels = set(re.findall(r"^:?(?:label|name): (.+)$|^\((.+)\)=$", TEXT, re.MULTILINE))
     labels = {label for pair in labels for label in pair if label}
     terms = (BOOK / "glossary.md").read_text().split("```")[1]
     terms = set(re.findall(r"^(?!\{)(\S.*)$", terms, re.MULTILINE))
-    assert roles(text, "doc") <= pages
+    assert roles(text, "doc") <= set(PAGES)
     assert roles(text, "ref", "eq", "numref") <= labels
     assert {term.lower() for term in roles(text, "term")} <= {term.lower() for term in terms}
     works = {
         w.strip() for works in roles(text, "cite", "cite:t", "cite:p") for w in works.split(",")
     }
     assert works <= WORKS
+
+
+# words that English has, too
+COMMON = {"clip", "event", "run", "seed", "target", "too similar, too different"}
+
+
+def glossary() -> dict[str, str]:
+    """Every term, and the first page that explains it."""
+    text = (BOOK / "glossary.md").read_text().split("```")[1]
+    return {
+        entry.split("\n")[0]: re.search(r"See \{doc\}`([^`]+)`", entry)[1]
+        for entry in text.split("{glossary}\n")[1].split("\n\n")
+    }
+
+
+def words(text: str) -> str:
+    """What of a page is read as prose: no code, formulas or options, and no role's target."""
+    text = re.sub(r"```\{math\}.*?```|\$\$.*?\$\$|^```(?:python|console|text)\n.*?^```", "", text,
+                  flags=re.DOTALL | re.MULTILINE)  # fmt: skip
+    text = re.sub(r"^:?(?:label|name|class|header-rows): .*$|\{\w+:?\w*\} ?\S*\.\w+$", "", text,
+                  flags=re.MULTILINE)  # fmt: skip
+    text = re.sub(r"\{cite(?::t)?\}`[^`]*`|(?<!\})`[^`]*`|<[^>`]*>(?=`)", "", text)
+    return re.sub(r"[\s*]+", " ", text)
+
+
+def mentions(term: str) -> re.Pattern:
+    """The term, or its plural, in a text; small letters may be capital ones."""
+    stem = re.escape(term.removesuffix("y")) + ("(?:y|ies)" if term.endswith("y") else "s?")
+    return re.compile(rf"\b{stem}\b", 0 if term[:2].isupper() else re.IGNORECASE)
+
+
+@pytest.mark.parametrize("path", [*CHAPTERS, *NOTEBOOKS], ids=lambda path: path.stem)
+def test_no_page_uses_a_term_before_the_page_that_explains_it(path):
+    """Unless it links the term to the glossary."""
+    name = {"train": "machines/fan"}.get(path.stem, path.stem)
+    text = prose(path)
+    linked = {term.lower() for term in roles(text, "term")}
+    for term, explained in glossary().items():
+        if PAGES.index(name) < PAGES.index(explained) and term not in COMMON:
+            used = mentions(term).search(words(text))
+            assert not used or term.lower() in linked, (term, explained)
+
+
+def test_the_page_that_explains_a_term_links_it_to_the_glossary():
+    for term, explained in glossary().items():
+        if (BOOK / f"{explained}.md").exists() and term not in COMMON:
+            text = (BOOK / f"{explained}.md").read_text()
+            assert term.lower() in {linked.lower() for linked in roles(text, "term")}, term
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_too_similar_says_to_what_and_too_different_from_what(path):
+    text = words(prose(path))
+    assert re.findall(r"too similar(?! to\b| or too different from\b|[,\"])", text) == []
+    assert re.findall(r"too different(?! from\b|[,\"]|\n)", text) == []
 
 
 def test_every_work_of_the_bibliography_is_cited():
@@ -140,10 +205,38 @@ def test_every_picture_has_number_caption_and_alternative_text(path):
         r"```{figure} (\S+)\n---\n(.*?)\n---\n(.*?)```", text, re.DOTALL
     ):
         options = yaml.safe_load(options)
-        assert (BOOK / file).exists() and caption.strip(), file
+        assert (BOOK / file.lstrip("/")).exists() and caption.strip(), file
         assert f"{{numref}}`{options['name']}`" in text, file
         assert len(options["alt"].split()) > 20, file
     assert text.count("```{figure}") == len(re.findall(r"```{figure} \S+\n---\n", text))
+
+
+def test_the_input_of_the_encoder_is_that_of_the_profiles():
+    """The table of the chapter `log-mel`, and the numbers in its text that follow from it."""
+    chapter = (BOOK / "log-mel.md").read_text()
+    table = chapter.split(":name: tab-input")[1].split("```")[0]
+    rows = [re.findall(r"- (.+)", row) for row in table.split("\n* ")[2:]]
+    *fields, (_, _, *sizes) = rows
+    for profile, column, size in zip((PAPER, QUICK), (2, 3), sizes, strict=True):
+        for row in fields:
+            assert getattr(profile, row[0].strip("`")) == float(row[column]), row
+        picture = LogMel(profile)(torch.zeros(1, profile.segment_frames))[0]
+        assert size == "{} × {}".format(*picture.shape)
+    assert f"{PAPER.mel_bins} mel bins by {picture_of(PAPER)} frames" in " ".join(chapter.split())
+    filters = LogMel(PAPER).filters
+    window, hop = LogMel(PAPER).size, LogMel(PAPER).hop
+    assert f"A spectrum has {len(filters):,} frequencies" in chapter
+    assert (
+        f"With $W$ = {window} samples, neighbouring frequencies are {SAMPLE_RATE / window:.1f}"
+        in chapter
+    )
+    assert 1 - hop / window == 7 / 8
+    assert [int((filters[:, m] > 0).sum()) for m in (0, -1)] == [2, 23]
+
+
+def picture_of(profile) -> int:
+    """The frames of a segment."""
+    return LogMel(profile)(torch.zeros(1, profile.segment_frames)).shape[2]
 
 
 def test_drawn_numbers_are_the_computed_ones_and_those_of_the_chapters(tmp_path):
@@ -169,28 +262,42 @@ def read(cell: str):
     return cell.strip("`") if cell.startswith("`") else yaml.safe_load(cell)
 
 
-def test_the_chapter_on_scoring_reads_what_a_run_writes(tmp_path, monkeypatch):
+def test_the_chapter_on_runs_reads_what_a_run_writes(tmp_path, monkeypatch):
     """Score files and no decisions, so the evaluator of 2021 needs more, as the chapter says."""
-    chapter = (BOOK / "scoring.md").read_text()
+    chapter = (BOOK / "rerun.md").read_text()
     labels = ["normal", "anomaly"] * 5
     files = [f"section_03_source_test_{label}_{n:04}.wav" for n, label in enumerate(labels)]
     scores = pd.DataFrame(dict(file=files, product="03", domain="source", score=range(10)))
     (written,) = write_submission(scores, "fan", tmp_path)
     monkeypatch.chdir(tmp_path)
     namespace = {}
-    snippet = re.search(r"```python\n(.*?)```", chapter, re.DOTALL)[1]
+    section = chapter.split("## Score files for the challenge\n")[1]
+    snippet = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
     exec(snippet, namespace)
     assert written.name in snippet and "decision_result_" in chapter
     assert namespace["scores"].label.tolist() == labels
 
 
+@pytest.mark.parametrize("name", [name for name in PAGES if name in {p.stem for p in CHAPTERS}])
+def test_a_chapter_opens_with_its_goals_and_ends_with_what_was_learnt(name):
+    if name not in ("intro", *REFERENCE):
+        text = (BOOK / f"{name}.md").read_text()
+        assert "In this chapter you will" in " ".join(text.split("\n## ")[0].split())
+        titles = re.findall("^## (.+)", text, re.MULTILINE)
+        assert {*titles[titles.index("Main take-aways") + 1 :]} <= {"Questions", "Exercises"}
+        (minutes,) = re.findall(r"\*\*Reading time:\*\* (\d+) minutes", text)
+        apart = r"```\{(?:admonition\} After|exercise|solution|quiz).*?\n```\n|````.*?\n````\n"
+        read = len(re.sub(apart, "", text, flags=re.DOTALL).split()) / 150
+        assert minutes in [str(5 * math.ceil(time / 5)) for time in (read - 1, read, read + 1)]
+
+
 def test_every_exercise_has_its_folded_solution():
     exercises = re.findall(r"\{exercise\} .*\n:label: (\S+)", TEXT)
     solutions = re.findall(r"\{solution\} (\S+)\n:class: dropdown", TEXT)
-    assert exercises == solutions and len(set(exercises)) == 12
+    assert exercises == solutions and len(set(exercises)) == 16
 
 
-@pytest.mark.parametrize("label", ["ex-product", "ex-pauc"])
+@pytest.mark.parametrize("label", ["ex-product", "ex-pauc", "ex-frames", "ex-mel"])
 def test_code_in_solutions_gives_the_numbers_in_their_text(label):
     solution = re.search(rf"````\{{solution\}} {label}\n(.*?)\n````", TEXT, re.DOTALL)[1]
     prose, code = re.match(r"(.*)```python\n(.*?)```", solution, re.DOTALL).groups()

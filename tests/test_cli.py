@@ -58,9 +58,9 @@ def test_each_setting_is_an_option_with_its_default(words, settings, capsys):
             assert f"[default: {default}]" in option
 
 
-def test_an_error_is_one_line_and_status_1(tmp_path):
+def test_an_error_is_one_line_and_status_2(tmp_path):
     done = said("describe", str(tmp_path / "nowhere"))
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     line = (
         f"error: {tmp_path}/nowhere: no such folder; expected a corpus of <machine type>/train/\n"
     )

@@ -142,6 +142,9 @@ def test_numbers_of_numpy_are_fields():
     assert (profile.epochs, profile.dropout, profile.inlier_sizes) == (3, 0.25, (1, 2))
 
 
+SIMULATION = "machine_types: [fan, pump]\ndata_dir: d\nsimulation: "
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -175,6 +178,28 @@ def test_numbers_of_numpy_are_fields():
         ("machine_types: [fan]\ndata_dir: d\nsimulation: {clip: 1}", "unknown simulation field"),
         ("machine_types: [fan]\ndata_dir: d\nsimulation: {severity: 9}", "severity is 9"),
         ("corpus: [", "study.yaml: .*expected a study"),
+        ("", "machine_types is missing"),
+        ("machine_types: [fan]\n---\nseeds: [1]", "line 2: .*another document; expected a study"),
+        ("machine_types: [fan]\nmachine_types: [pump]", "line 2: machine_types a second time"),
+        ("machine_types: [fan]\noverrides: {fan: {epochs: 3, epochs: 4}}", "epochs a second time"),
+        ("machine_types: &a [*a]", "machine_types.0 is .*; expected string"),
+        ("machine_types: !!python/name:os.system [fan]", "line 1: .*; expected a study"),
+        ("machine_types: [2021-01-01]", "machine_types.0 is .*; expected string"),
+        ("machine_types: [fan]\nseeds: [1.0]", "seed is 1.0; expected a whole number"),
+        ("machine_types: [fan]\nseeds: 0-3", "seeds is '0-3'; expected"),
+        ("machine_types: [fan]\nprofile:", "profile is None; expected string"),
+        ("machine_types: [fan]\noverrides: {fan: {epochs: {a: 1}}}", "epochs is .*; expected int"),
+        ("machine_types: [drill]", "unknown machine type of the simulated corpus 'drill'; known"),
+        (SIMULATION + "{machine_types: [fan]}", "'pump'; known: fan$"),
+        (
+            SIMULATION + "{machine_types: [fan, pump, drill]}",
+            "simulated machine type 'drill'",
+        ),
+        (SIMULATION + "{machine_types: fan}", "simulation.machine_types is 'fan'; expected a list"),
+        (
+            "machine_types: [fan]\nvariants: [proposed, ae]\noverrides: {fan: {inlier: kNN}}",
+            "unknown inlier 'kNN'; known: output",
+        ),
     ],
 )
 def test_a_study_as_people_write_it(tmp_path, text, message):
@@ -601,25 +626,6 @@ def test_no_compiler_is_told_before_training(tmp_path, monkeypatch):
         stages.execute("noise", "pump", data_dir=root, progress=False, **SMALL, compile=True)
 
 
-def test_a_lock_that_was_left_is_told_with_the_command(tmp_path):
-    (tmp_path / "bin").mkdir()
-    snakemake = tmp_path / "bin" / "snakemake"
-    snakemake.write_text("#!/bin/sh\necho snakemake $*\n")
-    snakemake.chmod(0o755)
-    for name in ("pyproject.toml", "constraints.txt", "installed"):
-        (tmp_path / name).write_text("")
-
-    def make(target):
-        words = ["make", "-f", ROOT / "Makefile", target, "VENV=."]
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True).stdout
-
-    assert "make unlock" not in make("book")
-    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
-    (tmp_path / ".snakemake" / "locks" / "0.input.lock").write_text("")
-    assert "If none runs: make unlock, then the same again." in make("book")
-    assert "--unlock --config study=study.yaml" in make("unlock")
-
-
 @pytest.mark.slow
 def test_no_name_of_a_folder_is_special_to_a_shell(tmp_path):
     """A checkout, a corpus and a machine type as a synchronised disk may call them."""
@@ -632,16 +638,17 @@ def test_no_name_of_a_folder_is_special_to_a_shell(tmp_path):
     shutil.copytree(ROOT / "workflow", project / "workflow")
     write_corpus(project / odd, (odd, "pump"))
     few = {odd: {"epochs": 1, "batch_size": 8, "inlier_sizes": [1], "inlier": "GMM"}}
-    corpus = odd.replace("{a} ", "")  # braces are wildcards there
-    text = {"corpus": corpus, "data_dir": odd, "machine_types": [odd], "overrides": few}
+    text = {"corpus": odd, "data_dir": odd, "machine_types": [odd], "overrides": few}
     (project / "study.yaml").write_text(yaml.safe_dump(text, allow_unicode=True))
     (plan,) = Study(**text).plans()
-    target = f"runs/{corpus}/{odd}/{plan.folder.name}/metrics.csv"
+    target = (
+        "_build/pages/machines/OneDrive - Firm =28=1=29= =27=x=27= =24=HOME =7b=a=7d= =26= co.ipynb"
+    )
     words = [sys.executable, "-m", "snakemake", "--cores", "1", target]
     environment = os.environ | {"PYTHONPATH": str(project), "ASDLIB_ROOT": str(project)}
     done = subprocess.run(words, cwd=project, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    assert (project / target).exists()
+    assert (project / target).exists() and Run(project / plan.folder).params["corpus"] == odd
     assert [path.name for path in tmp_path.iterdir()] == [odd]
 
 

@@ -14,7 +14,7 @@ from asdstudy.report import results, statistics
 from asdstudy.report.results import Results
 from asdstudy.runs import stages as runs
 from asdstudy.runs.run import find_runs
-from asdstudy.runs.sweeps import Job
+from asdstudy.runs.sweeps import Job, sweep
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 
@@ -44,7 +44,6 @@ def test_more_seeds_of_the_same_are_drawn_from(table):
         return results.widest(fresh, Results(several, "before"))
 
     assert widest(table).table.seed.nunique() == 2 and widest(table).source == "before"
-    assert "another fingerprint" in widest(table.assign(fingerprint="x")).source
     for other in (
         None,
         table.assign(profile="paper"),
@@ -85,6 +84,13 @@ def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
     assert source == "drawn from a fresh sweep" and set(table.switch) == {"none"}
     assert table.columns[:5].tolist() == ["switch", "corpus", "machine_type", "variant", "seed"]
     assert table[table["product"] == "01"].AUC.isna().all()
+    folds = results.collect(sweep(jobs, workers=1, progress=False), folds=["noise"])
+    assert set(folds.role) == {"test"} and len(folds) == len(table)
+    assert folds.columns.tolist() == table.columns.tolist()[1:]
+    own = table.role == "test"  # chosen by the first half, as in the run
+    keys = ["seed", "product", "inlier"]
+    both = folds.merge(table[own], on=[*keys, "size", "chosen"])
+    assert len(both) == own.sum() and both.AUC_x.equals(both.AUC_y)
 
     run, *_ = find_runs(
         "noise", ["pump"], out_dir=tmp_path, overrides={"pump": dict(SMALL, epochs=1)}

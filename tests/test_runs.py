@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, asd, shared, write_corpus
+from conftest import ROOT, asd, shared, write_corpus, write_finished
 from test_training import SMALL
 
 from asdlib import InputError, metrics
@@ -24,7 +24,8 @@ from asdstudy.report import figures, results, tables
 from asdstudy.runs import stages as runs
 from asdstudy.runs.plan import Plan, overrides_in
 from asdstudy.runs.provenance import code_files
-from asdstudy.runs.run import STAGES, Run, find_runs
+from asdstudy.runs.record import STAGES
+from asdstudy.runs.run import Run, find_runs
 from asdstudy.systems import VARIANTS, profile_of, serial
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
@@ -51,9 +52,15 @@ def test_run_folder(noise, tmp_path):
     assert {"versions", "commit", "fingerprint", "wall_seconds", "seed"} <= set(run.params)
     assert run.profile == make_profile("quick", "pump", **SMALL)
     assert run.scores["product"].unique().tolist() == ["00", "01"]
-    chosen = run.params["choice"]["inlier"]
-    again = metrics.table(run.scores, chosen)
+    choice = run.params["choice"]
+    again = metrics.table(run.scores, f"{choice['inlier']} {choice['sizes'][choice['inlier']]}")
     stored = run.metrics[run.metrics.chosen].reset_index(drop=True)
+    tried = [(c["inlier"], c["size"]) for c in choice["candidates"]]
+    assert [*run.candidates.groupby(["inlier", "size"], sort=False).groups] == tried
+    best = run.metrics.groupby("inlier")["size"].unique()
+    assert {h: sizes.tolist() for h, sizes in best.items()} == {
+        h: [p] for h, p in choice["sizes"].items()
+    }
     np.testing.assert_allclose(again.AUC, stored.AUC)
     assert run.result() == pytest.approx(metrics.harmonic_mean(stored[["AUC", "pAUC"]]))
     assert run.result(role="test") != run.result(role="validation")
@@ -91,7 +98,7 @@ def test_a_failed_stage_leaves_what_was_there(noise, tmp_path, monkeypatch):
     """And a run that never was finished is none."""
     before = execute(noise, out_dir=tmp_path)
     there = {path: path.read_bytes() for path in before.folder.glob("*.*")}
-    monkeypatch.setattr(runs, "_code", lambda plan: "of other code")
+    monkeypatch.setattr(runs, "code_hash", lambda *modules: "of other code")
 
     def fail(*_):
         raise OSError("disk full")
@@ -104,7 +111,7 @@ def test_a_failed_stage_leaves_what_was_there(noise, tmp_path, monkeypatch):
                 execute(noise, out_dir=tmp_path, seed=seed)
     assert {path: path.read_bytes() for path in before.folder.glob("*.*")} == there
     other = before.folder.with_name(before.folder.name.replace("s0", "s1"))
-    assert not list(other.iterdir())
+    assert not other.exists()
     # what was trained is kept: with room on the disk, the same call has only to write
     assert len(list(before.folder.parent.glob(".*.encoder.checkpoint"))) == 2
     with pytest.raises(InputError, match="finished stages: none; expected the folder of a fin"):
@@ -256,16 +263,16 @@ def test_stages_from_the_command_line(noise, tmp_path, capsys):
     ]
     words = ["noise", "pump", "--out-dir", tmp_path, "--seed", 2, *sets]
     for stage in ("train", "embed"):
-        asd(stage, *words, "--data-dir", noise)
+        asd("stage", stage, *words, "--data-dir", noise)
     for stage in ("score", "evaluate"):
-        asd(stage, *words)
+        asd("stage", stage, *words)
     short, folder = capsys.readouterr().out.splitlines()[-2:]
     folder = Path(folder)
     areas = Run(folder).metrics.query("chosen")
     assert f"AUC {100 * areas.AUC.mean():.1f} %" in short and "over 2 product IDs" in short
     assert Run(folder).params["seed"] == 2 and Run(folder).profile.inlier_sizes == (1, 2)
-    asd("score", *words, "--set", "inlier=kNN")
-    asd("evaluate", *words, "--set", "inlier=kNN")
+    asd("stage", "score", *words, "--set", "inlier=kNN")
+    asd("stage", "evaluate", *words, "--set", "inlier=kNN")
     again = Run(capsys.readouterr().out.splitlines()[-1])
     assert again.params["choice"]["inlier"] == "kNN" and again.folder != folder
     with pytest.raises(SystemExit, match="error: unknown profile field 'epoch'"):
@@ -283,10 +290,10 @@ def test_the_order_of_overrides_makes_no_other_run():
 def test_the_words_of_a_plan_name_it(capsys, tmp_path):
     plan = Plan("my own", "Lüfter 1.2", "no-mixup", seed=3, out_dir=tmp_path,
                 overrides={"epochs": 7, "inlier_sizes": (1, 4), "backbone": "a b"})  # fmt: skip
-    finished(plan)
+    write_finished(plan)
     (plan.folder / "params.json").unlink()
     with pytest.raises(SystemExit, match=f"{re.escape(str(plan.folder))}: not done yet: train"):
-        asd("score", *plan.words, "--out-dir", tmp_path)
+        asd("stage", "score", *plan.words, "--out-dir", tmp_path)
 
 
 def test_embedded_clips_in_and_out_of_a_file_are_the_same(noise, tmp_path):
@@ -334,13 +341,6 @@ def test_a_page_takes_the_default_runs_or_those_of_its_overrides(noise, tmp_path
         names(profile="paper")
 
 
-def finished(plan: Plan) -> None:
-    """A folder that looks like that of a finished run."""
-    plan.folder.mkdir(parents=True)
-    record = plan.record | dict.fromkeys(STAGES, {})
-    (plan.folder / "params.json").write_text(json.dumps(record))
-
-
 def test_missing_run_says_how_to_make_it(tmp_path, monkeypatch):
     def find(*words):
         return find_runs("simulated", *words, out_dir=tmp_path)
@@ -348,7 +348,7 @@ def test_missing_run_says_how_to_make_it(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="make book"):
         find()
     plan = Plan("simulated", "fan", out_dir=tmp_path)
-    finished(plan)
+    write_finished(plan)
     monkeypatch.setattr("asdstudy.runs.run.Run", str)
     assert find() == [str(plan.folder)]
     named = r"proposed-s1-.*: .*`asd run simulated fan --variant proposed --profile quick --seed 1`"
@@ -359,7 +359,7 @@ def test_missing_run_says_how_to_make_it(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="pump: no finished run.*asd run simulated pump"):
         find(["fan", "pump"])
     paper = Plan("simulated", "fan", profile_name="paper", out_dir=tmp_path)
-    finished(paper)
+    write_finished(paper)
     with pytest.raises(InputError, match="profiles paper, quick; expected one to be named"):
         find()
 
@@ -400,7 +400,9 @@ def test_a_score_rises_when_a_clip_is_made_worse(tmp_path):
             label = "anomaly" if badness else "normal"
             write("pump", "test", label, 10 * number + int(2 * badness), 500, badness)
     run = runs.execute("tones", "pump", data_dir=tmp_path, progress=False, **SMALL | {"epochs": 6})
-    by_badness = run.scores.groupby("attributes")[["GMM", "kNN", "Mahalanobis"]].mean()
+    sizes = run.params["choice"]["sizes"]
+    columns = [f"{h} {sizes[h]}" for h in ("GMM", "kNN", "Mahalanobis")]
+    by_badness = run.scores.groupby("attributes")[columns].mean()
     assert (by_badness.diff().dropna() > 0).all(axis=None), by_badness
 
 

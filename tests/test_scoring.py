@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_inliers import FITTED
 
-from asdlib import InputError, scoring
+from asdlib import InputError, metrics, scoring
 from asdlib.inliers import (
     GMM,
 )
@@ -47,6 +47,31 @@ def test_scores_rise_with_the_distance_and_use_the_own_product():
     assert choice["inlier"] in ("GMM", "LOF") and choice["chosen_by"] == "validation IDs"
     assert set(table.inlier) == {*FITTED, "none"}
     assert scores.role.value_counts().to_dict() == {"validation": 16, "test": 16}
+
+
+def test_the_metrics_have_every_candidate_and_mark_the_best_p_and_the_chosen_h():
+    test = joined(embedded(2, seed=1), embedded(2, "anomaly", shift=1, seed=2))
+    scores, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)
+    table = scoring.metrics_by_product(scores, choice)
+    tried = [("GMM", 1), ("GMM", 2), ("LOF", 1), ("LOF", 2), ("kNN", 1), ("kNN", 2)]
+    tried += [("Mahalanobis", 0), ("none", 0)]
+    assert list(table.groupby(["inlier", "size"], sort=False).groups) == tried
+    assert (table.groupby(["inlier", "size"]).size() == 2).all()  # product IDs
+    for (inlier, size), rows in table.groupby(["inlier", "size"]):
+        own = metrics.table(scores, f"{inlier} {size}")
+        assert rows[["AUC", "pAUC"]].to_numpy().tolist() == own[["AUC", "pAUC"]].values.tolist()
+        assert (rows.best == (size == choice["sizes"][inlier])).all()
+        assert (rows.chosen == (rows.best & (inlier == choice["inlier"]))).all()
+        # the p of each h, and the h, are those of the highest mean on the validation IDs
+        (reached,) = (
+            c["validation"]
+            for c in choice["candidates"]
+            if (c["inlier"], c["size"]) == (inlier, size)
+        )
+        validation = rows[rows.role == "validation"][["AUC", "pAUC"]]
+        assert reached == metrics.harmonic_mean(validation)
+    chosen = choice["sizes"][choice["inlier"]]
+    assert scores.score.equals(scores[f"{choice['inlier']} {chosen}"])
 
 
 def test_test_ids_never_choose():
@@ -114,7 +139,8 @@ def test_a_candidate_that_cannot_be_fitted_is_left_out(monkeypatch):
     with pytest.warns(UserWarning, match="left out"):
         scores, choice = scoring.score_clips(embedded(2), test, products, PROFILE)
     table = scoring.metrics_by_product(scores, choice)
-    assert choice["inlier"] == "LOF" and "GMM" not in scores and "GMM" not in set(table.inlier)
+    assert choice["inlier"] == "LOF" and "GMM" not in set(table.inlier)
+    assert not [column for column in scores if column.startswith("GMM")]
     only = PROFILE.replace(inliers=("GMM", "kNN"))
     with (
         pytest.warns(UserWarning, match="left out"),

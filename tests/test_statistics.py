@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import hmean
 
+from asdlib import InputError, metrics
+from asdlib.scoring import metrics_by_product
 from asdstudy.report import results, statistics, tables
 from asdstudy.report.paper import ALL
 
@@ -37,6 +39,8 @@ def test_a_product_id_of_one_label_is_left_out_everywhere():
     means = tables.by_system(rows).loc["proposed"]
     assert means["fan"] == pytest.approx(80) and means["pump"] == pytest.approx(50)
     assert means[ALL] == pytest.approx(100 * hmean([0.8, 0.5]))
+    plain = tables.by_system(rows, measure="mean AUC").loc["proposed"]
+    assert plain["fan"] == pytest.approx(80) and plain[ALL] == pytest.approx(65)
     none = areas([("fan", "0", np.nan), ("pump", "0", 0.5)])
     assert tables.by_system(none).loc["proposed", ["fan", ALL]].isna().all()
 
@@ -58,29 +62,10 @@ def test_a_system_that_lacks_a_machine_type_has_no_mean_over_all(table):
     assert ours.loc["proposed"].notna().all()
 
 
-def test_interval_by_hand():
-    # mean 2, sample sd 1, n = 3; Student's t at 97.5 % with 2 degrees of freedom is 4.302653
+def test_mean_and_spread_over_seeds_by_hand():
     seeds = pd.DataFrame({"variant": "a", "value": [1.0, 2.0, 3.0, np.nan]})
     summary = statistics.over_seeds(seeds, ["variant"]).loc[0]
     assert (summary["mean"], summary.sd, summary.n) == (2, 1, 3)
-    assert summary.high - 2 == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
-    assert 2 - summary.low == pytest.approx(summary.high - 2)
-    assert np.isnan(statistics.interval(pd.Series([1.0]))[0])
-    assert statistics.interval(pd.Series([1.0, 1.0])) == (1, 1)  # without a seed, no spread
-
-
-def test_leads_are_paired_within_a_seed():
-    rows = [
-        ("default", "default", 0, 60.0), ("default", "default", 1, 70.0),
-        ("floor", "high", 0, 61.0), ("floor", "high", 1, 73.0), ("floor", "high", 2, 80.0),
-    ]  # fmt: skip
-    values = pd.DataFrame(rows, columns=["switch", "setting", "seed", "value"])
-    leads = statistics.leads(values, switch="default", setting="default")
-    assert leads.lead.tolist() == [-1.0, -3.0]  # the third has nothing to be paired with
-    assert leads.switch.tolist() == ["floor"] * 2
-    summary = statistics.over_seeds(leads, ["setting"], "lead")
-    words = statistics.tally(summary, "setting")
-    assert "above zero in 0 of 1 cases, and below it in 0" in words
 
 
 def test_bootstrap_of_equal_systems_is_zero_and_of_shifted_ones_excludes_zero():
@@ -124,31 +109,217 @@ def test_the_bootstrap_of_few_product_ids_is_as_wide_as_their_mean_is_uncertain(
     assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(true), rel=0.15)
 
 
+def leads_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Areas ``(seeds, product IDs, 2)`` of two systems that lie so many points of AUC apart."""
+    others = np.full((*points.shape, 2), 0.5)
+    return others + points[..., None] / 100, others
+
+
+def test_a_draw_is_of_seeds_and_product_ids():
+    """Of two each a draw takes one: the four leads are equally likely, and two the bounds."""
+    ours, others = leads_of(np.array([[1.0, 2.0], [3.0, 10.0]]))
+    one_type = np.zeros(2)
+    difference, low, high = statistics.paired_bootstrap(
+        ours, others, one_type, 500, measure="mean AUC"
+    )
+    assert (difference, low, high) == pytest.approx((4, 1, 10))
+    difference, low, high = statistics.paired_bootstrap(ours, others, one_type, 500)
+    harmonic = [100 * hmean([0.52, 0.56]) - 50, 1, 10]  # over seeds first: 0.52 and 0.56
+    assert (difference, low, high) == pytest.approx(harmonic)
+
+
+def test_each_machine_type_draws_seeds_of_its_own():
+    """Seven types, each +1 or -1 by its seed: 5 of 7 or more agree in 1 of 8 draws, 7 in 1 of 64.
+
+    So the 97.5 % bound of their mean is (6 - 1) / 7; if all types drew one seed it were 1.
+    """
+    by_seed = np.array([[1.0], [-1.0]]).repeat(14, axis=1)
+    types = np.repeat(np.arange(7), 2)
+    estimate = statistics.paired_bootstrap(*leads_of(by_seed), types, measure="mean AUC")
+    assert estimate == pytest.approx((0, -5 / 7, 5 / 7))
+
+
+def test_a_machine_type_keeps_its_share_of_the_mean():
+    """Four IDs at +1 and two at +4: 2 on average, in every draw."""
+    leads = np.array([1.0] * 4 + [4.0] * 2)[None].repeat(3, axis=0)
+    types = np.array(["fan"] * 4 + ["pump"] * 2)
+    estimate = statistics.paired_bootstrap(*leads_of(leads), types, 50, measure="mean AUC")
+    assert estimate == pytest.approx((2, 2, 2))
+
+
+@pytest.mark.parametrize(
+    "by_seed, by_product, by_both, widest",
+    [(2, 0, 0, 1.15), (0, 2, 0, 1.15), (2, 2, 0, 1.15), (0, 0, 4, 3**0.5 * 1.15)],
+)
+def test_the_interval_is_as_wide_as_seeds_and_product_ids_make_it(
+    by_seed, by_product, by_both, widest
+):
+    """Against the spread of the mean over many studies of 5 seeds and 4 IDs of each of 4 types."""
+    rng = np.random.default_rng(0)
+    types, widths, means = np.repeat(np.arange(4), 4), [], []
+    for _ in range(200):
+        leads = by_seed * rng.normal(size=(5, 4, 1)) + by_product * rng.normal(size=(1, 4, 4))
+        leads = (leads + by_both * rng.normal(size=(5, 4, 4))).reshape(5, 16)
+        mean, low, high = statistics.paired_bootstrap(
+            *leads_of(leads), types, 300, measure="mean AUC"
+        )
+        widths.append(high - low)
+        means.append(mean)
+    assert 0.85 < np.mean(widths) / (2 * 1.96 * np.std(means)) < widest
+
+
+def test_a_single_seed_has_no_interval():
+    ours, others = leads_of(np.full((1, 2), 3.0))
+    difference, low, high = statistics.paired_bootstrap(ours, others, np.zeros(2), 10)
+    assert difference == pytest.approx(3) and np.isnan(low) and np.isnan(high)
+    assert statistics.verdict(low, high) == "cannot tell"
+    with pytest.raises(InputError, match="unknown measure 'median'; known: harmonic mean, mean"):
+        statistics.paired_bootstrap(ours, others, np.zeros(2), measure="median")
+
+
+def test_verdicts():
+    assert statistics.verdict(0.1, 2) == "helps" and statistics.verdict(-2, -0.1) == "hurts"
+    assert statistics.verdict(-0.1, 2) == statistics.verdict(0, 2) == "cannot tell"
+
+
 def test_differences_and_their_sentences(table):
     differences = statistics.differences(results.systems(table), "proposed", draws=300)
     assert set(differences.minus) == {"no-mixup", "without h", "product-only"}
     over_all = differences[differences.machine_type == ALL].set_index("minus")
     assert over_all.loc["product-only", "difference"] > over_all.loc["no-mixup", "difference"] > 0
-    assert (over_all["product IDs"] == 4).all()  # test IDs only
-    words = statistics.verdict(differences)
-    assert "proposed minus product-only" in words and "proposed is better" in words
+    assert (over_all["product IDs"] == 4).all() and (over_all.seeds == 2).all()  # test IDs only
+    assert (over_all.verdict == "helps").all()
+    words = statistics.in_words(differences)
+    assert "- **proposed minus product-only**: +" in words
+    assert words.count("2 seeds, 4 product IDs); *helps*.") == 3
     single = statistics.differences(
         results.systems(table[table["product"] == "02"]), "proposed", draws=10
     )
-    assert "no interval" in statistics.verdict(single)
+    assert "no interval" in statistics.in_words(single) and set(single.verdict) == {"cannot tell"}
+    counts = statistics.tally(differences, "minus")
+    assert "- **no-mixup**: +10." in counts and "in 3 of 3 cases, and below it in 0" in counts
+
+
+def test_the_difference_is_that_of_the_means_over_seeds(table):
+    rows = results.systems(table)
+    (line,) = (
+        statistics.differences(rows, "proposed", draws=10)
+        .query("minus == 'no-mixup' and machine_type == @ALL")
+        .itertuples()
+    )
+    means = rows[rows.role == "test"].groupby(["system", "machine_type", "product"])[
+        ["AUC", "pAUC"]
+    ]
+    proposed, other = (
+        100 * hmean(means.mean().loc[n], axis=None) for n in ("proposed", "no-mixup")
+    )
+    assert line.difference == pytest.approx(proposed - other)
 
 
 def test_differences_are_of_the_seeds_that_both_have(table):
-    """A third seed of one system alone, far off, changes nothing."""
+    """A third seed of one system alone, far off, changes nothing; nor does one of half its IDs."""
     extra = table[(table.variant == "proposed") & (table.seed == 0)].assign(
         seed=2, AUC=0.1, pAUC=0.1
     )
-    with_extra, without = (
-        statistics.differences(results.systems(rows), "proposed", draws=50)
-        for rows in (pd.concat([table, extra]), table)
+    half = pd.concat([extra, extra.assign(variant="no-mixup")])
+    half = half[half["product"] != "02"]
+    plain = statistics.differences(results.systems(table), "proposed", draws=50)
+    for rows in (pd.concat([table, extra]), pd.concat([table, half])):
+        more = statistics.differences(results.systems(rows), "proposed", draws=50)
+        of_others = plain.minus != "without h"  # that one is scored on the same, extra run
+        pd.testing.assert_frame_equal(more[of_others], plain[of_others])
+
+
+def test_a_system_without_training_is_compared_with_every_seed(table):
+    spectrum = table[(table.variant == "product-only") & (table.seed == 0) & table.chosen]
+    rows = results.systems(pd.concat([table, spectrum.assign(variant="spectrum")]))
+    (line,) = (
+        statistics.differences(rows, "proposed", draws=50)
+        .query("minus == 'spectrum' and machine_type == 'fan'")
+        .itertuples()
     )
-    of_others = without.minus != "without h"  # that one is scored on the same, extra run
-    pd.testing.assert_frame_equal(with_extra[of_others], without[of_others])
+    assert line.seeds == 2 and line.verdict == "helps"
+    copies = [spectrum.assign(variant="spectrum", seed=seed) for seed in (0, 1)]
+    rows = results.systems(pd.concat([table, *copies]))
+    again = statistics.differences(rows, "proposed", draws=50)
+    assert (again[again.minus == "spectrum"].iloc[0, 3:6] == list(line[4:7])).all()
+
+
+def test_settings_of_a_sweep_are_compared_each_for_itself(table):
+    parts = [table.assign(dial="a", setting=s, AUC=table.AUC - s / 10) for s in (0.0, 0.2)]
+    rows = results.systems(pd.concat(parts))
+    both = statistics.differences(rows, "proposed", ["dial", "setting"], draws=50)
+    for setting, part in both.groupby("setting"):
+        alone = statistics.differences(rows[rows.setting == setting], "proposed", draws=50)
+        pd.testing.assert_frame_equal(part.iloc[:, 2:].reset_index(drop=True), alone)
+
+
+def candidates(areas: dict) -> pd.DataFrame:
+    """A run's table with every candidate: the area of each of four product IDs by h and p."""
+    lines = [
+        (f"{k}", inlier, size, area, "test" if k > 1 else "validation")
+        for (inlier, size), of_ids in areas.items()
+        for k, area in enumerate(of_ids)
+    ]
+    rows = pd.DataFrame(lines, columns=["product", "inlier", "size", "AUC", "role"])
+    return rows.assign(pAUC=rows.AUC, machine_type="fan", seed=0, best=False, chosen=False)
+
+
+def test_each_half_of_the_product_ids_chooses_for_the_other():
+    table = candidates(
+        {
+            ("GMM", 1): [0.9, 0.8, 0.6, 0.6],  # best p of GMM on the first half, and best h
+            ("GMM", 2): [0.7, 0.7, 0.8, 0.7],
+            ("LOF", 4): [0.8, 0.8, 0.9, 0.9],  # best h on the second half
+            ("kNN", 1): [1.0, 1.0, 1.0, 1.0],  # beside, never chosen
+        }
+    )
+    table.loc[table["size"] == 1, "best"] = table.loc[table.inlier == "LOF", "best"] = True
+    table.loc[(table.inlier == "GMM") & table.best, "chosen"] = True
+    two = pd.concat([table, table.assign(seed=1)])
+    folds = statistics.choose_in_folds(two)
+    assert len(folds) == 2 * 4 * 3 and set(folds.role) == {"test"} and "best" not in folds
+    by_id = folds[folds.seed == 1].set_index(["inlier", "product"])
+    assert by_id["size"]["GMM"].to_dict() == {"0": 2, "1": 2, "2": 1, "3": 1}
+    assert by_id.AUC["GMM"].to_dict() == {"0": 0.7, "1": 0.7, "2": 0.6, "3": 0.6}
+    chosen = folds[folds.chosen & (folds.seed == 0)].set_index("product").inlier.to_dict()
+    assert chosen == {"0": "LOF", "1": "LOF", "2": "GMM", "3": "GMM"}
+    fixed = statistics.choose_in_folds(table, among=())
+    assert set(fixed.inlier[fixed.chosen]) == {"GMM"}
+    without_p = statistics.choose_in_folds(table[table.best])  # as the table of a book
+    assert without_p["size"].nunique() == 2 and len(without_p) == 12
+    with pytest.raises(InputError, match="product ID 0 alone; expected two or more"):
+        statistics.choose_in_folds(table[table["product"] == "0"])
+
+
+def test_the_test_ids_get_the_choice_of_the_run_itself():
+    """The first half are the validation IDs, so for the rest nothing changes."""
+    rng = np.random.default_rng(0)
+    scores = pd.DataFrame(
+        {"product": np.repeat(list("0123"), 20), "label": ["normal", "anomaly"] * 40}
+    )
+    scores["role"] = np.where(scores["product"] < "2", "validation", "test")
+    tried = [(h, p) for h in ("GMM", "LOF", "kNN") for p in (1, 2, 4)]
+    for h, p in tried:
+        scores[f"{h} {p}"] = rng.normal(size=80) + (scores.label == "anomaly")
+    validation = scores[scores.role == "validation"]
+    reached = {
+        (h, p): metrics.harmonic_mean(metrics.table(validation, f"{h} {p}")[["AUC", "pAUC"]])
+        for h, p in tried
+    }
+    sizes = {h: max((1, 2, 4), key=lambda p: reached[h, p]) for h in ("GMM", "LOF", "kNN")}
+    inlier = max(("GMM", "LOF"), key=lambda h: reached[h, sizes[h]])
+    choice = {"inlier": inlier, "sizes": sizes}
+    choice["candidates"] = [{"inlier": h, "size": p} for h, p in tried]
+    table = metrics_by_product(scores, choice)
+    folds = statistics.choose_in_folds(table)
+    own = table[table.best & (table.role == "test")].drop(columns="best")
+    again = folds[folds["product"] >= "2"]
+    order = ["inlier", "product"]
+    pd.testing.assert_frame_equal(
+        again.sort_values(order, ignore_index=True)[own.columns],
+        own.sort_values(order, ignore_index=True),
+    )
 
 
 def test_what_systems_cost(table):

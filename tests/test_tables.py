@@ -55,29 +55,18 @@ def test_cells_in_words():
     assert cells.index.tolist() == ["b", "a"] and cells.columns.tolist() == ["y", "x"]
     assert cells.loc["b"].tolist() == ["1.0 ± 0.5 (n = 2)", "-"]
     assert cells.loc["a"].tolist() == ["2.0 (n = 1)", "- (n = 0)"]
-    bounds = tables.in_cells(summary, ["row"], ["column"], tables.BOUNDED)
+    differences = summary.rename(columns={"mean": "difference"})
+    bounds = tables.in_cells(differences, ["row"], ["column"], tables.BOUNDED)
     assert bounds["y"].tolist() == ["+1.0 [-1.0, +3.0]", "+2.0"]
     assert tables.in_cells(summary, ["row"], ["column"]).loc["b", "y"] == 1
-
-
-def test_paper_beside_ours(table):
-    rows = results.systems(table)
-    beside = tables.paper_beside_ours(PAPER_TABLE_III, rows)
-    fan = beside[(beside.system == "proposed") & (beside.machine_type == "fan")].iloc[0]
-    assert fan["paper: value"] == 84.35 and fan["ours: n seeds"] == 2
-    same = rows.assign(corpus="dcase2021", profile="paper")
-    beside = tables.paper_beside_ours(PAPER_TABLE_III, same).set_index("machine_type").comparable
-    assert set(beside["fan"]) == {"yes"}
-    assert set(beside[ALL]) == {"no: not over the paper's machine types"}
 
 
 def test_charts_of_systems_draw_what_is_there(table):
     rows = results.systems(table[(table.variant != "no-mixup") | (table.machine_type == "fan")])
     rows.loc[rows.system == "product-only", ["AUC", "pAUC"]] = np.nan
     names = ["fan", "slider", ALL]
-    above, below = charts.points(statistics.by_role(rows), "of a test", row="IDs").axes
-    assert [above.get_title(), below.get_title()] == ["test IDs", "all IDs"]
-    assert [label.get_text() for label in below.get_xticklabels()] == names
+    (panel,) = charts.points(statistics.by_type(rows), "of a test").axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == names
     forest = charts.forest(statistics.differences(rows, "proposed", draws=50), "of a test")
     assert [label.get_text() for label in forest.axes[0].get_yticklabels()] == names
     assert len(charts.hover_products(rows, "of a test").data) == rows.system.nunique()
@@ -85,29 +74,28 @@ def test_charts_of_systems_draw_what_is_there(table):
     alone = results.systems(table, results.TABLE_II)  # a study without the rivals
     for against in ("proposed", "spectrum, kNN"):
         nothing = statistics.differences(alone, against)
-        assert charts.forest(nothing, "") is None and statistics.verdict(nothing) == ""
+        assert charts.forest(nothing, "") is None and statistics.in_words(nothing) == ""
 
 
 def test_charts_of_settings_and_seeds(table):
-    """As many panels as machine types and dials; a mean line and a dot for each seed."""
+    """As many panels as machine types and dials, at most two in a row."""
     turned = [table.assign(dial=d, setting=s) for d in ("a_dial", "b_dial") for s in (0.2, 0.9)]
-    keys = ["corpus", "dial", "setting", "machine_type", "seed", "variant"]
-    values = statistics.values(pd.concat(turned), keys)
-    assert len(charts.by_dial(values, "value", "value (%)", 50).axes) == 2 * 2
-    leads = statistics.leads(values, variant="proposed")
-    legend = charts.by_dial(leads, "lead", "points", 0).legends[0]
-    assert [text.get_text() for text in legend.get_texts()] == ["no-mixup", "product-only"]
-    named = leads.rename(columns={"lead": "change"}).assign(switch="a", setting=leads.variant)
-    figure = charts.by_switch(named)
-    assert [ax.get_title() for ax in figure.axes] == [
-        "fan (simulated sound)", "slider (simulated sound)",
-    ]  # fmt: skip
+    turned = charts.with_sound(pd.concat(turned, ignore_index=True))
+    keys = ["dial", "setting", "machine_type", "seed", "variant"]
+    figure = charts.by_dial(statistics.values(turned, keys), "of a test")
+    assert len(figure.axes) == 2 * 2 and figure.get_figwidth() <= figures.WIDTH + 0.1
+    names = ["fan (simulated sound)", "slider (simulated sound)"]
+    assert set(turned.machine_type) == set(names)
+    rows = turned[turned.chosen].assign(system="setting " + turned.variant)
+    differences = statistics.differences(rows, "setting proposed", ["dial", "setting"], draws=50)
+    figure = charts.forest(differences, "", row="minus", col="machine_type")
+    assert [ax.get_title() for ax in figure.axes] == [*names, ALL]
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
-        "a: no-mixup", "a: product-only",
+        "setting no-mixup", "setting product-only",
     ]  # fmt: skip
     by_h = statistics.values(table, ["variant", "inlier", "seed"])
     figure = charts.points(by_h, "of a test", x="inlier", hue="variant")
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["GMM", "none"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["GMM", "none"]
 
 
 def test_a_chart_leaves_the_interactive_mode_on(table):

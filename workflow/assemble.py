@@ -1,12 +1,13 @@
 """Assemble the book's source from its chapters and the executed notebooks.
 
-Unfinished or foreign pages cannot slip in: what the table of contents names must be there, but
-for the pages of machine types that are not in the study, which are left out of it.
+Unfinished or foreign pages cannot slip in: what the table of contents names must be there. Its
+machine types are those of the study, whichever the file names.
 """
 
 import argparse
 import re
 import shutil
+import string
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ MATHJAX = re.compile(
 
 # not below _static: jupyter-book loads every script from there on every page
 SCRIPTS = "scripts"
+MACHINES = "machines/"  # the folder of the machine types' pages
 
 
 def local_scripts(html: str, depth: int) -> str:
@@ -54,57 +56,58 @@ def parameters_of(page) -> dict:
     return page.metadata.get("papermill", {}).get("parameters", {})
 
 
+def plain(text: str) -> str:
+    """Text in which nothing is markup."""
+    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", text)
+
+
 def machine_page(notebook: Path):
-    """The executed `train` as the page of its machine type: name and page."""
+    """The executed `train` as the page of its machine type."""
     parameters = parameters_of(nbformat.read(notebook, as_version=4))
     page = as_page(notebook, depth=1)
-    name, corpus = parameters["machine_type"], parameters.get("corpus", "simulated")
+    corpus = parameters.get("corpus", "simulated")
     kind = {"simulated": "simulated sound"}.get(corpus, corpus)
     first = next(cell for cell in page.cells if cell.cell_type == "markdown")
-    title = f"(machine-{name})=\n# {name}: one run on {kind}"
-    first.source = re.sub(r"\A(\([^)]*\)=\n)?# .*", title, first.source)
-    return name, page
+    title = "# " + plain(f"{parameters['machine_type']}: one run on {kind}")
+    first.source = re.sub(r"\A(\([^)]*\)=\n)?# .*", lambda _: title, first.source)
+    return page
+
+
+def with_machines(toc: dict, names: list[str]) -> tuple[dict, set[str]]:
+    """The table of contents with the pages of these machine types, and those that are left out.
+
+    The first type's page is the complete run among the results; the others lie in the gallery.
+    """
+    first, *rest = [f"{MACHINES}{name}" for name in names]
+    before = {page for page in pages_of(toc) if page.startswith(MACHINES)}
+
+    def of_study(chapter: dict) -> dict:
+        if chapter["file"].startswith(MACHINES):
+            return {"file": first}
+        gallery = {"sections": [{"file": page} for page in rest]} if "sections" in chapter else {}
+        return {"file": chapter["file"]} | (gallery if rest else {})
+
+    parts = [part | {"chapters": [*map(of_study, part["chapters"])]} for part in toc["parts"]]
+    return toc | {"parts": parts}, before - {first, *rest}
 
 
 def pages_of(toc: dict) -> list[str]:
     """Every file that a table of contents names."""
-    names = [toc["root"]]
-
-    def walk(node):
-        for entry in node if isinstance(node, list) else [node]:
-            if "file" in entry:
-                names.append(entry["file"])
-            for below in ("parts", "chapters", "sections"):
-                walk(entry.get(below, []))
-
-    walk({key: value for key, value in toc.items() if key != "root"})
-    return names
-
-
-def without(toc, dropped: set[str]):
-    """The table of contents without some files."""
-    if isinstance(toc, dict):
-        kept = {key: without(value, dropped) for key, value in toc.items()}
-        return {key: value for key, value in kept.items() if value != []}
-    if isinstance(toc, list):
-        return [
-            without(entry, dropped)
-            for entry in toc
-            if not (isinstance(entry, dict) and entry.get("file") in dropped)
-        ]
-    return toc
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    sections = [section for chapter in chapters for section in chapter.get("sections", ())]
+    return [toc["root"], *(page["file"] for page in (*chapters, *sections))]
 
 
 def unlink(text: str, dropped: set[str]) -> str:
     """Links to pages that are left out become plain words: a study may have other machine types."""
 
-    def plain(match) -> str:
+    def words_of(match) -> str:
         target = re.search(r"<([^>]*)>$", match[1])
         name = (target[1] if target else match[1]).lstrip("/")
-        words = match[1][: target.start()].strip() if target else name.removeprefix("machines/")
+        words = match[1][: target.start()].strip() if target else name.removeprefix(MACHINES)
         return words if name in dropped else match[0]
 
-    return re.sub(r"\{doc\}`([^`]*)`", plain, text)
+    return re.sub(r"\{doc\}`([^`]*)`", words_of, text)
 
 
 def write(path: Path, text: str) -> None:
@@ -122,22 +125,19 @@ def assemble(book: Path, toc: Path, pages: list[Path], machines: list[Path], out
     for notebook in pages:
         write(out / notebook.name, nbformat.writes(as_page(notebook)))
     for notebook in machines:
-        name, page = machine_page(notebook)
-        path = out / "machines" / f"{name}.ipynb"
-        if not path.exists():  # the page shows the first seed
-            write(path, nbformat.writes(page))
-    contents = yaml.safe_load(toc.read_text())
-    missing = {
+        write(out / MACHINES / notebook.name, nbformat.writes(machine_page(notebook)))
+    names = [notebook.stem for notebook in machines]
+    contents, dropped = with_machines(yaml.safe_load(toc.read_text()), names)
+    strays = [
         name
         for name in pages_of(contents)
         if not any((out / f"{name}{suffix}").exists() for suffix in (".md", ".ipynb"))
-    }
-    strays = sorted(name for name in missing if not name.startswith("machines/"))
+    ]
     if strays:
         sys.exit(f"{toc}: no such pages: {', '.join(strays)}; expected them in {book} or notebooks")
-    for path in [*out.glob("**/*.md"), *out.glob("**/*.ipynb")] if missing else []:
-        path.write_text(unlink(path.read_text(), missing))
-    write(out / "_toc.yml", yaml.safe_dump(without(contents, missing), sort_keys=False))
+    for path in [*out.glob("**/*.md"), *out.glob("**/*.ipynb")] if dropped else []:
+        path.write_text(unlink(path.read_text(), dropped))
+    write(out / "_toc.yml", yaml.safe_dump(contents, sort_keys=False))
 
 
 def main() -> None:

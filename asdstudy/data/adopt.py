@@ -1,7 +1,7 @@
 """Make a machine type of a corpus from a folder of one's own recordings.
 
-``asd adopt FOLDER OUT --machine-type NAME``: the chapter "Other data, and your own" goes through
-it.
+``asd adopt FOLDER OUT --machine-type NAME``: the chapter "Your own recordings, and other data"
+goes through it.
 """
 
 import math

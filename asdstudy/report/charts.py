@@ -1,6 +1,7 @@
-"""Charts of many runs: systems by machine type, differences with intervals, settings, seeds.
+"""Charts of many runs: systems by machine type, differences with intervals, settings of a dial.
 
-``rows`` are those of :func:`asdstudy.report.results.systems`; intervals are 95 % ones.
+``rows`` are those of :func:`asdstudy.report.results.systems`. No chart is wider than a page on
+which it can still be read on a telephone: panels stand below each other, two to a row at most.
 """
 
 import matplotlib.pyplot as plt
@@ -10,33 +11,28 @@ import plotly.graph_objects as go
 import seaborn as sns
 
 from asdstudy.report.captions import sound_of
-from asdstudy.report.figures import COLOURS, VARIANT_COLOURS, finish
+from asdstudy.report.figures import VARIANT_COLOURS, finish
 from asdstudy.report.paper import in_paper_order
 from asdstudy.report.results import SYSTEMS
-from asdstudy.report.statistics import interval
 
 MARKERS = dict(zip(SYSTEMS, "osX^vDsX^vDP*p", strict=True))
 HARMONIC_MEAN = "harmonic mean of AUC and pAUC (%)"
 
 
-def points(
-    values: pd.DataFrame, title: str, x: str = "machine_type", hue: str = "system", **panels
-):
-    """Values by ``x`` and ``hue`` (system, variant): means and SD, and a pale dot for each seed.
-
-    ``panels`` are options of ``catplot``, such as ``row="IDs"``.
-    """
+def points(values: pd.DataFrame, title: str, x: str = "machine_type", hue: str = "system"):
+    """Values by ``x`` and ``hue`` (system, variant): means and SD, and a pale dot for each seed."""
     names, places = values[hue].unique(), sorted(values[x].unique(), key=in_paper_order)
-    shared = {"x": x, "y": "value", "hue": hue, "order": places, "hue_order": names}
+    shared = {"x": "value", "y": x, "hue": hue, "order": places, "hue_order": names}
     shared |= {"palette": VARIANT_COLOURS}
+    height = 1.2 + len(places) * (0.3 + 0.12 * len(names))
     grid = sns.catplot(
         values, kind="point", **shared, markers=[MARKERS[name] for name in names],
         linestyles="none", errorbar="sd", dodge=0.8 - 0.8 / len(names), linewidth=1,
-        markersize=6, height=3, aspect=2 + 0.2 * len(places), **panels,
+        markersize=6, height=height,
     )  # fmt: skip
     grid.map_dataframe(sns.stripplot, **shared, dodge=True, jitter=False, size=3, alpha=0.4)
-    grid.refline(y=50, color="0.5", linestyle=":")
-    return finish(grid, title, "{row_name}", y="harmonic mean (%)")
+    grid.refline(x=50, color="0.5", linestyle=":")
+    return finish(grid, title, x=HARMONIC_MEAN)
 
 
 def hover_products(rows: pd.DataFrame, title: str) -> go.Figure:
@@ -61,68 +57,54 @@ def plain(figure: go.Figure) -> go.Figure:
     )  # fmt: skip
 
 
-def forest(differences: pd.DataFrame, title: str):
-    """Differences with their intervals: a panel for each compared system, a row for each type.
+def with_sound(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with whose sound it is beside each machine type, as in "fan (simulated sound)"."""
+    sounds = table.corpus.map(lambda corpus: sound_of(corpus).split(" (")[0])
+    return table.assign(machine_type=table.machine_type + " (" + sounds + ")")
+
+
+def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus"):
+    """Differences with their intervals: a panel for each ``col``, a line for each ``row``.
 
     None if there is no system to compare with.
     """
     if differences.empty:
         return None
-    types = sorted(differences.machine_type.unique(), key=in_paper_order)
-    table = differences.assign(row=differences.machine_type.map(types.index))
-    count, height = table.minus.nunique(), 1 + 0.3 * len(types)
+    names = list(differences[row].unique())
+    names = sorted(names, key=in_paper_order) if row == "machine_type" else names
+    table = differences.assign(place=differences[row].map(names.index))
+    long_names = max(map(len, names)) > 30
     grid = sns.FacetGrid(
-        table, col="minus", col_wrap=min(count, 4), hue="minus", palette=VARIANT_COLOURS,
-        height=height, aspect=3.2 / height,
+        table, col=col, col_wrap=1 if long_names else min(table[col].nunique(), 2),
+        hue=col if col == "minus" else None, palette=VARIANT_COLOURS, height=1 + 0.26 * len(names),
     )  # fmt: skip
-    grid.map(plt.hlines, "row", "low", "high", linewidth=2).map(plt.scatter, "difference", "row")
+    grid.map(plt.hlines, "place", "low", "high", linewidth=2)
+    grid.map(plt.scatter, "difference", "place")
     grid.refline(x=0, color="0.4", linestyle="-")
-    grid.set(yticks=range(len(types)), yticklabels=types, ylim=(len(types) - 0.5, -0.5))
-    against = table.system.iloc[0]
-    return finish(grid, title, f"{against} minus {{col_name}}", x="difference (points)")
+    grid.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    system, minus = (
+        "each" if part.nunique() > 1 else part.iloc[0] for part in (table.system, table.minus)
+    )
+    grid.figure.supxlabel(f"{system} minus {minus} (points)", fontsize="medium")
+    return finish(grid, title)
 
 
-def _by_machine(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a column ``machine``: the machine type and whose sound it is."""
-    sounds = table.corpus.map(lambda corpus: sound_of(corpus).split(" (")[0])
-    return table.assign(machine=table.machine_type + " (" + sounds + ")")
+def by_dial(values: pd.DataFrame, title: str):
+    """Values against each dial, a row for each machine type, a line for each variant.
 
-
-def by_dial(table: pd.DataFrame, column: str, label: str, centre: float):
-    """A column against each dial, a row for each machine type, a line for each variant."""
-    table = _by_machine(table).assign(dial=table.dial.str.replace("_", " "))
+    A line connects means over seeds, a bar is their SD, a dot a seed.
+    """
+    values = values.assign(dial=values.dial.str.replace("_", " "))
     grid = sns.catplot(
-        table, kind="point", x="setting", y=column, row="machine", col="dial", hue="variant",
-        sharey="row", col_order=sorted(table.dial.unique(), reverse=True), errorbar=interval,
-        palette=VARIANT_COLOURS, dodge=0.08, native_scale=True, capsize=0.03, linewidth=1.5,
-        markersize=6, height=3.1, aspect=1.5,
+        values, kind="point", x="setting", y="value", row="machine_type", col="dial",
+        hue="variant", col_order=sorted(values.dial.unique(), reverse=True), errorbar="sd",
+        palette=VARIANT_COLOURS, dodge=0.08, native_scale=True, linewidth=1.5, markersize=6,
+        height=2.6,
     )  # fmt: skip
     grid.map_dataframe(
-        sns.scatterplot, x="setting", y=column, hue="variant", palette=VARIANT_COLOURS,
+        sns.scatterplot, x="setting", y="value", hue="variant", palette=VARIANT_COLOURS,
         legend=False, s=14, alpha=0.5,
     )  # fmt: skip
-    grid.refline(y=centre, color="0.5", linestyle=":")
-    grid.figure.supylabel(label, fontsize="medium")
-    return finish(grid, panel="{row_name}: {col_name}", x="setting")
-
-
-def by_switch(changes: pd.DataFrame):
-    """The column ``change`` by switch and setting, a panel for each machine type."""
-    table = _by_machine(changes).assign(choice=changes.switch + ": " + changes.setting)
-    order, height = table.choice.unique(), 0.8 + 0.42 * table.choice.nunique()
-    grid = sns.catplot(
-        table, kind="point", x="change", y="choice", col="machine", order=order, sharex=False,
-        errorbar=interval, capsize=0.3, linestyle="none", markers="D", color=COLOURS[0],
-        linewidth=1.5, markersize=6, height=height, aspect=4 / height,
-    )  # fmt: skip
-    grid.map_dataframe(
-        sns.stripplot, x="change", y="choice", order=order, color=COLOURS[7], size=4,
-        jitter=False,
-    )  # fmt: skip
-    grid.refline(x=0, color="0.5", linestyle="-")
-    for machine, ax in grid.axes_dict.items():
-        reach = 1.2 * max(table.change[table.machine == machine].abs().max(), 1)
-        ax.set(xlim=(-reach, reach))
-        ax.grid(axis="y")
-    grid.figure.supxlabel("difference from the default (points)", fontsize="medium")
-    return finish(grid)
+    grid.refline(y=50, color="0.5", linestyle=":")
+    grid.figure.supylabel(HARMONIC_MEAN, fontsize="medium")
+    return finish(grid, title, "{row_name}: {col_name}", x="setting")

@@ -19,6 +19,7 @@ from asdlib.metrics import MAX_FPR
 from asdlib.profiles import SAMPLE_RATE, Profile
 
 PALETTE = "colorblind"
+WIDTH = 6  # inches of a whole figure; of a wider one nothing could be read on a telephone
 COLOURS = sns.color_palette(PALETTE, 10).as_hex()
 LABEL_COLOURS = {"normal": COLOURS[0], "anomaly": COLOURS[3], "others": COLOURS[7]}
 LABEL_COLOURS["unknown"] = LABEL_COLOURS["others"]  # never side by side
@@ -62,13 +63,13 @@ def headed(figure, title: str) -> None:
 
 
 def finish(grid: sns.FacetGrid, title: str = "", panel: str = "{col_name}", x="", y="") -> Figure:
-    """Lay out a grid of seaborn's as the book does: titles, labels, and the legend below."""
+    """Lay out a grid of seaborn's as the book does: width, titles, labels, the legend below."""
     grid.figure.set_layout_engine("constrained")
+    grid.figure.set_figwidth(WIDTH)
     grid.set_titles(panel).set_axis_labels(x, y)
     headed(grid.figure, title)
     if grid.legend:
-        count = len(grid.legend.legend_handles)
-        columns = count if count < 11 else 8
+        columns = min(len(grid.legend.legend_handles), 4)
         sns.move_legend(grid, "outside lower center", ncols=columns, title=None, fontsize="small")
     return grid.figure
 
@@ -102,9 +103,23 @@ def spectrogram(wave: np.ndarray, profile: Profile, ax=None, title: str = ""):
         mel, origin="lower", aspect="auto", cmap="magma", vmin=darkest, vmax=brightest,
         extent=(0, seconds, 0, profile.mel_bins),
     )  # fmt: skip
-    ax.set(xlabel="time (s)", ylabel="mel bin", title=title)
+    hertz = np.array([250, 500, 1000, 2000, 4000])
+    hertz = hertz[(hertz > profile.mel_low_hz) & (hertz < profile.mel_high_hz)]
+    ax.set_yticks(mel_height(hertz, profile), hertz)
+    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", title=title)
     ax.grid(False)
     return ax
+
+
+def mel_height(hertz: np.ndarray, profile: Profile) -> np.ndarray:
+    """Where frequencies lie on the axis of a log-mel's bins, bin k from k to k + 1.
+
+    The peaks of the filters are equally spaced on the mel scale of HTK, as torchaudio's are.
+    """
+    low, high, here = (
+        np.log1p(np.asarray(f) / 700) for f in (profile.mel_low_hz, profile.mel_high_hz, hertz)
+    )
+    return (here - low) / (high - low) * (profile.mel_bins + 1) - 0.5
 
 
 LOSSES = {
@@ -130,8 +145,13 @@ def loss_curves(history: pd.DataFrame, title: str = ""):
     losses["part"] = is_validation.map({False: "training", True: "validation"})
     grid = sns.relplot(
         losses, kind="line", x="epoch", y="value", hue="part", col="loss", errorbar=None,
-        palette=[COLOURS[7], COLOURS[0]], height=3.2, facet_kws={"sharey": False},
+        palette=[COLOURS[7], COLOURS[0]], col_wrap=1, height=2,
+        facet_kws={"sharey": False},
     )  # fmt: skip
+    for loss, ax in grid.axes_dict.items():
+        of_panel = losses.value[losses.loss == loss]
+        if of_panel.min() > 0 and of_panel.max() > 10 * of_panel.median():  # a spike
+            ax.set_yscale("log")
     # an autoencoder keeps its last epoch, and several models keep an epoch each
     if "product" not in history and len(parts) > 1:
         kept = history.epoch[history.validation_loss.idxmin()]
@@ -148,7 +168,7 @@ def score_distributions(scores: pd.DataFrame, title: str = ""):
     grid = sns.catplot(
         scores, x="label", y="score", hue="label", col="product", order=labels,
         col_order=sorted(scores["product"].unique()), palette=LABEL_COLOURS, size=3, alpha=0.7,
-        legend=False, sharey=False, height=3, aspect=0.75,
+        legend=False, sharey=False, col_wrap=2, height=2.2,
     )  # fmt: skip
     for product, ax in grid.axes_dict.items():
         spread_out(ax, scores.score[scores["product"] == product])
@@ -182,30 +202,29 @@ def roc_curves(scores: pd.DataFrame, title: str = ""):
 
 def segment_scores_over_time(scores: pd.DataFrame, title: str = ""):
     """Segment scores of some clips over time: columns seconds (start), score, clip, label."""
-    # file names may be wider than the figure
-    names = (scores.label + ": " + scores["clip"]).map(lambda name: textwrap.fill(name, 76))
-    colours = dict(zip(names, scores.label.map(LABEL_COLOURS), strict=True))
-    size = (7, 2.4 + 0.4 * len(colours))
-    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    colours = dict(zip(scores["clip"], scores.label.map(LABEL_COLOURS), strict=True))
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.4), layout="constrained")
     sns.lineplot(
-        scores, x="seconds", y="score", hue=names, style=names, palette=colours, markers=True, ax=ax
-    )
+        scores, x="seconds", y="score", hue="clip", style="clip", palette=colours, markers=True,
+        ax=ax,
+    )  # fmt: skip
     spread_out(ax, scores.score)
     ax.set(xlabel="start of the segment (s)", ylabel="anomaly score")
     headed(figure, title)
-    ax.get_legend().remove()
-    figure.legend(fontsize="small", loc="outside lower left")
+    sns.move_legend(ax, "upper left", bbox_to_anchor=(0, -0.25), title=None, fontsize="small")
     return figure
 
 
 def spectrograms(sounds: dict[str, np.ndarray], profile: Profile, title: str, columns: int = 2):
-    """The log-mels of some clips, so many in a row, each under its name."""
+    """The log-mels of some clips, in so many columns, each under its name."""
     rows = -(-len(sounds) // columns)
-    size = (max(9, 2.9 * columns), 3 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(WIDTH, 2 * rows + 0.7), squeeze=False, layout="constrained"
+    )
+    figure.get_layout_engine().set(w_pad=0.12)  # else the last tick of a panel meets the next one
     for ax, (name, wave) in zip(axes.flat, sounds.items(), strict=False):
         spectrogram(wave, profile, ax)
-        ax.set_title(textwrap.fill(name, 88 // columns), fontsize="small")
+        ax.set_title(textwrap.fill(name, 72 // columns), fontsize="small")
         ax.label_outer()
     for ax in axes.flat[len(sounds) :]:
         ax.set_axis_off()

@@ -1,8 +1,8 @@
 """The one table of results, from which every table and figure of the book is drawn.
 
-A row is one run, product ID and h: corpus, machine_type, variant and seed; product, role; inlier
-(h), size (p) and chosen; AUC and pAUC, 0 to 1; what the run cost; its profile and the stamp of its
-record. The table of a sweep has more columns, for the settings that it varies.
+It has one row per run, product ID and h: corpus, machine_type, variant and seed; product, role;
+inlier (h), size (p) and chosen; AUC and pAUC, 0 to 1; what the run cost; its profile and the stamp
+of its record. The table of a sweep has more columns, for the settings that it varies.
 
     asd collect simulated runs/simulated/collected.csv --seeds 0,1,2
 
@@ -18,6 +18,7 @@ import pandas as pd
 
 from asdlib.errors import InputError
 from asdstudy import paths
+from asdstudy.report.statistics import choose_in_folds
 from asdstudy.runs.provenance import STAMP, stamp
 from asdstudy.runs.run import Run
 from asdstudy.runs.sweeps import Job, sweep
@@ -46,23 +47,30 @@ class Results(NamedTuple):
     source: str
 
 
-def run_rows(run: Run) -> pd.DataFrame:
-    """The rows of one run, by product ID and h."""
+def run_rows(run: Run, folds: bool = False) -> pd.DataFrame:
+    """The rows of one run, by product ID and h; ``folds`` as in :func:`collect`."""
     params = run.params
     keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
     costs = {"models": params.get("models", 1), "parameters": params.get("parameters")}
     costs |= {clock: run.seconds(clock) for clock in COSTS[2:]}
     areas = run.metrics[["product", "role", "inlier", "size", "chosen", "AUC", "pAUC"]]
+    if folds and len(areas):
+        among = run.profile.candidates if run.profile.inlier == "auto" else ()
+        areas = choose_in_folds(run.candidates, among)[areas.columns]
     rows = areas.assign(**keys, **costs, profile=params["profile_name"], **stamp(params))
     return rows[[*keys, *areas, *COSTS, "profile", *STAMP]]
 
 
-def collect(runs: Sequence[Run], labels: Sequence[dict] = ()) -> pd.DataFrame:
+def collect(
+    runs: Sequence[Run], labels: Sequence[dict] = (), folds: Sequence[str] = ()
+) -> pd.DataFrame:
     """The table of some runs; ``labels``, a dict for each run, become its first columns.
 
-    Raises :class:`InputError` if no test clip of any run has a label.
+    On the corpora ``folds``, h and p are chosen in two folds over product IDs, and all of these are
+    test IDs; see :func:`~asdstudy.report.statistics.choose_in_folds`. Raises :class:`InputError` if
+    no test clip of any run has a label.
     """
-    parts = [run_rows(run) for run in runs]
+    parts = [run_rows(run, run.params["corpus"] in folds) for run in runs]
     for rows, columns in zip(parts, labels, strict=False):
         for name, value in reversed(columns.items()):
             rows.insert(0, name, value)
@@ -97,17 +105,24 @@ def read(path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=empty)
 
 
-def of_study(study: str, jobs: Sequence[Job], fresh: bool = False, workers: int = 0) -> Results:
+def of_study(
+    study: str,
+    jobs: Sequence[Job],
+    fresh: bool = False,
+    workers: int = 0,
+    folds: Sequence[str] = (),
+) -> Results:
     """The rows of ``jobs`` in a study's table: this checkout's, else that of ``book/measured``.
 
     With ``fresh`` it first runs the jobs, or resumes them, ``workers`` at a time (0: one for each
-    core). Raises :class:`InputError` if there is no table, or if it has none of the jobs.
+    core); ``folds`` as in :func:`collect`.
+    Raises :class:`InputError` if there is no table, or if it has none of the jobs.
     """
     swept = paths.runs_dir() / study / "table.csv"
     committed = paths.measured_dir() / f"{study}.csv"
     if fresh:
         runs = sweep(jobs, workers or None)
-        save(collect(runs, [job.labels for job in jobs]), swept)
+        save(collect(runs, [job.labels for job in jobs], folds), swept)
     path, source = (swept, "a fresh sweep") if swept.exists() else (committed, "book/measured")
     if not path.exists():
         raise InputError(f"{path}: no such table; expected one, or a fresh one by: make {study}")
@@ -127,26 +142,22 @@ def several_seeds(corpus: str, out_dir=None) -> Results:
     made = Path(out_dir or paths.runs_dir()) / corpus / "collected.csv"
     committed = paths.measured_dir() / "seeds.csv"
     places = {made: "measured here, by `make seeds`", committed: "drawn from book/measured"}
-    for path, source in places.items():
-        if path.exists():
-            return Results(read(path), source)
-    return Results(None, "")
+    present = [Results(read(path), source) for path, source in places.items() if path.exists()]
+    return [*present, Results(None, "")][0]
 
 
 def widest(fresh: pd.DataFrame, several: Results) -> Results:
     """The runs of this build or, if it has more seeds of the same, a table of several seeds.
 
     The same are: corpus, profile and overrides; the table has all of the build's machine types
-    and variants. The source says so if the corpus has another fingerprint.
+    and variants.
     """
     if several.table is not None:
         same = several.table.merge(fresh[["corpus", "profile", "overrides"]].drop_duplicates())
         same = same[same.machine_type.isin(fresh.machine_type.unique())]
         has_all = all(set(fresh[name]) <= set(same[name]) for name in ("machine_type", "variant"))
         if has_all and same.seed.nunique() > fresh.seed.nunique():
-            other = " (on an earlier version of the corpus: another fingerprint)"
-            is_same = set(same.fingerprint) == set(fresh.fingerprint)
-            return Results(same, several.source + ("" if is_same else other))
+            return Results(same, several.source)
     return Results(fresh, "of this build")
 
 

@@ -7,150 +7,246 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from asdlib import metrics
+from asdlib.errors import InputError, one_of
+from asdlib.profiles import PAPER_INLIERS
+from asdlib.scoring import validation_products
 from asdstudy.report.paper import ALL, in_paper_order
 
+UNTRAINED = ("spectrum", "spectrum, kNN", "level")  # systems that are the same for every seed
+AREAS = ["AUC", "pAUC"]
+# Means over product IDs in %, in two steps: what is averaged, of AUC and pAUC on the last axis; and
+# the mean, of that average. The harmonic mean is one over the mean of the inverses.
+MEASURES = {
+    "harmonic mean": (
+        lambda areas: (1 / np.clip(areas, 1e-9, None)).mean(axis=-1), lambda average: 100 / average,
+    ),
+    "mean AUC": (lambda areas: areas[..., 0], lambda average: 100 * average),
+}  # fmt: skip
 
-def values(table: pd.DataFrame, by: Sequence[str], role: str | None = None) -> pd.DataFrame:
+
+def values(
+    table: pd.DataFrame, by: Sequence[str], role: str | None = None, measure: str = "harmonic mean"
+) -> pd.DataFrame:
     """The harmonic mean of AUC and pAUC in % of each group: the columns ``by``, and value.
 
-    It is over the product IDs of a ``role``, "validation" or "test", or over all of them.
+    It is over the product IDs of a ``role``, "validation" or "test", or over all of them. Another
+    ``measure`` is the "mean AUC".
     """
+    one_of("measure", measure, MEASURES)
     rows = table if role is None else table[table.role == role]
-    areas = rows.groupby(list(by), sort=False)[["AUC", "pAUC"]]
-    means = [(*key, 100 * metrics.harmonic_mean(part)) for key, part in areas]
-    return pd.DataFrame(means, columns=[*by, "value"])
+    mean = metrics.harmonic_mean if measure == "harmonic mean" else lambda part: part.AUC.mean()
+    areas = rows.groupby(list(by), sort=False)[AREAS]
+    return pd.DataFrame([(*k, 100 * mean(part)) for k, part in areas], columns=[*by, "value"])
 
 
-def by_type(rows: pd.DataFrame, role: str | None = "test") -> pd.DataFrame:
+def by_type(
+    rows: pd.DataFrame, role: str | None = "test", measure: str = "harmonic mean"
+) -> pd.DataFrame:
     """:func:`values` of each system and seed by machine type, then over all.
 
     "All" is over all machine types and product IDs, as in the last column of Tables II and III;
     it is NaN if a system and seed lack one of the machine types.
     """
-    of_type = values(rows, ["system", "machine_type", "seed"], role)
-    complete = of_type.dropna().groupby(["system", "seed"]).size() == rows.machine_type.nunique()
-    over_all = values(rows, ["system", "seed"], role).set_index(["system", "seed"]).value
-    over_all = over_all.where(complete.reindex(over_all.index, fill_value=False))
-    return pd.concat([of_type, over_all.reset_index().assign(machine_type=ALL)], ignore_index=True)
+    both, keys = (
+        pd.concat([rows, rows.assign(machine_type=ALL)]),
+        ["system", "machine_type", "seed"],
+    )
+    table = values(both, keys, role, measure)
+    of_type = table[table.machine_type != ALL].dropna()
+    types = (
+        of_type.groupby(["system", "seed"])
+        .size()
+        .reindex(pd.MultiIndex.from_frame(table[["system", "seed"]]))
+    )
+    complete = types.to_numpy() == rows.machine_type.nunique()
+    return table.assign(value=table.value.where((table.machine_type != ALL) | complete))
 
 
-def by_role(rows: pd.DataFrame) -> pd.DataFrame:
-    """:func:`by_type` on the test IDs and on all product IDs (column IDs)."""
-    roles = {"test IDs": "test", "all IDs": None}
-    parts = [by_type(rows, role).assign(IDs=name) for name, role in roles.items()]
-    return pd.concat(parts, ignore_index=True)
-
-
-def interval(sample: pd.Series) -> tuple[float, float]:
-    """The 95 % interval of a mean of independent numbers by Student's t; NaN for a single one."""
-    half = student.ppf(0.975, sample.count() - 1) * sample.sem()
-    return sample.mean() - half, sample.mean() + half
-
-
-def over_seeds(table: pd.DataFrame, by: Sequence[str], column: str = "value") -> pd.DataFrame:
-    """Mean, SD and n of a column in each group, and its :func:`interval` from low to high."""
-    return (
-        table.groupby(list(by), sort=False)[column]
-        .agg(
-            mean="mean", sd="std", n="count",
-            low=lambda sample: interval(sample)[0], high=lambda sample: interval(sample)[1],
-        )
-        .reset_index()
-    )  # fmt: skip
-
-
-def leads(table: pd.DataFrame, **reference) -> pd.DataFrame:
-    """How far a ``reference``, such as ``variant="proposed"``, leads each other row of a table.
-
-    ``table`` comes from :func:`values`. A pair has all other columns (sound, seed, ...) in common.
-    Returns the columns of ``table``, and lead in points.
-    """
-    keys = [name for name in table if name not in (*reference, "value")]
-    is_reference = (table[list(reference)] == pd.Series(reference)).all(axis=1)
-    others = table[~is_reference].set_index(keys)
-    lead = table[is_reference].set_index(keys).value.reindex(others.index) - others.value
-    return others.assign(lead=lead).dropna(subset="lead").reset_index()
+def over_seeds(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Mean, SD and number n of the values in each group of a table of :func:`values`."""
+    groups = table.groupby(list(by), sort=False).value
+    return groups.agg(mean="mean", sd="std", n="count").reset_index()
 
 
 def paired_bootstrap(
-    ours: np.ndarray, others: np.ndarray, groups: np.ndarray, draws: int = 10_000, seed: int = 0
+    ours: np.ndarray,
+    others: np.ndarray,
+    groups: np.ndarray,
+    draws: int = 10_000,
+    seed: int = 0,
+    measure: str = "harmonic mean",
 ) -> tuple[float, float, float]:
-    """Difference of two harmonic means in %, and its 95 % interval.
+    """Difference of two means over product IDs in %, and its 95 % interval.
 
-    ``ours`` and ``others`` ``(product IDs, 2)`` hold AUC and pAUC of the same product IDs, 0 to 1.
-    Each draw takes product IDs with replacement within ``groups`` ``(product IDs,)`` (the machine
-    types), the same ones for both: what makes an ID easy or hard cancels out. It takes n - 1 of n
-    IDs, so that the variance is that of a mean of n (n of n would give (n - 1) / n of it). A
-    machine type with a single ID makes the interval NaN.
+    ``ours`` and ``others`` ``(seeds, product IDs, 2)`` hold AUC and pAUC of the same seeds and
+    product IDs, 0 to 1; ``groups`` ``(product IDs,)`` their machine types; ``measure`` a key of
+    ``MEASURES``. AUC and pAUC are averaged over seeds, then come the means over product IDs.
+
+    A draw takes, in each machine type independently of the others, seeds with replacement, and
+    product IDs with replacement; every drawn ID is seen with every drawn seed, since one encoder
+    scores all product IDs of its machine type. Both systems get the same seeds and IDs: what makes
+    an ID easy or a split lucky for both cancels out. A machine type keeps its share of the mean.
+    A draw takes n - 1 of n, so that the variance is that of a mean of n (n of n would give
+    (n - 1) / n of it). What seed and ID do only together is counted up to three times (Owen, 2007,
+    "The pigeonhole bootstrap"): the interval is rather too long than too short. A machine type
+    with a single product ID, or a single seed, makes the interval NaN.
+
+    Without the first axis, ``(product IDs, 2)``, only product IDs are drawn.
     """
+    one_of("measure", measure, MEASURES)
+    averaged, mean = MEASURES[measure]
     groups, rng = np.asarray(groups), np.random.default_rng(seed)
-    # the harmonic mean of AUC and pAUC of some IDs is one over the mean of these
-    inverse = [(1 / np.clip(values, 1e-9, None)).mean(axis=1) for values in (ours, others)]
-    difference = float(100 / inverse[0].mean() - 100 / inverse[1].mean())
+    systems = [np.asarray(areas, float) for areas in (ours, others)]
+    draws_seeds = systems[0].ndim == 3
+    over_seeds = [areas.mean(axis=0) if draws_seeds else areas for areas in systems]
+    means = [float(mean(averaged(areas).mean())) for areas in over_seeds]
     names, counts = np.unique(groups, return_counts=True)
-    if counts.min() < 2:
-        return difference, float("nan"), float("nan")
+    seeds = len(systems[0])
+    if counts.min() < 2 or (draws_seeds and seeds < 2):
+        return means[0] - means[1], float("nan"), float("nan")
     sampled = np.zeros((2, draws))
     for name, count in zip(names, counts, strict=True):
-        drawn = rng.choice(np.flatnonzero(groups == name), (draws, count - 1))
-        sampled += [part[drawn].mean(axis=1) * count / len(groups) for part in inverse]
-    low, high = np.percentile(100 / sampled[0] - 100 / sampled[1], [2.5, 97.5])
-    return difference, float(low), float(high)
+        products = rng.integers(count, size=(draws, count - 1))
+        parts = [areas[..., groups == name, :] for areas in systems]
+        if draws_seeds:  # how often each seed was drawn
+            times = rng.multinomial(seeds - 1, np.full(seeds, 1 / seeds), draws) / (seeds - 1)
+            parts = [np.tensordot(times, areas, 1) for areas in parts]
+        else:
+            parts = [areas[None] for areas in parts]
+        of_draws = [np.take_along_axis(averaged(areas), products, axis=1) for areas in parts]
+        sampled += [part.mean(axis=1) * count / len(groups) for part in of_draws]
+    low, high = np.percentile(mean(sampled[0]) - mean(sampled[1]), [2.5, 97.5])
+    return means[0] - means[1], float(low), float(high)
 
 
-def differences(rows: pd.DataFrame, against: str, draws: int = 10_000) -> pd.DataFrame:
+def differences(
+    rows: pd.DataFrame,
+    against: str,
+    by: Sequence[str] = (),
+    measure: str = "harmonic mean",
+    draws: int = 10_000,
+) -> pd.DataFrame:
     """How far ``against`` leads each other system on the test IDs, by machine type and over all.
 
-    It averages AUC and pAUC over the seeds that both systems have, then resamples product IDs: the
-    intervals leave out the spread over seeds.
+    One :func:`paired_bootstrap` for each group of the columns ``by``, such as the settings of a
+    sweep, other system and machine type, over the seeds and product IDs that both systems have.
+    Systems that are the same for every seed have only their product IDs drawn. Columns: ``by``,
+    system, minus, machine_type, difference, low, high, seeds, product IDs and :func:`verdict`.
     """
-    keys = ["machine_type", "product"]
-    areas = {
-        name: part.set_index([*keys, "seed"])[["AUC", "pAUC"]].dropna()
-        for name, part in rows[rows.role == "test"].groupby("system", sort=False)
-    }
-    ours, lines = areas.pop(against, None), []
-    for system, others in areas.items() if ours is not None else ():
-        both = ours.join(others.add_suffix(" of the other"), how="inner").groupby(keys).mean()
-        types = both.index.get_level_values("machine_type")
-        for name in [*sorted(types.unique(), key=in_paper_order), ALL] if len(both) else ():
-            is_in = (types == name) | (name == ALL)
-            part = both[is_in].to_numpy()
-            estimate = paired_bootstrap(part[:, :2], part[:, 2:], types[is_in], draws)
-            lines.append((against, system, name, *estimate, len(part)))
-    columns = ["system", "minus", "machine_type", "difference", "low", "high", "product IDs"]
-    return pd.DataFrame(lines, columns=columns)
+    keys, lines = ["machine_type", "product", "seed"], []
+    tested = rows[rows.role == "test"].dropna(subset=AREAS)
+    for group, part in tested.groupby(list(by), sort=False) if by else [((), tested)]:
+        areas = {
+            name: of_name.set_index(keys)[AREAS]
+            for name, of_name in part.groupby("system", sort=False)
+        }
+        for name in {*UNTRAINED} & {*areas}:
+            areas[name] = areas[name].groupby(keys[:2]).mean()
+        ours = areas.pop(against, None)
+        for system, others in areas.items() if ours is not None else ():
+            both = ours.join(others.add_suffix(" of the other"), how="inner")
+            types = sorted(both.index.unique("machine_type"), key=in_paper_order)
+            for name in [*types, ALL] if types else ():
+                table = both if name == ALL else both.loc[[name]]
+                if trained := "seed" in table.index.names:
+                    table = table.unstack("seed").dropna(axis=1)  # seeds that all IDs have
+                array = table.to_numpy().reshape(len(table), 4, -1).transpose(2, 0, 1)
+                seeds = len(array) if trained else 0
+                array = array if trained else array[0]
+                if not array.size:
+                    continue
+                estimate = paired_bootstrap(
+                    array[..., :2],
+                    array[..., 2:],
+                    table.index.get_level_values(0),
+                    draws,
+                    measure=measure,
+                )
+                lines.append(
+                    (
+                        *group,
+                        against,
+                        system,
+                        name,
+                        *estimate,
+                        seeds,
+                        len(table),
+                        verdict(*estimate[1:]),
+                    )
+                )
+    columns = [
+        "system",
+        "minus",
+        "machine_type",
+        "difference",
+        "low",
+        "high",
+        "seeds",
+        "product IDs",
+    ]
+    return pd.DataFrame(lines, columns=[*by, *columns, "verdict"])
 
 
-def verdict(differences: pd.DataFrame) -> str:
+def verdict(low: float, high: float) -> str:
+    """What an interval says of the part that the reference has and the other system lacks."""
+    return "helps" if low > 0 else "hurts" if high < 0 else "cannot tell"
+
+
+def in_words(differences: pd.DataFrame) -> str:
     """What :func:`differences` over all machine types say: a line of Markdown for each system."""
     lines = []
     over_all = differences[differences.machine_type == ALL]
     for row in over_all.rename(columns={"product IDs": "n"}).itertuples():
         bounds = f"95 % interval {row.low:+.1f} to {row.high:+.1f}"
-        if pd.isna(row.low):
-            bounds, finding = "no interval", "too few product IDs to draw from"
-        elif row.low <= 0 <= row.high:
-            finding = "no clear difference"
-        else:
-            finding = f"{row.system if row.low > 0 else row.minus} is better"
+        bounds = "no interval" if pd.isna(row.low) else bounds
         lines.append(
             f"- **{row.system} minus {row.minus}**: {row.difference:+.1f} points "
-            f"({bounds}, {row.n} product IDs); {finding}."
+            f"({bounds}, {row.seeds} seeds, {row.n} product IDs); *{row.verdict}*."
         )
     return "\n".join(lines)
 
 
-def tally(summary: pd.DataFrame, of: str) -> str:
-    """On which side of zero the intervals of :func:`over_seeds` lie: a line for each ``of``."""
+def tally(differences: pd.DataFrame, of: str) -> str:
+    """On which side of zero the intervals of :func:`differences` lie: a line for each ``of``."""
     lines = []
-    for name, part in summary.groupby(of, sort=False):
-        above, below = (part.low > 0).sum(), (part.high < 0).sum()
+    for name, part in differences.groupby(of, sort=False):
+        counts = part.verdict.value_counts().reindex(["helps", "hurts"], fill_value=0)
         lines.append(
-            f"- **{name}**: {part['mean'].mean():+.1f} points on average; the interval is above "
-            f"zero in {above} of {len(part)} cases, and below it in {below}."
+            f"- **{name}**: {part.difference.mean():+.1f} points on average; the interval is above "
+            f"zero in {counts.helps} of {len(part)} cases, and below it in {counts.hurts}."
         )
     return "\n".join(lines)
+
+
+def choose_in_folds(table: pd.DataFrame, among: Sequence[str] = PAPER_INLIERS) -> pd.DataFrame:
+    """Choose h and p again, in two folds over product IDs, so that every ID is a test ID.
+
+    ``table`` has one row per run, product ID, h and, as ``Run.candidates`` has, candidate p. In
+    each run the first half of the product IDs, sorted, chooses for the second half and the second
+    for the first, both by the rule of :func:`asdlib.scoring.score_clips`: for each h the p, then
+    the h ``among`` those named, with the highest harmonic mean of AUC and pAUC; of equals the
+    first. An h that is not ``among`` them stays (every h does with ``()``). Returns one row per
+    run, product ID and h, all with the role "test". Raises :class:`InputError` for a run with a
+    single product ID.
+    """
+    own = {"product", "role", "inlier", "size", "best", "chosen", *AREAS, "normal", "anomalous"}
+    run = [name for name in table if name not in own] or np.zeros(len(table))
+    parts = []
+    for _, rows in table.groupby(run, sort=False, dropna=False):
+        fixed = rows.inlier[rows.chosen].iloc[0]
+        first = rows["product"].isin(validation_products(rows["product"].unique()))
+        if not first.any():
+            raise InputError(
+                f"product ID {rows['product'].iloc[0]} alone; expected two or more to choose h and "
+                "p in two folds"
+            )
+        for chooses in (~first, first):
+            reached = values(rows[chooses], ["inlier", "size"]).fillna({"value": 0})
+            best = reached.loc[reached.groupby("inlier", sort=False).value.idxmax()]
+            may = best[best.inlier.isin(among)]
+            chosen = may.inlier[may.value.idxmax()] if fixed in among else fixed
+            of_others = rows[~chooses].merge(best[["inlier", "size"]])
+            parts.append(of_others.assign(role="test", chosen=of_others.inlier == chosen))
+    return pd.concat(parts, ignore_index=True).drop(columns="best", errors="ignore")

@@ -6,42 +6,42 @@ import pandas as pd
 from IPython.display import Markdown
 
 from asdlib.profiles import TABLE_I
-from asdstudy.report.captions import about_run, captioned, comparable
-from asdstudy.report.paper import ALL, MACHINE_TYPES, in_paper_order
+from asdstudy.report.captions import about_run, captioned
+from asdstudy.report.paper import in_paper_order
 from asdstudy.report.statistics import by_type, over_seeds
 from asdstudy.runs.run import Run
 
-# what a cell shows of a line of over_seeds
+# what a cell shows of a line of over_seeds or of differences
 SPREAD = "{mean:.1f} ± {sd:.1f}"
 COUNTED = "{mean:.1f} ± {sd:.1f} (n = {n})"
-BOUNDED = "{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+BOUNDED = "{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def best_in_bold(table: pd.DataFrame, caption: str):
-    """A table of results in % with a caption, the best of each column in bold."""
-    results = [name for name in table if name != "#models"]
-    look = captioned(table, caption, dict.fromkeys(results, "{:.2f}"))
-    return look.highlight_max(props="font-weight: bold", subset=results)
+def in_cells(
+    summary: pd.DataFrame, rows: list[str], columns: list[str], form: str = ""
+) -> pd.DataFrame:
+    """Lines of ``over_seeds`` or ``differences`` as a table of ``rows`` by ``columns``.
 
-
-def in_cells(summary: pd.DataFrame, rows: list[str], columns: list[str], form: str = ""):
-    """A summary of ``over_seeds`` as a table of ``rows`` by ``columns``, in their order there.
-
-    A cell holds the mean, or text by a ``form`` such as ``SPREAD``, in which a single seed has no
-    spread and no interval.
+    Both keep their order. A cell holds the mean, or text by a ``form`` such as ``SPREAD``, in
+    which a single seed has no spread and no interval.
     """
     keys = {name: pd.Categorical(summary[name], summary[name].unique()) for name in rows + columns}
-    cells = summary["mean"]
     if form:
-        words = (form.format(**line) for line in summary.to_dict("records"))
-        cells = [re.sub(r" (± nan|\[.nan, .nan\])", "", text).replace("nan", "-") for text in words]
+        words = [form.format(**line) for line in summary.to_dict("records")]
+        words = [re.sub(r" (± nan|\[.nan, .nan\])", "", text) for text in words]
+    cells = [text.replace("nan", "-") for text in words] if form else summary["mean"]
     table = summary.assign(**keys, cell=cells).pivot(index=rows, columns=columns, values="cell")
     return table.fillna("-") if form else table
 
 
-def by_system(rows: pd.DataFrame, role: str | None = "test", form: str = "") -> pd.DataFrame:
+def by_system(
+    rows: pd.DataFrame,
+    role: str | None = "test",
+    form: str = "",
+    measure: str = "harmonic mean",
+) -> pd.DataFrame:
     """Our Tables II and III: systems by machine types and all, means over seeds or by ``form``."""
-    summary = over_seeds(by_type(rows, role), ["system", "machine_type"])
+    summary = over_seeds(by_type(rows, role, measure), ["system", "machine_type"])
     table = in_cells(summary, ["system"], ["machine_type"], form)
     table = table[sorted(table, key=in_paper_order)]
     return table.set_axis(list(table.index)).set_axis(list(table), axis=1)
@@ -60,19 +60,6 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
     return table.set_axis([*names, "runs with a CPU time"], axis=1)
 
 
-def paper_beside_ours(paper: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The paper's value, our mean and SD on test IDs, n, and whether they can be compared."""
-    keys = ["system", "machine_type"]
-    published = paper.stack().rename("paper: value").rename_axis(keys)
-    ours = over_seeds(by_type(rows), keys).sort_values("system", kind="stable")
-    names = {"mean": "ours: mean", "sd": "ours: SD", "n": "ours: n seeds"}
-    both = ours[ours.system.isin(paper.index)].join(published, on=keys).rename(columns=names)
-    both = both[[*keys, "paper: value", *names.values()]].assign(comparable=comparable(rows))
-    if set(rows.machine_type) != set(MACHINE_TYPES):
-        both.loc[both.machine_type == ALL, "comparable"] = "no: not over the paper's machine types"
-    return both
-
-
 def result_table(run: Run):
     """AUC and pAUC in % by h (rows) and product ID (columns), after their harmonic means.
 
@@ -81,6 +68,7 @@ def result_table(run: Run):
     if not len(run.metrics):
         return Markdown("**No labels, no AUC.** The test clips are scored; the scores are below.")
     percent = run.metrics.assign(AUC=run.metrics.AUC * 100, pAUC=run.metrics.pAUC * 100)
+    percent["size"] = percent["size"].replace(0, "-")  # an h without a p
     names = percent["product"].radd("ID ") + " (" + percent.role + ")"
     table = percent.assign(ID=names).pivot(index=["inlier", "size"], columns="ID")[["AUC", "pAUC"]]
     table = table.swaplevel(axis=1).sort_index(axis=1)

@@ -1,4 +1,4 @@
-"""The commands ``asd train``, ``embed``, ``score``, ``evaluate``, one a stage, and ``asd run``."""
+"""``asd run``, and ``asd stage train``, ``embed``, ``score``, ``evaluate``, one a stage of it."""
 
 import sys
 from pathlib import Path
@@ -11,6 +11,7 @@ from typer import Argument, Option
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import PROFILES, Profile
 from asdstudy.runs.plan import Plan
+from asdstudy.runs.record import identity_of, is_done, place_of
 from asdstudy.systems import VARIANTS
 
 STAGES = {
@@ -23,17 +24,20 @@ SAME = """
 
     Nothing is done again that is there already, of the same parameters, sound and code; a run that
     differs in fields of scoring alone takes the encoder of the one beside. Prints the run's folder,
-    which is named after all of these options but --data-dir.
+    which is named after all of these options but --data-dir; until all stages are done, a hidden
+    one beside it has what is there.
 """
 
 
-def add_stages(app: typer.Typer) -> None:
+def add_stages(app: typer.Typer, **settings) -> None:
     """Add the commands to ``app``, all with the options that name a run."""
-    for name, meaning in STAGES.items():
-        app.command(name, help=meaning + SAME)(_command(name))
     app.command("run", help="Make a whole run: train, embed, score, evaluate." + SAME)(
         _command(*STAGES)
     )
+    stages = typer.Typer(help="Do one stage of a run.", **settings)
+    app.add_typer(stages, name="stage")
+    for name, meaning in STAGES.items():
+        stages.command(name, help=meaning + SAME)(_command(name))
 
 
 def _command(*names: str):
@@ -54,21 +58,31 @@ def _command(*names: str):
         ] = None,
     ):
         from asdstudy.data import open_corpus
-        from asdstudy.runs import stages
+        from asdstudy.runs.run import Run
 
         overrides = dict(map(_field, changes))
         plan = Plan(corpus, machine_type, variant, profile, seed, overrides, out_dir)
-        progress = sys.stderr.isatty()
+        progress, banks = sys.stderr.isatty(), None
         if {"train", "embed"} & {*names}:
             _, banks = open_corpus(corpus, data_dir, machine_type, progress)
         for name in names:
-            stage = getattr(stages, name)
-            left = stage(plan, banks, progress) if name in ("train", "embed") else stage(plan)
+            if name == "train" or not _is_done(plan, name, banks):
+                from asdstudy.runs import stages  # after the check: torch takes seconds
+
+                words = (banks, progress) if name in ("train", "embed") else ()
+                getattr(stages, name)(plan, *words)
         if name == "evaluate":
-            print(_in_short(left))
-        print(plan.folder)
+            print(_in_short(Run(plan.folder)))
+        print(place_of(plan))
 
     return command
+
+
+def _is_done(plan: Plan, stage: str, banks) -> bool:
+    try:
+        return is_done(plan, stage, identity_of(plan, stage, banks))
+    except InputError:  # a stage before it is missing, or it is in the run beside
+        return False
 
 
 def _in_short(run) -> str:

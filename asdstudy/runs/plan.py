@@ -11,6 +11,7 @@ import numpy as np
 
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import Profile
+from asdlib.weights import weights_hash
 from asdstudy import paths
 from asdstudy.data.inputs import name_of
 from asdstudy.systems import VARIANTS, profile_of
@@ -66,6 +67,18 @@ class Plan:
         return root / self.corpus / self.machine_type / f"{self.variant}-s{self.seed}-{mark}"
 
     @property
+    def draft(self) -> Path:
+        """Where the run is made until it is whole: hidden beside its folder."""
+        return self.folder.with_name(f".{self.folder.name}.unfinished")
+
+    def code(self, stage: str) -> tuple[str, ...]:
+        """The modules with which a stage computes."""
+        if stage in ("train", "embed"):
+            return (f"asdstudy.systems.{VARIANTS[self.variant].system}",)
+        modules = {"score": ("asdlib.scoring", "asdstudy.systems.centroid")}
+        return modules.get(stage, ("asdlib.metrics",))
+
+    @property
     def record(self) -> dict:
         """The plan as plain values: what a run's ``params.json`` begins with.
 
@@ -86,8 +99,13 @@ class Plan:
 
     @property
     def training(self) -> dict:
-        """What of the plan makes it another training: not the name of its variant, nor h."""
-        return {
+        """What of the plan makes it another training: not the name of its variant, nor h.
+
+        The SHA-256 of the file that ``weights`` names is among it while the file is there: what is
+        trained, or begun, does not need it any more.
+        """
+        digest = weights_hash(self.profile.weights) if self.profile.weights else None
+        return ({"weights": digest} if digest else {}) | {
             "corpus": self.corpus,
             "machine_type": self.machine_type,
             "system": VARIANTS[self.variant].system,

@@ -1,6 +1,5 @@
 """A run's folder, read: what all later pages need is in there; and the runs that there are."""
 
-import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,19 +8,15 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-from safetensors.torch import load_file
 
 from asdlib import metrics
-from asdlib.embedding import Embedded
-from asdlib.encoder import Encoder
 from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
 from asdstudy.data.inputs import name_of
 from asdstudy.runs.plan import Plan
+from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
-
-STAGES = ("train", "embed", "score", "evaluate")
 
 
 class Run:
@@ -29,8 +24,9 @@ class Run:
 
     ``params``: the plan, and of all stages together what they record: corpus fingerprint, choice
     of h and p, warnings, times, versions, commit; ``history``: a row an epoch; ``scores``: a row a
-    test clip, its score by the chosen h and a column for each h; ``metrics``: a row a product ID
-    and h with role, AUC, pAUC, inlier, size (p) and chosen, none where there are no labels.
+    test clip, its score by the chosen h and p and a column for each candidate; ``candidates``: one
+    row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p), best and chosen,
+    none where there are no labels; ``metrics``: of these the best p of each h.
     """
 
     def __init__(self, folder):
@@ -40,13 +36,15 @@ class Run:
         try:
             self.history = pd.read_csv(self.folder / "history.csv")
             self.scores = read_scores(self.folder)
-            self.metrics = pd.read_csv(
+            self.candidates = pd.read_csv(
                 self.folder / "metrics.csv",
-                dtype={"product": str, "inlier": str, "chosen": bool},
+                dtype={"product": str, "inlier": str, "best": bool, "chosen": bool},
                 keep_default_na=False,  # "none" is an inlier model
                 na_values={"AUC": "", "pAUC": ""},
             )
-        except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
+            best = self.candidates[self.candidates["best"]]
+            self.metrics = best.drop(columns="best").reset_index(drop=True)
+        except (OSError, ValueError, KeyError) as error:  # pandas' errors are ValueErrors
             raise InputError(
                 f"{self.folder}: a broken run ({error}); expected a whole one, which the command "
                 "that made it makes again"
@@ -88,15 +86,19 @@ class Run:
         return None if self.params.get("resumed") else self.params.get(clock)
 
     @cached_property
-    def embedded(self) -> dict[str, Embedded]:
+    def embedded(self) -> dict:
         """What h was fitted on ("fit"), the "test" clips and clips of "others": see Embedded."""
+        from asdlib.embedding import Embedded
+
         embedded = Embedded.load(self._file("embeddings.npz"))
         embedded.clips["file"] = [path.name for path in embedded.clips.path]
         fit = embedded.fitted_on(self.profile.inlier_part)
         return {"fit": fit} | {name: embedded.of_parts(name) for name in ("test", "others")}
 
-    def encoder(self) -> Encoder:
+    def encoder(self):
         """The trained encoder, in evaluation mode on the CPU; only a serial system has just one."""
+        from safetensors.torch import load_file
+
         from asdstudy.systems.serial import load_encoder
 
         if VARIANTS[self.params["variant"]].system != "serial":
@@ -105,20 +107,6 @@ class Run:
             )
         weights = load_file(self._file("encoder.safetensors"))
         return load_encoder(weights, self.profile, len(self.params["products"]), "cpu")
-
-
-def read_record(folder: Path) -> dict:
-    """``params.json`` of a run folder; nothing where it is missing or broken: it is no run then."""
-    try:
-        record = json.loads((folder / "params.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def is_finished(record: dict) -> bool:
-    """Whether the record of a run folder has all stages."""
-    return all(stage in record for stage in STAGES)
 
 
 def read_scores(folder: Path) -> pd.DataFrame:

@@ -1,12 +1,11 @@
 """The stages of a run: train, embed, score, evaluate. Each reads what the one before it left.
 
-They meet in the run's folder only. ``params.json`` there has a section a stage, which says what it
-was done with, and is written when the files of the stage are whole. A stage that was done with the
-same parameters, sound and code is not done again; one that is removes what the later ones left. The
-encoder and the embeddings of a run that differs in its scoring alone are taken as they are.
+They meet on the disk only. Each stage makes a draft of the run: the files of the stages before it,
+its own, and the record of what it was done with. The last stage makes the run's folder of it, in
+place of an earlier run. A stage that was done with the same parameters, sound and code is not done
+again, and a run takes the encoder and the embeddings of another that differs in its scoring alone.
 """
 
-import hashlib
 import json
 import shutil
 import sys
@@ -25,22 +24,26 @@ from asdlib.errors import InputError
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
 from asdlib.waves import WaveBank
 from asdstudy import paths
-from asdstudy.data import labels_of, open_corpus, sound_fingerprint
+from asdstudy.data import open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
 from asdstudy.runs.checkpoints import Checkpoints, refuse_full_disk
 from asdstudy.runs.device import onto_device
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
-from asdstudy.runs.run import Run, read_record, read_scores
-from asdstudy.systems import centroid, system_of
+from asdstudy.runs.record import (
+    FILES,
+    STAGES,
+    has_stage,
+    hash_of,
+    identity_of,
+    is_done,
+    place_of,
+    read_record,
+    section_of,
+)
+from asdstudy.runs.run import Run, read_scores
+from asdstudy.systems import system_of
 from asdstudy.systems.task import Task, make_task
-
-FILES = {
-    "train": ("encoder.safetensors", "history.csv"),
-    "embed": ("embeddings.npz",),
-    "score": ("scores.csv", "submission"),
-    "evaluate": ("metrics.csv",),
-}
 
 
 def execute(
@@ -82,10 +85,10 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
     identity = plan.training | {
         "fingerprint": sound_fingerprint(banks),
         "split": task.split_hash,  # the corpus may say later which clips are of one event
-        "code": _code(plan),
+        "code": code_hash(*plan.code("train")),
     }
     if _is_done(plan, "train", identity):
-        return pd.read_csv(plan.folder / "history.csv")
+        return pd.read_csv(place_of(plan) / "history.csv")
     # a checkpoint is of one machine's numbers, a finished encoder is what it is
     checkpoints = Checkpoints(plan.folder, identity | {"torch": torch.__version__, "cuda": cuda})
     if cuda:
@@ -109,31 +112,30 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
 
 def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embedded:
     """EMBED: encoder and clips become ``embeddings.npz``, all train clips marked by their part."""
-    trained = _section(plan, "train")["identity"]
-    labels = labels_of(pd.concat([bank.clips for bank in banks.values()]))
-    identity = {"trained": _mark(trained), "labels": labels, "code": _code(plan)}
-    if trained["fingerprint"] != sound_fingerprint(banks):
+    identity = identity_of(plan, "embed", banks)
+    if section_of(plan, "train")["identity"]["fingerprint"] != identity["fingerprint"]:
         raise InputError(f"{plan.folder}: trained on other sound; expected the same corpus")
     if not _is_done(plan, "embed", identity):
         with _stage(plan, "embed", identity) as (part, section):
-            weights = load_file(plan.folder / "encoder.safetensors")
+            weights = load_file(place_of(plan) / "encoder.safetensors")
             embedded = system_of(plan.variant).embed(task_of(plan, banks, progress), weights)
             embedded.save(part / "embeddings.npz")
-            section |= {"fingerprint": trained["fingerprint"], "labels": labels}
-    return Embedded.load(plan.folder / "embeddings.npz")
+            section |= {name: identity[name] for name in ("fingerprint", "labels")}
+    return Embedded.load(place_of(plan) / "embeddings.npz")
 
 
 def score(plan: Plan) -> pd.DataFrame:
     """SCORE: embeddings become ``scores.csv``, and h and p are chosen; no network, no training."""
-    if not _has(plan.folder, "train"):
+    if not has_stage(place_of(plan), "train"):
         _take(plan, "train", plan.training)
-    trained = _section(plan, "train")
-    _is_done(plan, "embed", {"trained": _mark(trained["identity"])})
-    embedded_by = {"embedded": _mark(_section(plan, "embed")["identity"])}
-    identity = embedded_by | {"code": code_hash("asdlib.scoring", centroid.__name__)} | plan.scoring
-    if not _has(plan.folder, "score", identity):
+    trained = section_of(plan, "train")
+    after = {"after": hash_of(trained["identity"])}
+    if not has_stage(place_of(plan), "embed", after):
+        _take(plan, "embed", after)
+    identity = identity_of(plan, "score")
+    if not is_done(plan, "score", identity):
         with _stage(plan, "score", identity) as (part, section):
-            embedded = Embedded.load(plan.folder / "embeddings.npz")
+            embedded = Embedded.load(place_of(plan) / "embeddings.npz")
             fit = embedded.fitted_on(plan.profile.inlier_part)
             scores, section["choice"] = score_clips(
                 fit, embedded.of_parts("test"), trained["products"], plan.profile, plan.seed
@@ -141,66 +143,42 @@ def score(plan: Plan) -> pd.DataFrame:
             section["fitted_on"] = f"{plan.profile.inlier_part} part, {len(fit.clips)} clips"
             scores.to_csv(part / "scores.csv", index=False)
             write_submission(scores, plan.machine_type, part / "submission")
-    return read_scores(plan.folder)
+    return read_scores(place_of(plan))
 
 
 def evaluate(plan: Plan) -> Run:
     """EVALUATE: scores and labels become ``metrics.csv``; the run is finished."""
-    scored = _section(plan, "score")
-    identity = {"scored": _mark(scored["identity"]), "code": code_hash("asdlib.metrics")}
-    if not _has(plan.folder, "evaluate", identity):
+    identity = identity_of(plan, "evaluate")
+    if not is_done(plan, "evaluate", identity):
         with _stage(plan, "evaluate", identity) as (part, _):
-            table = metrics_by_product(read_scores(plan.folder), scored["choice"])
+            choice = section_of(plan, "score")["choice"]
+            table = metrics_by_product(read_scores(place_of(plan)), choice)
             table.to_csv(part / "metrics.csv", index=False)
     return Run(plan.folder)
 
 
-def _code(plan: Plan) -> str:
-    return code_hash(system_of(plan.variant).__name__)
-
-
-def _mark(identity: dict) -> str:
-    """A short hash of what a stage was done with, for the one that stands on it."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _section(plan: Plan, stage: str) -> dict:
-    """What the record says of a stage, or an :class:`InputError` where it is not done."""
-    if not _has(plan.folder, stage):
-        raise InputError(f"{plan.folder}: not done yet: {stage}; expected it before what follows")
-    return read_record(plan.folder)[stage]
-
-
-def _has(folder: Path, stage: str, identity: dict | None = None) -> bool:
-    """Whether a run folder has a stage, of that identity as far as it is named, and its files."""
-    section = read_record(folder).get(stage)
-    return (
-        section is not None
-        and (identity or {}).items() <= section["identity"].items()
-        and all(_is_whole(folder / name) for name in FILES[stage])
-    )
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file, which is never empty, or a folder is there."""
-    return path.is_dir() or path.is_file() and path.stat().st_size > 0
-
-
 def _is_done(plan: Plan, stage: str, identity: dict) -> bool:
-    """Whether a stage is done in the run's folder, or in another from which it can be taken."""
-    return _has(plan.folder, stage, identity) or _take(plan, stage, identity)
+    """Whether a stage is done, or could be taken from another run."""
+    return is_done(plan, stage, identity) or _take(plan, stage, identity)
 
 
 def _take(plan: Plan, stage: str, identity: dict) -> bool:
     """Copy a stage from a run beside that did the same, if there is one."""
     for folder in sorted(path.parent for path in plan.folder.parent.glob("*/params.json")):
-        if folder != plan.folder and _has(folder, stage, identity):
+        if folder not in (plan.folder, plan.draft) and has_stage(folder, stage, identity):
             with _leaving(plan, stage) as (part, section):
-                for name in FILES[stage]:
-                    shutil.copyfile(folder / name, part / name)
+                _copy(folder, part, stage)
                 section |= read_record(folder)[stage]
             return True
     return False
+
+
+def _copy(folder: Path, part: Path, stage: str) -> None:
+    """Copy the files of a stage, as far as they are there."""
+    for path in (folder / name for name in FILES[stage]):
+        if path.exists():
+            copy = shutil.copytree if path.is_dir() else shutil.copyfile
+            copy(path, part / path.name)
 
 
 @contextmanager
@@ -233,29 +211,20 @@ def _stage(plan: Plan, stage: str, identity: dict):
 def _leaving(plan: Plan, stage: str):
     """``with _leaving(...) as (part, section):`` the files of a stage are written into ``part``.
 
-    They are moved to the run's folder when they are whole, and ``section`` is recorded. What later
-    stages left is of no stage then.
+    With those of the stages before they become the draft of the run, or its folder when this is
+    the last stage; ``section`` is recorded.
     """
-    part, section = paths.own_part(plan.folder / stage), {}
-    for left in paths.left_parts(plan.folder / stage):
-        shutil.rmtree(left)
-    part.mkdir(parents=True)
-
-    def record(sections: dict) -> None:
-        (part / "params.json").write_text(json.dumps(plan.record | sections, indent=1))
-        (part / "params.json").replace(plan.folder / "params.json")
-
+    is_last, section = stage == STAGES[-1], {}
     try:
-        yield part, section
-        earlier = list(FILES)[: list(FILES).index(stage)]
-        sections = {n: s for n, s in read_record(plan.folder).items() if n in earlier}
-        record(sections)
-        for name in FILES[stage]:
-            shutil.rmtree(plan.folder / name, ignore_errors=True)  # where it is a folder
-            (part / name).replace(plan.folder / name)
-        record(sections | {stage: section})
+        with paths.whole_folder(plan.folder if is_last else plan.draft) as part:
+            yield part, section
+            place, record = place_of(plan), plan.record
+            for earlier in STAGES[: STAGES.index(stage)]:
+                _copy(place, part, earlier)
+                record[earlier] = read_record(place)[earlier]
+            (part / "params.json").write_text(json.dumps(record | {stage: section}, indent=1))
     except Exception as error:
         refuse_full_disk(error, plan.folder)
         raise
-    finally:
-        shutil.rmtree(part)
+    if is_last:
+        shutil.rmtree(plan.draft, ignore_errors=True)
