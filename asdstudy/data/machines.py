@@ -38,7 +38,7 @@ Signal = NDArray[np.float64]
 # machines.csv has a row for each number of a machine: what it means, its value for each type, and
 # how much its logarithm varies between product IDs and between clips. Levels are amplitudes
 # relative to each other. The last numbers are small in a healthy machine and grow with its faults.
-# faults.csv has what a fault multiplies them by at TABLE_SEVERITY; at half of that, the square root.
+# faults.csv has what a fault multiplies them by at TABLE_SEVERITY: at half of that, its root.
 _FOLDER = Path(__file__).parent
 NUMBERS = pd.read_csv(_FOLDER / "machines.csv", index_col="number", dtype=str)
 NUMBERS = NUMBERS.drop(columns="meaning").astype(float)  # as Python reads floats: to the last bit
@@ -104,7 +104,9 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
     turn = _phasor(angle)
     tooth = np.exp(12 * (turn.real - 1))  # the damaged tooth passes once a turn
 
-    uneven = min(m.uneven, 0.8) * (turn.real + 0.5 * _shifted(turn * turn, rng))
+    uneven = min(m.uneven, 0.8) * (
+        turn.real + 0.5 * (turn * turn * np.exp(2j * np.pi * rng.random())).real
+    )
     teeth = max(round(m.teeth), 2)
     mesh = _phasor(angle * teeth) * _phasor(m.chipped * tooth)
     sound = m.shaft * _harmonics(turn, SHAFT_HARMONICS, m.rolloff, rng)
@@ -172,11 +174,6 @@ def _running_phase(turns: Signal) -> Signal:
     """The running sum of ``turns``, modulo 1: exact, so that the error of one is not magnified."""
     steps = np.cumsum((turns * 2.0**60).astype(np.int64))  # overflows, and keeps the fraction
     return (steps & (2**60 - 1)) / 2.0**60
-
-
-def _shifted(phasor, rng) -> Signal:
-    """The real part of a phasor after a random turn."""
-    return (phasor * np.exp(2j * np.pi * rng.random())).real
 
 
 def _harmonics(phasor, count: int, rolloff: float, rng) -> Signal:

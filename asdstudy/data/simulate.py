@@ -2,9 +2,9 @@
 
     asd simulate data/simulated --seed 0 --product-similarity 0.5
 
-Two dials turn what the paper argues about and no recording lets one turn: how alike the product IDs
-of a machine type are, and how alike the machine types are. Each clip is drawn from its own seed, so
-it is the same in whatever order, on however many processes, and in whatever company it is made.
+Two settings vary what the paper argues about and recordings fix: how alike the product IDs of a
+machine type are, and how alike the machine types are. Each clip is drawn from its own seed, so it
+does not depend on the order, the number of processes or the other clips.
 """
 
 import itertools
@@ -49,7 +49,7 @@ CLIPS_PER_JOB = 16
 
 @dataclass(frozen=True)
 class Clip:
-    """A simulated clip and the truth behind it, which a recording would not tell."""
+    """A simulated clip and what it is made of, which no recording shows."""
 
     machine: Signal  # what the microphone hears of the machine, (samples,)
     noise: Signal  # what it hears of the factory, (samples,)
@@ -141,9 +141,9 @@ def make_corpus(
 ) -> Path:
     """Write a corpus of 16-bit mono WAV files below ``root`` and return ``root``.
 
-    A corpus that is there already is kept, one cut short is gone on with, and more machine types
-    can be added to it; who calls while another is making it waits. ``workers`` are processes, by
-    default one a core.
+    A corpus that is there already is kept, an unfinished one is continued, and machine types can
+    be added. A second process that makes the same corpus waits. ``workers`` are processes, by
+    default one per core.
     Raises :class:`InputError` if ``root`` holds a corpus with other settings.
     """
     root = Path(root)
