@@ -633,13 +633,25 @@ def test_no_name_of_a_folder_is_special_to_a_shell(tmp_path):
         (b"", "before its first cell: no notebook that can be read"),
         (b"{", "before its first cell: no notebook that can be read"),
         (b"{}", "before its first cell: no notebook that can be read"),
+        (b"[]", "before its first cell: no notebook that can be read"),
+        (
+            b'{"cells": [], "metadata": {"x": "\xff"}}',
+            "before its first cell: no notebook that can be",
+        ),
+        ("import os; os._exit(3)", "in cell 2: the kernel was kill"),
+        ("import sys; sys.exit(3)", "in cell 2: SystemExit: 3"),
+        ("raise KeyboardInterrupt", "in cell 2: KeyboardInterrupt"),
+        (None, "with .*: No such file or directory"),
+        (Path(), "with .*: Is a directory"),
     ],
 )
 def test_a_notebook_that_cannot_end_is_one_message(tmp_path, content, message):
     notebook, out, log = (tmp_path / name for name in ("a.ipynb", "out.ipynb", "log.ipynb"))
     if isinstance(content, bytes):
         notebook.write_bytes(content)
-    else:
+    elif isinstance(content, Path):
+        notebook.mkdir()
+    elif content:
         python = {"kernelspec": {"name": "python3", "language": "python", "display_name": "P"}}
         cells = [nbformat.v4.new_code_cell(text) for text in ("a = 1", content, "b = 1")]
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=python), notebook)
@@ -647,6 +659,6 @@ def test_a_notebook_that_cannot_end_is_one_message(tmp_path, content, message):
     words += ["--parameters", '{"x": 1}']
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1 and not out.exists()
-    assert f"{notebook} failed {message}" in done.stderr
+    assert re.search(f"{re.escape(str(notebook))} failed {message}", done.stderr)
     assert 'parameters: {"x": 1}' in done.stderr and "Traceback" not in done.stderr
     assert log.with_suffix(".failed").read_text() in done.stderr + "\n"
