@@ -554,7 +554,8 @@ def test_what_lies_beside_the_runs_is_no_run(tmp_path):
     assert [each.folder for each in there()] == [run.folder]
     cut = run.folder.with_name("cut")
     cut.mkdir()
-    for content in (b'{"corpus": "noi', b"", b"[1]", b"\xff"):
+    broken = [b'{"corpus": "noi', b"", b"[1]", b"\xff", b"[" * 99_999, b'{"score": null}']
+    for content in (*broken, b'{"score": [1]}', b'{"score": {}}', b'{"train": {"identity": 1}}'):
         (cut / "params.json").write_bytes(content)
         with pytest.warns(UserWarning, match="cut/params.json: broken; the run is left out"):
             assert [each.folder for each in there()] == [run.folder]
@@ -562,8 +563,8 @@ def test_what_lies_beside_the_runs_is_no_run(tmp_path):
             Run(cut)
         assert stages.execute("noise", "pump", **ask, **SMALL).params == run.params
     shutil.rmtree(cut)
-    for name in ("metrics.csv", "scores.csv", "history.csv"):
-        (run.folder / name).write_bytes(b"")
+    for name, size in ("metrics.csv", 0), ("scores.csv", 0), ("history.csv", 0), ("metrics.csv", 9):
+        (run.folder / name).write_bytes((run.folder / name).read_bytes()[:size])
         with pytest.raises(InputError, match=f"{re.escape(run.folder.name)}: a broken run"):
             there()
         again = stages.execute("noise", "pump", **ask, **SMALL)

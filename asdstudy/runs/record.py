@@ -35,25 +35,31 @@ def read_record(folder: Path) -> dict:
     """``params.json`` of a run; nothing where it is missing or broken: there is no run then."""
     try:
         record = json.loads((folder / "params.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        for stage in STAGES:
+            dict(record.get(stage, {"identity": {}})["identity"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return record
 
 
 def has_stage(folder: Path, stage: str, identity: dict | None = None) -> bool:
-    """Whether a stage is whole in ``folder``, and was done with ``identity`` as far as that says.
-
-    No file of a stage is ever empty, so an empty one is broken.
-    """
+    """Whether a stage is whole in ``folder``, and was done with ``identity``, if that is named."""
     section = read_record(folder).get(stage)
     return (
         section is not None
         and (identity or {}).items() <= section["identity"].items()
-        and all(
-            path.is_dir() or path.is_file() and path.stat().st_size > 0
-            for path in (folder / name for name in FILES[stage])
-        )
+        and sizes_of(folder, stage).items() >= section.get("sizes", {}).items()
+        and all(sizes_of(folder, stage).values())
     )
+
+
+def sizes_of(folder: Path, stage: str) -> dict[str, int]:
+    """The bytes of each file of a stage, which tell when it was cut off: 0 where it is gone.
+
+    A folder counts as one.
+    """
+    paths = [folder / name for name in FILES[stage]]
+    return {p.name: int(p.is_dir()) or p.exists() and p.stat().st_size for p in paths}
 
 
 def section_of(plan: Plan, stage: str) -> dict:
@@ -85,7 +91,8 @@ def is_done(plan: Plan, stage: str, identity: dict) -> bool:
     """
     if has_stage(plan.draft, stage, identity):
         return True
-    if has_stage(plan.folder, stage, identity):
+    before = STAGES[: STAGES.index(stage)]
+    if has_stage(plan.folder, stage, identity) and all(has_stage(plan.folder, b) for b in before):
         shutil.rmtree(plan.draft, ignore_errors=True)
         return True
     return False

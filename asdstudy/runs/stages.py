@@ -40,6 +40,7 @@ from asdstudy.runs.record import (
     place_of,
     read_record,
     section_of,
+    sizes_of,
 )
 from asdstudy.runs.run import Run, read_scores
 from asdstudy.systems import system_of
@@ -222,6 +223,7 @@ def _leaving(plan: Plan, stage: str):
             for earlier in STAGES[: STAGES.index(stage)]:
                 _copy(place, part, earlier)
                 record[earlier] = read_record(place)[earlier]
+            section["sizes"] = sizes_of(part, stage)
             (part / "params.json").write_text(json.dumps(record | {stage: section}, indent=1))
     except Exception as error:
         refuse_full_disk(error, plan.folder)
