@@ -66,23 +66,14 @@ class Checkpoint:
             return None
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-            same = state["identity"] == self.identity
+            if state["identity"] == self.identity:
+                self.taken_up = True
+                return state
+            why = "is of another run (parameters, sound or code have changed)"
         except Exception as error:  # torch, pickle and zipfile each have their own
-            warnings.warn(
-                f"{self.path}: not a checkpoint that can be read ({type(error).__name__}); "
-                "training begins anew",
-                stacklevel=2,
-            )
-            return None
-        if not same:
-            warnings.warn(
-                f"{self.path}: is of another run (parameters, sound or code have changed); "
-                "training begins anew",
-                stacklevel=2,
-            )
-            return None
-        self.taken_up = True
-        return state
+            why = f"not a checkpoint that can be read ({type(error).__name__})"
+        warnings.warn(f"{self.path}: {why}; training begins anew", stacklevel=2)
+        return None
 
     def save(self, state: dict, rng: np.random.Generator) -> None:
         """Replace the file by ``state``: tensors, numbers, strings, and lists and dicts of them.

@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,19 +167,19 @@ def _take(plan: Plan, stage: str, identity: dict) -> bool:
     """Copy a stage from a run beside that did the same, if there is one."""
     for folder in sorted(path.parent for path in plan.folder.parent.glob("*/params.json")):
         if folder not in (plan.folder, plan.draft) and has_stage(folder, stage, identity):
-            with _leaving(plan, stage) as (part, section):
-                _copy(folder, part, stage)
-                section |= read_record(folder)[stage]
-            return True
+            with suppress(FileNotFoundError):  # another process has just put it elsewhere
+                with _leaving(plan, stage) as (part, section):
+                    section |= read_record(folder).get(stage, {})
+                    _copy(folder, part, stage)
+                return True
     return False
 
 
-def _copy(folder: Path, part: Path, stage: str) -> None:
-    """Copy the files of a stage, as far as they are there."""
-    for path in (folder / name for name in FILES[stage]):
-        if path.exists():
-            copy = shutil.copytree if path.is_dir() else shutil.copyfile
-            copy(path, part / path.name)
+def _copy(folder: Path, part: Path, *stages: str) -> None:
+    """Copy the files of some stages."""
+    for name in sum((FILES[stage] for stage in stages), ()):
+        copy = shutil.copytree if (folder / name).is_dir() else shutil.copyfile
+        copy(folder / name, part / name)
 
 
 @contextmanager
@@ -219,10 +219,9 @@ def _leaving(plan: Plan, stage: str):
     try:
         with paths.whole_folder(plan.folder if is_last else plan.draft) as part:
             yield part, section
-            place, record = place_of(plan), plan.record
-            for earlier in STAGES[: STAGES.index(stage)]:
-                _copy(place, part, earlier)
-                record[earlier] = read_record(place)[earlier]
+            place, earlier = place_of(plan), STAGES[: STAGES.index(stage)]
+            record = plan.record | {name: section_of(plan, name) for name in earlier}
+            _copy(place, part, *earlier)
             section["sizes"] = sizes_of(part, stage)
             (part / "params.json").write_text(json.dumps(record | {stage: section}, indent=1))
     except Exception as error:
