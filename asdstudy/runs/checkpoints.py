@@ -24,7 +24,7 @@ from asdstudy import paths
 
 
 class Stopped(BaseException):
-    """The run was asked to end, by SIGTERM; the same command takes it up again.
+    """SIGTERM ended the run; the same command continues it.
 
     It may come at any line, so it must be none of what ``except Exception`` takes for a failure.
     """
@@ -58,7 +58,7 @@ class Checkpoint:
 
     def __init__(self, path: Path | None = None, identity: dict | None = None):
         self.path, self.identity = path, json.dumps(identity, sort_keys=True)
-        self.taken_up = False  # whether load found something to go on from
+        self.taken_up = False  # whether the training continues from it
 
     def load(self) -> dict | None:
         """The saved state, or None where there is none for this identity; says why in a warning."""

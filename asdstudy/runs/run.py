@@ -22,9 +22,9 @@ class Run:
     """A finished run, as its folder was when it was read.
 
     ``params``: the plan, and of all stages together what they record: corpus fingerprint, choice
-    of h and p, warnings, times, versions, commit; ``history``: a row an epoch; ``scores``: a row a
-    test clip, its score by the chosen h and p and a column for each candidate; ``candidates``: one
-    row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p), best and chosen,
+    of h and p, warnings, times, versions, commit; ``history``: one row per epoch; ``scores``: one row
+    per test clip, its score by the chosen h and p and a column for each candidate; ``candidates``:
+    one row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p), best and chosen,
     none where there are no labels; ``metrics``: of these the best p of each h.
     """
 

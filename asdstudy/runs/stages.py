@@ -1,7 +1,7 @@
 """The stages of a run: train, embed, score, evaluate. Each reads what the one before it left.
 
 They meet on the disk only. Each stage makes a draft of the run: the files of the stages before it,
-its own, and the record of what it was done with. The last stage makes the run's folder of it, in
+its own, and the record of its identity. The last stage makes the run's folder of it, in
 place of an earlier run. A stage that was done with the same parameters, sound and code is not done
 again, and a run takes the encoder and the embeddings of another that differs in its scoring alone.
 """
@@ -71,7 +71,7 @@ def execute(
 
 
 def task_of(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Task:
-    """The split of the clips, checked: what can be known to fail later is refused here."""
+    """The split of the clips, checked: refuses here what would fail later."""
     system, profile = system_of(plan.variant), plan.profile
     task = make_task(system, plan.machine_type, banks, profile, plan.seed, progress)
     rows = task.train_rows if profile.inlier_part == "train" else task.split.validation.rows
@@ -159,12 +159,12 @@ def evaluate(plan: Plan) -> Run:
 
 
 def _is_done(plan: Plan, stage: str, identity: dict) -> bool:
-    """Whether a stage is done, or could be taken from another run."""
+    """Whether a stage is done, here or in another run that it can be copied from."""
     return is_done(plan, stage, identity) or _take(plan, stage, identity)
 
 
 def _take(plan: Plan, stage: str, identity: dict) -> bool:
-    """Copy a stage from a run beside that did the same, if there is one."""
+    """Copy a stage from another run of the same identity, if there is one."""
     for folder in sorted(path.parent for path in plan.folder.parent.glob("*/params.json")):
         if folder not in (plan.folder, plan.draft) and has_stage(folder, stage, identity):
             with suppress(FileNotFoundError):  # another process has just put it elsewhere
@@ -184,9 +184,9 @@ def _copy(folder: Path, part: Path, *stages: str) -> None:
 
 @contextmanager
 def _stage(plan: Plan, stage: str, identity: dict):
-    """:func:`_leaving`, with what there is to record of a stage that was really done.
+    """:func:`_leaving` for a stage that is computed: records its identity, warnings and times.
 
-    UserWarnings inside are said, and in its section.
+    UserWarnings are printed as well.
     """
     begun, worked, warned = time.perf_counter(), time.process_time(), set()
 
