@@ -1,8 +1,8 @@
 """The record of a run: which stages are whole, what each was done with, and where they are.
 
 A run folder is whole or does not exist. Until its last stage is done the run is a draft, hidden
-beside the folder, and an earlier run in that folder stays as it is. ``params.json`` in either begins
-with the plan and has a section for each stage.
+beside the folder, and an earlier run in that folder stays as it is. ``params.json`` in either has
+the plan, and a section for each stage.
 """
 
 import hashlib

@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from asdlib import metrics
-from asdlib.errors import InputError, name_of
+from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
+from asdstudy.data.inputs import name_of
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
@@ -22,10 +23,10 @@ class Run:
     """A finished run, as its folder was when it was read.
 
     ``params``: the plan, and of all stages together what they record: corpus fingerprint, choice
-    of h and p, warnings, times, versions, commit; ``history``: one row per epoch; ``scores``: one row
-    per test clip, its score by the chosen h and p and a column for each candidate; ``candidates``:
-    one row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p), best and chosen,
-    none where there are no labels; ``metrics``: of these the best p of each h.
+    of h and p, warnings, times, versions, commit; ``history``: one row per epoch; ``scores``: one
+    row per test clip, its score by the chosen h and p and a column for each candidate;
+    ``candidates``: one row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p),
+    best and chosen, none where there are no labels; ``metrics``: of these the best p of each h.
     """
 
     def __init__(self, folder):
