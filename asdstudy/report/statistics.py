@@ -165,9 +165,10 @@ def in_words(differences: pd.DataFrame) -> str:
     for row in over_all.rename(columns={"product IDs": "n"}).itertuples():
         bounds = f"95 % interval {row.low:+.1f} to {row.high:+.1f}"
         bounds = "no interval" if pd.isna(row.low) else bounds
+        seeds = f"{row.seeds} seeds, " * (row.seeds > 0)  # of two that are not trained none
         lines.append(
             f"- **{row.system} minus {row.minus}**: {row.difference:+.1f} points "
-            f"({bounds}, {row.seeds} seeds, {row.n} product IDs); *{row.verdict}*."
+            f"({bounds}, {seeds}{row.n} product IDs); *{row.verdict}*."
         )
     return "\n".join(lines)
 
