@@ -173,18 +173,6 @@ def in_words(differences: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def tally(differences: pd.DataFrame, of: str) -> str:
-    """On which side of zero the intervals of :func:`differences` lie: a line for each ``of``."""
-    lines = []
-    for name, part in differences.groupby(of, sort=False):
-        counts = part.verdict.value_counts().reindex(["helps", "hurts"], fill_value=0)
-        lines.append(
-            f"- **{name}**: {part.difference.mean():+.1f} points on average; the interval is above "
-            f"zero in {counts.helps} of {len(part)} cases, and below it in {counts.hurts}."
-        )
-    return "\n".join(lines)
-
-
 def choose_in_folds(table: pd.DataFrame, among: Sequence[str] = PAPER_INLIERS) -> pd.DataFrame:
     """Choose h and p again, in two folds over product IDs, so that every ID is a test ID.
 
