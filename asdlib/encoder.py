@@ -3,7 +3,6 @@
 import ctypes
 import platform
 
-import timm
 import torch
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
@@ -143,6 +142,8 @@ def _backbone(profile: Profile) -> nn.Module:
     Raises :class:`InputError` for one that has no feature map, or none of this profile's mel.
     """
     name, pretrained = profile.backbone, profile.pretrained and not profile.weights
+    import timm  # takes as long as torch itself, and who only scores needs no network
+
     if not timm.is_model(name.split(".")[0]):
         raise InputError(f"unknown backbone {name!r}; expected a name of timm.list_models()")
     try:

@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asdlib.errors import InputError
-from asdlib.waves import gigabytes
+from asdlib.errors import InputError, gigabytes
 from asdstudy import paths
 
 

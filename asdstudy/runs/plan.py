@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from asdlib.errors import InputError, name_of, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import Profile
 from asdlib.weights import weights_hash
 from asdstudy import paths
+from asdstudy.data.inputs import name_of
 from asdstudy.systems import VARIANTS, profile_of
 
 # Of the profile what scoring alone uses: runs that differ in nothing else share their training.
