@@ -28,7 +28,7 @@ from asdstudy import paths
 from asdstudy.data import labels_of, open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
 from asdstudy.runs.checkpoints import Checkpoints, refuse_full_disk
-from asdstudy.runs.device import onto_device
+from asdstudy.runs.device import keep_heap, onto_device
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
 from asdstudy.runs.record import FILES, STAGES, has_stage, place_of, read_record
@@ -72,6 +72,7 @@ def task_of(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Ta
 
 def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.DataFrame:
     """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``, which is returned."""
+    keep_heap()
     cuda, task = torch.cuda.is_available(), task_of(plan, banks, progress)
     identity = plan.training | {
         "fingerprint": sound_fingerprint(banks),
@@ -103,6 +104,7 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
 
 def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embedded:
     """EMBED: encoder and clips become ``embeddings.npz``, all train clips marked by their part."""
+    keep_heap()
     trained = _section(plan, "train")["identity"]
     labels = labels_of(pd.concat([bank.clips for bank in banks.values()]))
     code = code_hash(*plan.code("embed"))
