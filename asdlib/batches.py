@@ -102,11 +102,8 @@ def _divided(
     Whole events are drawn, stratified by product ID; a clip without an event is an event of one.
     """
     clips = bank.clips.iloc[rows]
-    keys = [
-        (product, event, -1 if event else row)
-        for product, event, row in zip(clips["product"], clips.event, rows, strict=True)
-    ]
-    events = pd.factorize(pd.Series(keys))[0]  # (rows,): the number of each clip's event
+    keys = ["product", "event", np.where(clips.event == "", rows, -1)]
+    events = clips.groupby(keys, sort=False).ngroup()  # (rows,): the number of each clip's event
     first = np.unique(events, return_index=True)[1]  # (events,): a clip of each
     names = clips["product"].to_numpy()[first]
     counts = pd.Series(names).value_counts()
@@ -123,9 +120,8 @@ def _divided(
     splitter = StratifiedShuffleSplit(1, test_size=size, random_state=seed)
     train, validation = next(splitter.split(first, strata))
     if is_target:  # the share of a small product ID may round down to no clip
-        missing = set(names) - set(names[validation])
-        moved = [next(event for event in train if names[event] == name) for name in sorted(missing)]
-        validation = np.concatenate([validation, np.array(moved, int)])
+        for name in sorted(set(names) - set(names[validation])):
+            validation = np.append(validation, train[names[train] == name][0])
     held_out = np.isin(events, validation)
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 

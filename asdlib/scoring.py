@@ -156,9 +156,8 @@ def _validation_mean(clips: pd.DataFrame) -> float | None:
 def _choose(profile: Profile, sizes: dict, candidates: list[dict]) -> tuple[str, str]:
     if profile.inlier != "auto":
         return profile.inlier, "the profile"
-    ranked = [c for c in candidates if c["validation"] is not None]
-    ranked = [c for c in ranked if c["inlier"] in profile.candidates]
-    if ranked:
+    rivals = [c for c in candidates if c["inlier"] in profile.candidates]
+    if ranked := [c for c in rivals if c["validation"] is not None]:
         return max(ranked, key=lambda c: c["validation"])["inlier"], "validation IDs"
     default = next(name for name in profile.candidates if name in sizes)
     return default, "default: no labelled validation IDs"

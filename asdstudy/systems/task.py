@@ -92,12 +92,7 @@ class Task:
 
 
 def make_task(
-    system: ModuleType,
-    machine_type: str,
-    banks: dict[str, WaveBank],
-    profile: Profile,
-    seed: int,
-    progress: bool = True,
+    system: ModuleType, machine_type: str, banks: dict, profile: Profile, seed: int, progress=True
 ) -> Task:
     """Split the clips, or raise :class:`InputError` where they do not suffice for the system."""
     others = [bank for name, bank in banks.items() if name != machine_type]
