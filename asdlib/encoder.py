@@ -1,12 +1,12 @@
 """The encoder f: log-mel, timm backbone, embedding; and the two heads that train it."""
 
-import timm
 import torch
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE, Profile
+from asdlib.weights import load_weights
 
 FILTERS_AT_ONCE = 16  # of the mel filters that are multiplied with the same bins
 
@@ -133,7 +133,9 @@ def _backbone(profile: Profile) -> nn.Module:
     Raises :class:`InputError` for a network that has no feature map, or cannot take this
     profile's mel.
     """
-    name, pretrained = profile.backbone, profile.pretrained
+    name, pretrained = profile.backbone, profile.pretrained and not profile.weights
+    import timm  # takes as long as torch itself, and who only scores needs no network
+
     if not timm.is_model(name.split(".")[0]):
         raise InputError(f"unknown backbone {name!r}; expected a name of timm.list_models()")
     try:
@@ -143,9 +145,12 @@ def _backbone(profile: Profile) -> nn.Module:
         if pretrained:
             sentence = (
                 f"the pretrained weights of {name!r} cannot be fetched ({type(error).__name__}); "
-                "connect to the internet once, or train from scratch with pretrained=False"
+                "connect to the internet once, take weights from a file, or train from scratch "
+                "with pretrained=False"
             )
         raise InputError(sentence) from error
+    if profile.weights:
+        load_weights(net, profile.weights)
     frames = profile.segment_frames // round(profile.hop_seconds * SAMPLE_RATE) + 1
     try:
         with torch.no_grad():

@@ -146,7 +146,7 @@ def _gmm(p: int, profile, seed: int) -> GMM:
 
 
 def _output(embedded, k: int) -> np.ndarray:
-    """The system's anomaly score, ``(clips, S)``, where it has one."""
+    """The system's anomaly score, or minus the logit, whose mean the author's code takes."""
     return -embedded.logits[..., k] if embedded.output is None else embedded.output
 
 

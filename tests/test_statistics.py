@@ -190,8 +190,8 @@ def test_differences_and_their_sentences(table):
     assert (over_all["product IDs"] == 4).all() and (over_all.seeds == 2).all()  # test IDs only
     assert (over_all.verdict == "helps").all()
     words = statistics.in_words(differences)
-    assert "proposed minus product-only" in words and "proposed is better" in words
-    assert "2 seeds, 4 product IDs" in words
+    assert "- **proposed minus product-only**: +" in words
+    assert words.count("2 seeds, 4 product IDs); *helps*.") == 3
     single = statistics.differences(
         results.systems(table[table["product"] == "02"]), "proposed", draws=10
     )

@@ -76,5 +76,5 @@ def test_panels_of_embeddings_and_planes():
     target, _ = norms(encoders["0 steps"], train)
     assert first.get_title() == "0 steps" and first.patches[0].radius == pytest.approx(target)
     toy.draw_planes({"f": toy.length_of(encoders["2 steps"])}, train, "length", extent=3)
-    assert [ax.get_ylabel() for ax in plt.gcf().axes] == ["", "length"]
+    assert [ax.get_xlabel() for ax in plt.gcf().axes] == ["", "length"]
     plt.close("all")

@@ -202,19 +202,16 @@ def roc_curves(scores: pd.DataFrame, title: str = ""):
 
 def segment_scores_over_time(scores: pd.DataFrame, title: str = ""):
     """Segment scores of some clips over time: columns seconds (start), score, clip, label."""
-    # file names may be wider than the figure
-    names = (scores.label + ": " + scores["clip"]).map(lambda name: textwrap.fill(name, 76))
-    colours = dict(zip(names, scores.label.map(LABEL_COLOURS), strict=True))
-    size = (7, 2.4 + 0.4 * len(colours))
-    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    colours = dict(zip(scores["clip"], scores.label.map(LABEL_COLOURS), strict=True))
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.4), layout="constrained")
     sns.lineplot(
-        scores, x="seconds", y="score", hue=names, style=names, palette=colours, markers=True, ax=ax
-    )
+        scores, x="seconds", y="score", hue="clip", style="clip", palette=colours, markers=True,
+        ax=ax,
+    )  # fmt: skip
     spread_out(ax, scores.score)
     ax.set(xlabel="start of the segment (s)", ylabel="anomaly score")
     headed(figure, title)
-    ax.get_legend().remove()
-    figure.legend(fontsize="small", loc="outside lower left")
+    sns.move_legend(ax, "upper left", bbox_to_anchor=(0, -0.25), title=None, fontsize="small")
     return figure
 
 
@@ -222,8 +219,9 @@ def spectrograms(sounds: dict[str, np.ndarray], profile: Profile, title: str, co
     """The log-mels of some clips, in so many columns, each under its name."""
     rows = -(-len(sounds) // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, 2.3 * rows), squeeze=False, layout="constrained"
+        rows, columns, figsize=(WIDTH, 2 * rows + 0.7), squeeze=False, layout="constrained"
     )
+    figure.get_layout_engine().set(w_pad=0.12)  # else the last tick of a panel meets the next one
     for ax, (name, wave) in zip(axes.flat, sounds.items(), strict=False):
         spectrogram(wave, profile, ax)
         ax.set_title(textwrap.fill(name, 72 // columns), fontsize="small")

@@ -58,24 +58,23 @@ def map_of(run: Run, perplexity: float = 30, seed: int = 0) -> pd.DataFrame:
 
 
 def map_grid(maps: dict[tuple, pd.DataFrame], title: str):
-    """Maps in rows and columns by their names; as in Fig. 3 if these are a variant and an ID.
+    """Maps in columns and rows by their names; as in Fig. 3 if these are a variant and an ID.
 
-    A column named "ID ..." has that product ID in colour, and the machine type's others in grey.
+    A row named "ID ..." has that product ID in colour, and the machine type's others in grey.
     """
     parts = []
-    for (row, column), places in maps.items():
-        product = column.removeprefix("ID ")
-        in_colour = (places["product"] == product) | (places.kind == "others")
+    for (column, row), places in maps.items():
         kind = places.kind.map(KINDS)
-        if column.startswith("ID "):
+        if row.startswith("ID "):
+            in_colour = (places["product"] == row[3:]) | (places.kind == "others")
             kind = kind.where(in_colour, REST)
         parts.append(places.assign(row=row, column=column, kind=kind))
     table = pd.concat(parts, ignore_index=True)
     kinds = [name for name in (REST, *KINDS.values()) if (table.kind == name).any()]
     grid = sns.relplot(
         table, x="x", y="y", row="row", col="column", hue="kind", style="kind", hue_order=kinds,
-        style_order=kinds, palette=COLOURS, markers=MARKERS, s=12, alpha=0.8, linewidth=0,
-        height=2.3, facet_kws={"sharex": False, "sharey": False, "despine": False},
+        style_order=kinds, palette=COLOURS, markers=MARKERS, s=14, alpha=0.8, linewidth=0,
+        height=2.1, facet_kws={"sharex": False, "sharey": False, "despine": False},
     )  # fmt: skip
     grid.set(xticks=[], yticks=[])
     return finish(grid, title, "{row_name}, {col_name}")

@@ -49,11 +49,19 @@ def by_type(
     "All" is over all machine types and product IDs, as in the last column of Tables II and III;
     it is NaN if a system and seed lack one of the machine types.
     """
-    of_type = values(rows, ["system", "machine_type", "seed"], role, measure)
-    complete = of_type.dropna().groupby(["system", "seed"]).size() == rows.machine_type.nunique()
-    over_all = values(rows, ["system", "seed"], role, measure).set_index(["system", "seed"]).value
-    over_all = over_all.where(complete.reindex(over_all.index, fill_value=False))
-    return pd.concat([of_type, over_all.reset_index().assign(machine_type=ALL)], ignore_index=True)
+    both, keys = (
+        pd.concat([rows, rows.assign(machine_type=ALL)]),
+        ["system", "machine_type", "seed"],
+    )
+    table = values(both, keys, role, measure)
+    of_type = table[table.machine_type != ALL].dropna()
+    types = (
+        of_type.groupby(["system", "seed"])
+        .size()
+        .reindex(pd.MultiIndex.from_frame(table[["system", "seed"]]))
+    )
+    complete = types.to_numpy() == rows.machine_type.nunique()
+    return table.assign(value=table.value.where((table.machine_type != ALL) | complete))
 
 
 def over_seeds(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -181,15 +189,6 @@ def differences(
     return pd.DataFrame(lines, columns=[*by, *columns, "verdict"])
 
 
-def turned(differences: pd.DataFrame) -> pd.DataFrame:
-    """The same differences the other way round: by how much each other system leads."""
-    swapped = {"system": differences.minus, "minus": differences.system}
-    swapped |= {"difference": -differences.difference}
-    swapped |= {"low": -differences.high, "high": -differences.low}
-    opposite = {"helps": "hurts", "hurts": "helps"}
-    return differences.assign(**swapped, verdict=differences.verdict.replace(opposite))
-
-
 def verdict(low: float, high: float) -> str:
     """What an interval says of the part that the reference has and the other system lacks."""
     return "helps" if low > 0 else "hurts" if high < 0 else "cannot tell"
@@ -200,14 +199,11 @@ def in_words(differences: pd.DataFrame) -> str:
     lines = []
     over_all = differences[differences.machine_type == ALL]
     for row in over_all.rename(columns={"product IDs": "n"}).itertuples():
-        better = {"helps": f"{row.system} is better", "hurts": f"{row.minus} is better"}
-        finding = better.get(row.verdict, "no clear difference")
         bounds = f"95 % interval {row.low:+.1f} to {row.high:+.1f}"
-        if pd.isna(row.low):
-            bounds, finding = "no interval", "too few seeds or product IDs to draw from"
+        bounds = "no interval" if pd.isna(row.low) else bounds
         lines.append(
             f"- **{row.system} minus {row.minus}**: {row.difference:+.1f} points "
-            f"({bounds}, {row.seeds} seeds, {row.n} product IDs); {finding}."
+            f"({bounds}, {row.seeds} seeds, {row.n} product IDs); *{row.verdict}*."
         )
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from asdlib.batches import Batch
@@ -146,16 +147,16 @@ KIND_COLOURS = {
 }
 
 
-def draw_points(panels: dict[str, pd.DataFrame], col_wrap: int | None = None) -> sns.FacetGrid:
+def draw_points(panels: dict[str, pd.DataFrame]) -> sns.FacetGrid:
     """Points in panels by name: a colour for each kind, a marker for each product ID."""
     table = pd.concat(panels, names=["panel"]).reset_index("panel")
     table["product ID"] = table["product"].astype(str).replace("-1", "none")
-    kinds = [kind for kind in KIND_COLOURS if (table.kind == kind).any()]
     grid = sns.relplot(
-        table, x="x", y="y", col="panel", col_wrap=col_wrap, hue="kind", style="product ID",
-        hue_order=kinds, style_order=sorted(table["product ID"].unique()), palette=KIND_COLOURS,
-        markers={"0": "o", "1": "^", "2": "s", "none": "."}, alpha=0.75, height=3.9,
-        aspect=2.8 / (col_wrap or len(panels)), facet_kws={"sharex": False, "sharey": False},
+        table, x="x", y="y", col="panel", col_wrap=2, hue="kind", style="product ID",
+        hue_order=[kind for kind in KIND_COLOURS if (table.kind == kind).any()],
+        style_order=sorted(table["product ID"].unique()), palette=KIND_COLOURS, s=20,
+        markers={"0": "o", "1": "^", "2": "s", "none": "."}, alpha=0.75, height=2.9,
+        facet_kws={"sharex": False, "sharey": False},
     )  # fmt: skip
     for ax in grid.axes.flat:
         ax.set_aspect("equal", "datalim")
@@ -168,15 +169,13 @@ def placed(encoder: ToyEncoder, points: pd.DataFrame) -> pd.DataFrame:
     return points.assign(**dict(zip(XY, encoder.embed(points).T, strict=True)))
 
 
-def draw_embeddings(
-    encoders: dict[str, ToyEncoder], points: pd.DataFrame, col_wrap: int | None = None
-) -> None:
+def draw_embeddings(encoders: dict[str, ToyEncoder], points: pd.DataFrame) -> None:
     """Where each encoder puts the points; the circle has the mean length of the normal ones.
 
     It is the hypersphere of the plane; a cross marks the origin.
     """
     panels = {name: placed(encoder, points) for name, encoder in encoders.items()}
-    for name, ax in draw_points(panels, col_wrap).axes_dict.items():
+    for name, ax in draw_points(panels).axes_dict.items():
         radius = np.hypot(panels[name].x, panels[name].y)[points.kind == "normal"].mean()
         ax.add_patch(plt.Circle((0, 0), radius, fill=False, linestyle="--", color="0.35"))
         ax.plot(0, 0, marker="+", color="black", markersize=9)
@@ -189,10 +188,11 @@ def draw_planes(
     axis = np.linspace(-extent, extent, 121)
     plane = pd.DataFrame(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2), columns=XY)
     grid = draw_points(dict.fromkeys(heights, points))
+    grid.figure.set_figheight(1.5 * grid.figure.get_figheight())  # for the colour bars
     for name, ax in grid.axes_dict.items():
         height = heights[name](plane).reshape(len(axis), len(axis))
         filled = ax.contourf(axis, axis, height, levels=12, cmap=cmap, zorder=0, extend="both")
-        grid.figure.colorbar(filled, ax=ax, label=label, shrink=0.85)
+        grid.figure.colorbar(filled, ax=ax, label=label, location="bottom", ticks=MaxNLocator(4))
         ax.set(xlim=(-extent, extent), ylim=(-extent, extent))
         ax.set_aspect("equal", "box")
         ax.grid(False)

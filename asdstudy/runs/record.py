@@ -5,10 +5,17 @@ the folder, and an earlier run in that folder stays as it is. ``params.json`` in
 the plan and has a section for each stage.
 """
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
+import pandas as pd
+
+from asdlib.errors import InputError
+from asdstudy.data import labels_of, sound_fingerprint
 from asdstudy.runs.plan import Plan
+from asdstudy.runs.provenance import code_hash
 
 FILES = {  # of each stage, in the order of the stages
     "train": ("encoder.safetensors", "history.csv"),
@@ -47,6 +54,41 @@ def has_stage(folder: Path, stage: str, identity: dict | None = None) -> bool:
             for path in (folder / name for name in FILES[stage])
         )
     )
+
+
+def section_of(plan: Plan, stage: str) -> dict:
+    """What the record says of a stage, or an :class:`InputError` where it is not done."""
+    if not has_stage(place_of(plan), stage):
+        raise InputError(f"{plan.folder}: not done yet: {stage}; expected it before what follows")
+    return read_record(place_of(plan))[stage]
+
+
+def identity_of(plan: Plan, stage: str, banks: dict | None = None) -> dict:
+    """What a stage after the training is done with; of ``banks`` embed alone knows."""
+    before = section_of(plan, STAGES[STAGES.index(stage) - 1])["identity"]
+    identity = {"after": hash_of(before), "code": code_hash(*plan.code(stage))}
+    if stage == "embed":
+        labels = labels_of(pd.concat([bank.clips for bank in banks.values()]))
+        return identity | {"labels": labels, "fingerprint": sound_fingerprint(banks)}
+    return identity | (plan.scoring if stage == "score" else {})
+
+
+def hash_of(identity: dict) -> str:
+    """A short hash of what a stage was done with, for the one that stands on it."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_done(plan: Plan, stage: str, identity: dict) -> bool:
+    """Whether a stage is done with that identity, in the draft or the folder of the run.
+
+    A draft without it was begun with other code or sound, and goes where the folder has it.
+    """
+    if has_stage(plan.draft, stage, identity):
+        return True
+    if has_stage(plan.folder, stage, identity):
+        shutil.rmtree(plan.draft, ignore_errors=True)
+        return True
+    return False
 
 
 def is_finished(record: dict) -> bool:

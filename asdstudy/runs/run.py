@@ -8,14 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-from safetensors.torch import load_file
 
 from asdlib import metrics
-from asdlib.embedding import Embedded
-from asdlib.encoder import Encoder
-from asdlib.errors import InputError, name_of
+from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
+from asdstudy.data.inputs import name_of
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
@@ -88,15 +86,19 @@ class Run:
         return None if self.params.get("resumed") else self.params.get(clock)
 
     @cached_property
-    def embedded(self) -> dict[str, Embedded]:
+    def embedded(self) -> dict:
         """What h was fitted on ("fit"), the "test" clips and clips of "others": see Embedded."""
+        from asdlib.embedding import Embedded
+
         embedded = Embedded.load(self._file("embeddings.npz"))
         embedded.clips["file"] = [path.name for path in embedded.clips.path]
         fit = embedded.fitted_on(self.profile.inlier_part)
         return {"fit": fit} | {name: embedded.of_parts(name) for name in ("test", "others")}
 
-    def encoder(self) -> Encoder:
+    def encoder(self):
         """The trained encoder, in evaluation mode on the CPU; only a serial system has just one."""
+        from safetensors.torch import load_file
+
         from asdstudy.systems.serial import load_encoder
 
         if VARIANTS[self.params["variant"]].system != "serial":

@@ -6,7 +6,6 @@ place of an earlier run. A stage that was done with the same parameters, sound a
 again, and a run takes the encoder and the embeddings of another that differs in its scoring alone.
 """
 
-import hashlib
 import json
 import shutil
 import sys
@@ -25,13 +24,23 @@ from asdlib.errors import InputError
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
 from asdlib.waves import WaveBank
 from asdstudy import paths
-from asdstudy.data import labels_of, open_corpus, sound_fingerprint
+from asdstudy.data import open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
 from asdstudy.runs.checkpoints import Checkpoints, refuse_full_disk
 from asdstudy.runs.device import keep_heap, onto_device
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
-from asdstudy.runs.record import FILES, STAGES, has_stage, place_of, read_record
+from asdstudy.runs.record import (
+    FILES,
+    STAGES,
+    has_stage,
+    hash_of,
+    identity_of,
+    is_done,
+    place_of,
+    read_record,
+    section_of,
+)
 from asdstudy.runs.run import Run, read_scores
 from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 from asdstudy.systems.task import Task, make_task
@@ -105,18 +114,15 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
 def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embedded:
     """EMBED: encoder and clips become ``embeddings.npz``, all train clips marked by their part."""
     keep_heap()
-    trained = _section(plan, "train")["identity"]
-    labels = labels_of(pd.concat([bank.clips for bank in banks.values()]))
-    code = code_hash(*plan.code("embed"))
-    identity = {"trained": _mark(trained), "labels": labels, "code": code}
-    if trained["fingerprint"] != sound_fingerprint(banks):
+    identity = identity_of(plan, "embed", banks)
+    if section_of(plan, "train")["identity"]["fingerprint"] != identity["fingerprint"]:
         raise InputError(f"{plan.folder}: trained on other sound; expected the same corpus")
     if not _is_done(plan, "embed", identity):
         with _stage(plan, "embed", identity) as (part, section):
             weights = load_file(place_of(plan) / "encoder.safetensors")
             embedded = system_of(plan.variant).embed(task_of(plan, banks, progress), weights)
             embedded.save(part / "embeddings.npz")
-            section |= {"fingerprint": trained["fingerprint"], "labels": labels}
+            section |= {name: identity[name] for name in ("fingerprint", "labels")}
     return Embedded.load(place_of(plan) / "embeddings.npz")
 
 
@@ -124,13 +130,12 @@ def score(plan: Plan) -> pd.DataFrame:
     """SCORE: embeddings become ``scores.csv``, and h and p are chosen; no network, no training."""
     if not has_stage(place_of(plan), "train"):
         _take(plan, "train", plan.training)
-    trained = _section(plan, "train")
-    by = {"trained": _mark(trained["identity"])}
-    if not has_stage(place_of(plan), "embed", by):
-        _take(plan, "embed", by)
-    embedded_by = {"embedded": _mark(_section(plan, "embed")["identity"])}
-    identity = embedded_by | {"code": code_hash(*plan.code("score"))} | plan.scoring
-    if not _is_done(plan, "score", identity):
+    trained = section_of(plan, "train")
+    after = {"after": hash_of(trained["identity"])}
+    if not has_stage(place_of(plan), "embed", after):
+        _take(plan, "embed", after)
+    identity = identity_of(plan, "score")
+    if not is_done(plan, "score", identity):
         with _stage(plan, "score", identity) as (part, section):
             embedded = Embedded.load(place_of(plan) / "embeddings.npz")
             fit = embedded.fitted_on(plan.profile.inlier_part)
@@ -145,35 +150,18 @@ def score(plan: Plan) -> pd.DataFrame:
 
 def evaluate(plan: Plan) -> Run:
     """EVALUATE: scores and labels become ``metrics.csv``; the run is finished."""
-    scored = _section(plan, "score")
-    identity = {"scored": _mark(scored["identity"]), "code": code_hash(*plan.code("evaluate"))}
-    if not _is_done(plan, "evaluate", identity):
+    identity = identity_of(plan, "evaluate")
+    if not is_done(plan, "evaluate", identity):
         with _stage(plan, "evaluate", identity) as (part, _):
-            table = metrics_by_product(read_scores(place_of(plan)), scored["choice"])
+            choice = section_of(plan, "score")["choice"]
+            table = metrics_by_product(read_scores(place_of(plan)), choice)
             table.to_csv(part / "metrics.csv", index=False)
     return Run(plan.folder)
 
 
-def _mark(identity: dict) -> str:
-    """A short hash of what a stage was done with, for the one that stands on it."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _section(plan: Plan, stage: str) -> dict:
-    """What the record says of a stage, or an :class:`InputError` where it is not done."""
-    if not has_stage(place_of(plan), stage):
-        raise InputError(f"{plan.folder}: not done yet: {stage}; expected it before what follows")
-    return read_record(place_of(plan))[stage]
-
-
 def _is_done(plan: Plan, stage: str, identity: dict) -> bool:
-    """Whether a stage is done, or can be taken from another run: scoring is made for each."""
-    if has_stage(plan.draft, stage, identity):
-        return True
-    if has_stage(plan.folder, stage, identity):
-        shutil.rmtree(plan.draft, ignore_errors=True)  # begun with other code or sound
-        return True
-    return stage in ("train", "embed") and _take(plan, stage, identity)
+    """Whether a stage is done, or could be taken from another run."""
+    return is_done(plan, stage, identity) or _take(plan, stage, identity)
 
 
 def _take(plan: Plan, stage: str, identity: dict) -> bool:
