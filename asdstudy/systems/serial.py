@@ -24,44 +24,35 @@ OTHERS_SHOWN = 200  # clips of other machine types that are embedded too, for th
 
 def train(task: Task, losses=losses) -> Trained:
     """Outlier exposure (section IV-A)."""
-    split, profile, seed = task.split, task.profile, task.seed
+    setting = task.split, task.profile, task.seed
     encoder, history = train_encoder(
-        split, profile, seed, None, task.progress, task.checkpoint("encoder"), losses
+        *setting, None, task.progress, task.checkpoint("encoder"), losses
     )
-    for sentence in collapses(encoder, split, profile, seed):
+    for sentence in collapses(encoder, *setting):
         warnings.warn(sentence, stacklevel=2)
     return Trained(encoder.state_dict(), history, 1, size(encoder))
 
 
 def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
     """All train and test clips of the target, and some train clips of other machine types."""
-    encoder = load_encoder(weights, task.profile, len(task.split.products))
-    several = [embed_rows(encoder, task, rows) for rows in (task.train_rows, task.test_rows)]
+    embed_part = embedder(weights, task.profile, len(task.split.products), task.progress)
+    several = [task.embedded(lambda rows: embed_part(task.part(rows)))]
     rng = np.random.default_rng(task.seed)
     for bank in task.others:
         rows = np.flatnonzero(bank.clips.split == "train")
         count = min(len(rows), -(-OTHERS_SHOWN // len(task.others)))
         rows = np.sort(rng.choice(rows, count, replace=False))
-        arrays = embed_segments(encoder, task.part(rows, bank), task.profile, task.progress)
-        several.append(Embedded(bank.clips.iloc[rows].assign(part="others"), *arrays))
+        clips = bank.clips.iloc[rows].assign(part="others")
+        several.append(Embedded(clips, *embed_part(task.part(rows, bank))))
     return Embedded.joined(several)
 
 
-def embedder(weights: dict[str, torch.Tensor], profile: Profile, products: int) -> Callable:
-    """What makes a Part the arrays of an Embedded, by these weights."""
+def embedder(
+    weights: dict[str, torch.Tensor], profile: Profile, products: int, progress: bool = False
+) -> Callable[[Part], tuple]:
+    """What makes clips the arrays of an Embedded, by these weights."""
     encoder = load_encoder(weights, profile, products)
-
-    def embed_part(part: Part) -> dict[str, np.ndarray]:
-        arrays = embed_segments(encoder, part, profile, progress=False)
-        return dict(zip(("embeddings", "logits"), arrays, strict=True))
-
-    return embed_part
-
-
-def embed_rows(encoder: Encoder, task: Task, rows: np.ndarray) -> Embedded:
-    """Clips of the target."""
-    arrays = embed_segments(encoder, task.part(rows), task.profile, task.progress)
-    return Embedded(task.clips(rows), *arrays)
+    return lambda part: embed_segments(encoder, part, profile, progress)
 
 
 def load_encoder(

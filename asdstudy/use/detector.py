@@ -21,7 +21,7 @@ from asdlib.waves import WaveBank
 from asdstudy.data.inputs import NAMES
 from asdstudy.runs.record import read_record
 from asdstudy.runs.run import Run, read_thresholds
-from asdstudy.systems import system_of
+from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 
 
 class Verdict(NamedTuple):
@@ -126,7 +126,7 @@ class Detector:
         frames = np.array([len(sound)])
         bank = WaveBank(clips, sound, np.array([0]), frames, self.mean, self.std, fingerprint="")
         part = Part(bank, np.array([0]), np.array([-1]), self.mean, self.std)
-        embedded, verdicts = Embedded(clips, **self._embed(part)), []
+        embedded, verdicts = Embedded(clips, *self._embed(part)), []
         with self._libraries.limit(limits=1):
             for k, name in enumerate(self.products):
                 if product in (None, name):
