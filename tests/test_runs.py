@@ -48,7 +48,7 @@ def test_run_folder(noise, tmp_path):
     assert re.fullmatch("proposed-s0-[0-9a-f]{8}", run.folder.name)
     assert {path.name for path in run.folder.iterdir()} == {
         "params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",
-        "thresholds.json", "metrics.csv", "submission",
+        "thresholds.json", "metrics.csv", "submission", "card.md",
     }  # fmt: skip
     assert {"versions", "commit", "fingerprint", "wall_seconds", "seed"} <= set(run.params)
     assert run.profile == make_profile("quick", "pump", **SMALL)

@@ -27,7 +27,7 @@ from asdstudy.systems.centroid import Centroid
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 PROFILE = profile_of("quick", "pump", "ddcsad", **SMALL)
 FILES = {"params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",
-         "thresholds.json", "metrics.csv", "submission"}  # fmt: skip
+         "thresholds.json", "metrics.csv", "card.md", "submission"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ FILES = {  # of each stage, in the order of the stages
     "train": ("encoder.safetensors", "history.csv"),
     "embed": ("embeddings.npz",),
     "score": ("scores.csv", "thresholds.json", "submission"),
-    "evaluate": ("metrics.csv",),
+    "evaluate": ("metrics.csv", "card.md"),
 }
 STAGES = tuple(FILES)
 

@@ -29,6 +29,7 @@ from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.data import open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
+from asdstudy.runs.card import card
 from asdstudy.runs.checkpoints import Checkpoints, refuse_full_disk
 from asdstudy.runs.device import keep_heap, onto_device
 from asdstudy.runs.plan import Plan
@@ -161,7 +162,8 @@ def score(plan: Plan) -> pd.DataFrame:
 
 
 def evaluate(plan: Plan) -> Run:
-    """EVALUATE: scores, thresholds and labels become ``metrics.csv``; the run is finished."""
+    """EVALUATE: scores, thresholds and labels become ``metrics.csv``, and what a user must know
+    ``card.md``; the run is finished."""
     identity = identity_of(plan, "evaluate")
     if not is_done(plan, "evaluate", identity):
         with _stage(plan, "evaluate", identity) as (part, _):
@@ -172,6 +174,7 @@ def evaluate(plan: Plan) -> Run:
             table = metrics_by_product(scores, choice)
             table = table.merge(decisions.assign(chosen=True), "left", ["product", "chosen"])
             table.to_csv(part / "metrics.csv", index=False)
+            (part / "card.md").write_text(card(read_record(place), table), encoding="utf-8")
     return Run(plan.folder)
 
 
