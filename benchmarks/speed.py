@@ -4,8 +4,8 @@ Prints, for the quick and the paper profile: training clips/s of the study (crop
 bank, Mixup, losses, optimiser, schedule); of the bare network (forward, backward, optimiser step on
 waves already in memory; the log-mel is the network's first layer); and their ratio, for which there
 is a limit. Then the log-mel beside torch.stft alone, scoring clips/s from files, with the share of
-decoding, log-mel, network and h, and the code as it was before it was made faster beside that of
-today: whole quick runs, and training.
+decoding, log-mel, network and h, a recording of an hour scored by a run, and the code as it was
+before it was made faster beside that of today: whole quick runs, and training.
 
 On the CPU two machine types and a small batch do, on one thread; its own time is measured, since
 others may compute there, too. On CUDA all seven are on the device, and the paper profile is
@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 
 from asdlib import batches, training
@@ -37,6 +38,10 @@ from asdstudy.data.inputs import read_clip
 from asdstudy.data.machines import MACHINE_TYPES
 from asdstudy.data.simulate import Simulation, make_corpus
 from asdstudy.runs.device import keep_heap, on
+from asdstudy.runs.stages import execute
+from asdstudy.use.detector import Detector
+from asdstudy.use.recordings import recordings
+from asdstudy.use.score import score_recordings
 
 LIMIT = 0.9  # of the bare network's speed, at the least
 LOGMEL_LIMIT = 1.6  # times the time of torch.stft alone, at the most
@@ -219,6 +224,23 @@ def bench_scoring(bank: WaveBank) -> None:
         print(f"  {name:16s} {100 * value / total:5.1f} %")
 
 
+def bench_recording(root: Path, folder: Path, hours: float = 1.0) -> None:
+    """Print how fast a run scores a long recording, made by joining clips of the corpus."""
+    run = execute("bench", "fan", data_dir=root, out_dir=folder, progress=False, epochs=1)
+    detector = Detector(run.folder)
+    clips = [read_clip(path) for path in sorted((root / "fan" / "train").iterdir())]
+    sound = np.resize(np.concatenate(clips), round(hours * 3600 * SAMPLE_RATE))
+    soundfile.write(folder / "long.flac", sound, SAMPLE_RATE)
+    opened = recordings([folder / "long.flac"], detector, detector.products[0])
+    begun = time.process_time()
+    ((_, verdicts),) = score_recordings(detector, opened, folder / "scores.csv", progress=False)
+    seconds = time.process_time() - begun
+    print(
+        f"\nasd score, quick profile, one core: a recording of {hours:g} h in {len(verdicts)} "
+        f"windows, {hours * 3600 / seconds:.0f} times real time"
+    )
+
+
 def bench_earlier(root: Path, folder: Path, rounds: int = 2) -> dict[str, float]:
     """Print the speed of the code at :data:`EARLIER` and of today's; returns their ratios.
 
@@ -284,6 +306,7 @@ def main() -> None:
         print(f"\nstudy / bare network, from waves: {min(ratios):.2f}; the limit is {LIMIT}\n")
         logmels = [bench_logmel(name) for name in ("quick", "paper")]
         bench_scoring(banks_of("long", train_clips=2, test_clips=5, clip_seconds=10.0)["fan"])
+        bench_recording(folder / "bench", folder / "use")
         faster = bench_earlier(folder / "bench", folder)
     slow = min(ratios) < LIMIT or max(logmels) > LOGMEL_LIMIT
     sys.exit(slow or any(ratio < RATIOS[name] for name, ratio in faster.items()))

@@ -6,7 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, write_corpus
 
 from benchmarks import speed
 
@@ -46,6 +46,7 @@ def stopped_with(monkeypatch, capsys, ratios, logmel=1.0, faster=None) -> tuple[
     monkeypatch.setattr(speed, "bench_training", lambda *_, **__: next(measured))
     monkeypatch.setattr(speed, "bench_logmel", lambda _: logmel)
     monkeypatch.setattr(speed, "bench_scoring", lambda _: None)
+    monkeypatch.setattr(speed, "bench_recording", lambda *_: None)
     monkeypatch.setattr(speed, "bench_earlier", lambda *_: faster or {})
     monkeypatch.setattr(speed, "make_corpus", lambda root, *_, **__: root)
     monkeypatch.setattr(speed, "open_corpus", lambda *_, **__: (None, {"fan": None}))
@@ -77,3 +78,12 @@ def test_a_training_slower_than_its_network_fails_the_benchmark(
 )
 def test_a_slow_log_mel_or_run_fails_the_benchmark(monkeypatch, capsys, logmel, faster, status):
     assert stopped_with(monkeypatch, capsys, (1.0, 1.0), logmel, faster)[0] == status
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:a GMM with p")
+def test_a_long_recording_is_scored_in_windows(tmp_path, capsys):
+    corpus = write_corpus(tmp_path / "bench", train=8)
+    speed.bench_recording(corpus, tmp_path / "use", hours=0.005)
+    output = capsys.readouterr().out
+    assert "a recording of 0.005 h in 12 windows" in output and "times real time" in output

@@ -73,7 +73,7 @@ class Picture:
             times = np.minimum(start + middles / SAMPLE_RATE, end)
             names = ("segments", "score", "threshold") if number == 0 else (None,) * 3
             if len(times) > 1:
-                ax.plot(times, verdict.segments, ".", color="0.7", label=names[0])
+                ax.plot(times, verdict.segments, ".", color="0.7", ms=4, label=names[0])
             colour = "tab:red" if verdict.anomalous else "tab:blue"
             ax.plot([start, end], [verdict.score] * 2, color=colour, lw=2.5, label=names[1])
             if verdict.threshold is not None:
