@@ -1,4 +1,4 @@
-"""The commands that use a finished run: ``asd score`` and ``asd watch``."""
+"""The commands that use a finished run: ``asd score``, ``asd watch`` and ``asd explain``."""
 
 import sys
 from pathlib import Path
@@ -31,7 +31,7 @@ WINDOWS = """
 
 def add_use(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    for command in (score, watch):
+    for command in (score, watch, explain):
         app.command(command.__name__, help=command.__doc__ + WINDOWS)(command)
 
 
@@ -112,3 +112,42 @@ def watch(
         use.watch(detector, newcomers, journal, k, of, every, 2 if once else float("inf"))
     finally:
         journal.close()
+
+
+def explain(
+    run: RunFolder,
+    recording: Annotated[Path, Argument(metavar="RECORDING", help="a file")],
+    out: Annotated[Path, Option(metavar="PNG", help="the picture")] = Path("explained.png"),
+    normal: Annotated[
+        list[Path],
+        Option(metavar="RECORDING", help="normal ones to compare with; may be repeated"),
+    ] = (),
+    product: Product = None,
+    window: Window = None,
+    hop: Hop = None,
+    resample: Resample = False,
+    channel: Channel = None,
+):
+    """Show which seconds and frequencies of a recording made its score high.
+
+    Patches of the spectrogram are replaced, one after the other, by what is usual at their
+    frequencies: in the normal recordings, or else in the recording itself, and then a sound that
+    never stops cannot stand out. The picture shows how much the score falls without each patch.
+    """
+    from asdlib.errors import InputError
+    from asdstudy.data.settings import Adoption
+    from asdstudy.use import explain as use
+    from asdstudy.use.detector import Detector
+    from asdstudy.use.recordings import recordings as opened
+    from asdstudy.use.score import whole_file
+
+    if recording.is_dir():
+        raise InputError(f"{recording}: is a folder; expected a recording")
+    detector = Detector(run)
+    settings = window, hop, Adoption(resample=resample, channel=channel)
+    (one,) = opened([recording], detector, product, *settings)
+    others = opened(normal, detector, product, *settings)
+    with whole_file(out, binary=True) as file:
+        explanation = use.explain(detector, one, others, sys.stderr.isatty())
+        use.draw(explanation, detector, recording.name, file)
+    print(explanation.in_words(one))

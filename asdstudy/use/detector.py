@@ -126,7 +126,11 @@ class Detector:
         frames = np.array([len(sound)])
         bank = WaveBank(clips, sound, np.array([0]), frames, self.mean, self.std, fingerprint="")
         part = Part(bank, np.array([0]), np.array([-1]), self.mean, self.std)
-        embedded, verdicts = Embedded(clips, *self._embed(part)), []
+        return self.judge(Embedded(clips, *self._embed(part)), product)
+
+    def judge(self, embedded: Embedded, product: str | None = None) -> Verdict:
+        """The verdict on one clip that is embedded already."""
+        verdicts = []
         with self._libraries.limit(limits=1):
             for k, name in enumerate(self.products):
                 if product in (None, name):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch.nn.functional import adaptive_avg_pool1d
 
 from asdlib.encoder import LogMel
-from asdlib.profiles import SAMPLE_RATE
+from asdlib.profiles import SAMPLE_RATE, Profile
 from asdlib.waves import normalise, segment_starts
 from asdstudy.use.detector import Detector, Verdict
 from asdstudy.use.recordings import Recording
@@ -54,14 +54,8 @@ class Picture:
         self._scores(above)
         above.set(ylabel="score", title=self.recording.path.name)
         above.legend(fontsize="small", loc="upper left")
-        profile, mel = self.detector.profile, np.concatenate(self.mels, axis=1)
-        heights = np.linspace(*map(_mel, (profile.mel_low_hz, profile.mel_high_hz)), len(mel) + 1)
         seconds = np.append(np.concatenate(self.edges), self.drawn)
-        darkest, brightest = np.nanpercentile(mel, [2, 99.8])
-        below.pcolormesh(seconds, heights, mel, cmap="magma", vmin=darkest, vmax=brightest)
-        ticks = [hz for hz in TICKS_HZ if profile.mel_low_hz <= hz <= profile.mel_high_hz]
-        below.set_yticks([_mel(hz) for hz in ticks], ticks)
-        below.set(xlabel="time (s)", ylabel="frequency (Hz)")
+        draw_mel(below, seconds, np.concatenate(self.mels, axis=1), self.detector.profile)
         figure.savefig(path, dpi=110)
 
     def _scores(self, ax) -> None:
@@ -80,6 +74,25 @@ class Picture:
                 ax.plot([start, end], [verdict.threshold] * 2, "k--", lw=1, label=names[2])
 
 
-def _mel(hz: float) -> float:
+def draw_mel(ax, seconds: np.ndarray, values: np.ndarray, profile: Profile, colours="magma"):
+    """Draw ``values`` ``(rows, columns)`` over ``seconds`` ``(columns + 1,)`` and the mel scale.
+
+    The rows divide the scale evenly, and its ticks are in Hz.
+    """
+    low, high = profile.mel_low_hz, profile.mel_high_hz
+    heights = np.linspace(mel_of_hz(low), mel_of_hz(high), len(values) + 1)
+    darkest, brightest = np.nanpercentile(values, [2, 99.8])
+    ax.pcolormesh(seconds, heights, values, cmap=colours, vmin=darkest, vmax=brightest)
+    ticks = [hz for hz in TICKS_HZ if low <= hz <= high]
+    ax.set_yticks([mel_of_hz(hz) for hz in ticks], ticks)
+    ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
+
+
+def mel_of_hz(hz):
     """The mel scale that the filters are spaced on (HTK's)."""
     return 2595 * np.log10(1 + hz / 700)
+
+
+def hz_of_mel(mel):
+    """Its inverse."""
+    return 700 * (10 ** (mel / 2595) - 1)

@@ -78,7 +78,7 @@ def in_words(recording: Recording, verdicts: list[tuple[float, Verdict]]) -> str
 
 
 @contextmanager
-def whole_file(path: Path):
+def whole_file(path: Path, binary: bool = False):
     """``with whole_file(path) as file:`` what is written is at ``path`` when all of it is there."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected the name of a file")
@@ -86,7 +86,8 @@ def whole_file(path: Path):
     with saying_which(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with part.open("w", newline="", encoding="utf-8") as file:
+            form = {} if binary else {"newline": "", "encoding": "utf-8"}
+            with part.open("wb" if binary else "w", **form) as file:
                 yield file
             part.replace(path)
         finally:
