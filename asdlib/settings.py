@@ -47,6 +47,8 @@ def _sentence(fault) -> str:
     if fault["type"] == "value_error":  # raised by a validator of ours: it is a sentence already
         return str(fault["ctx"]["error"])
     name = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "missing":
+        return f"{name} is missing; expected it"
     if fault["type"] == "literal_error":
         known = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
         return f"unknown {name} {fault['input']!r}; known: {known}"

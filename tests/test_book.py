@@ -11,13 +11,14 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
+import nbformat
 import pytest
 import yaml
 from conftest import ROOT
 
 from asdlib.errors import InputError
 from asdstudy.runs.study import read_study
-from workflow.assemble import pages_of
+from workflow.assemble import assemble, pages_of
 
 STUDY = "tests/small-study.yaml"
 TELEPHONE = {"width": 390, "height": 844}
@@ -168,6 +169,35 @@ def test_the_studies_that_come_with_the_project_are_valid(name):
     assert len(read.machine_types) == 7 and {"proposed", "no-mixup", "product-only"} <= {
         *read.variants
     }
+
+
+def test_an_own_machine_type_has_its_page_in_the_book(built, tmp_path):
+    """The page is there, and the table of contents of the built book names it."""
+    title, name = "drill [50%] *x* {a}", "drill =5b=50=25=5d= =2a=x=2a= =7b=a=7d="
+    page = nbformat.read(built / "_build/pages/machines/fan.ipynb", as_version=4)
+    page.metadata["papermill"]["parameters"]["machine_type"] = title
+    nbformat.write(page, tmp_path / f"{name}.ipynb")
+    (tmp_path / "book/_static").mkdir(parents=True)
+    shutil.copyfile(ROOT / "book/_static/logo.svg", tmp_path / "book/_static/logo.svg")
+    shutil.copyfile(ROOT / "book/references.bib", tmp_path / "book/references.bib")
+    (tmp_path / "book/intro.md").write_text("# All\n\nSee {doc}`machines/pump`.\n")
+    gallery = {"file": "gallery", "sections": [{"file": "machines/pump"}]}
+    chapters = [{"file": "machines/fan"}, gallery]
+    (tmp_path / "book/gallery.md").write_text("# Gallery\n")
+    toc = {"format": "jb-book", "root": "intro", "parts": [{"caption": "A", "chapters": chapters}]}
+    (tmp_path / "toc.yml").write_text(yaml.safe_dump(toc))
+    pages = [tmp_path / f"{name}.ipynb"]
+    assemble(tmp_path / "book", tmp_path / "toc.yml", [], pages, tmp_path / "out")
+    shutil.copyfile(ROOT / "_config.yml", tmp_path / "out/_config.yml")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("jupyter-book"), "build", tmp_path / "out"],
+        cwd=ROOT, capture_output=True, text=True,
+        env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    index = (tmp_path / "out/_build/html/intro.html").read_text()
+    assert f"{title}: one run on simulated sound" in index and "See pump." in index
+    assert (tmp_path / f"out/_build/html/machines/{name}.html").exists()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 from typing import get_args
 
@@ -39,7 +40,13 @@ def roles(text: str, *names: str) -> set[str]:
     return {" ".join(re.sub(r".*<(.+)>", r"\1", body, flags=re.DOTALL).split()) for body in bodies}
 
 
-REFERENCE = ("commands", "gallery", "glossary", "bibliography")  # pages to look things up in
+REFERENCE = (
+    "commands",
+    "gallery",
+    "teaching",
+    "glossary",
+    "bibliography",
+)  # pages to look things up in
 PAGES = pages_of(yaml.safe_load((ROOT / "_toc.yml").read_text()))  # in their order
 TEXT = "\n\n".join(map(prose, [*CHAPTERS, *NOTEBOOKS]))
 WORKS = set(re.findall(r"^@\w+\{(.+),$", (BOOK / "references.bib").read_text(), re.MULTILINE))
@@ -198,7 +205,7 @@ def test_every_picture_has_number_caption_and_alternative_text(path):
         r"```{figure} (\S+)\n---\n(.*?)\n---\n(.*?)```", text, re.DOTALL
     ):
         options = yaml.safe_load(options)
-        assert (BOOK / file).exists() and caption.strip(), file
+        assert (BOOK / file.lstrip("/")).exists() and caption.strip(), file
         assert f"{{numref}}`{options['name']}`" in text, file
         assert len(options["alt"].split()) > 20, file
     assert text.count("```{figure}") == len(re.findall(r"```{figure} \S+\n---\n", text))
@@ -277,7 +284,11 @@ def test_a_chapter_opens_with_its_goals_and_ends_with_what_was_learnt(name):
         text = (BOOK / f"{name}.md").read_text()
         assert "In this chapter you will" in " ".join(text.split("\n## ")[0].split())
         titles = re.findall("^## (.+)", text, re.MULTILINE)
-        assert "Main take-aways" in titles[-2:] and titles[-1] in ("Main take-aways", "Exercises")
+        assert {*titles[titles.index("Main take-aways") + 1 :]} <= {"Questions", "Exercises"}
+        (minutes,) = re.findall(r"\*\*Reading time:\*\* (\d+) minutes", text)
+        apart = r"```\{(?:admonition\} After|exercise|solution|quiz).*?\n```\n|````.*?\n````\n"
+        read = len(re.sub(apart, "", text, flags=re.DOTALL).split()) / 150
+        assert minutes in [str(5 * math.ceil(time / 5)) for time in (read - 1, read, read + 1)]
 
 
 def test_every_exercise_has_its_folded_solution():

@@ -1,7 +1,9 @@
 """What a change makes the workflow do again: dry runs on a study whose files are all there."""
 
+import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,8 +12,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ROOT, write_finished
+import yaml
+from conftest import ROOT, write_clip, write_corpus, write_finished
 
+from asdstudy.runs.run import Run
 from asdstudy.runs.study import read_study
 
 SOURCES = ("Snakefile", "_config.yml", "_toc.yml", "asdlib", "asdstudy", "book", "notebooks",
@@ -19,13 +23,17 @@ SOURCES = ("Snakefile", "_config.yml", "_toc.yml", "asdlib", "asdstudy", "book",
 RUN = {"train", "embed", "score", "evaluate"}
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    """A copy of the project in which the small study seems to be done."""
-    folder = tmp_path_factory.mktemp("project")
+def copy_project(folder: Path) -> Path:
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A copy of the project in which the small study seems to be done."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
     shutil.copyfile(ROOT / "tests/small-study.yaml", folder / "study.yaml")
     for plan in read_study(folder / "study.yaml", {}).plans():
         write_finished(replace(plan, out_dir=folder / "runs"))
@@ -40,15 +48,21 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
-def snakemake(folder: Path, *words: str) -> str:
-    """What Snakemake says of the study there."""
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "1", *words],
-        cwd=folder, capture_output=True, text=True, timeout=120,
+def started(folder: Path, *words) -> subprocess.Popen:
+    """Snakemake on the study there, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "1", *words], cwd=folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         env=os.environ | {"PYTHONPATH": str(folder), "ASDLIB_ROOT": str(folder)},
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+
+
+def snakemake(folder: Path, *words, fails: bool = False) -> str:
+    """What Snakemake says of the study there."""
+    process = started(folder, *words)
+    output, _ = process.communicate(timeout=300)
+    assert bool(process.returncode) == fails, output
+    return output
 
 
 def jobs(folder: Path, *words: str) -> dict[str, list[str]]:
@@ -113,6 +127,81 @@ def test_a_metric_only_evaluates(change):
 def test_a_notebook_makes_its_own_pages(change):
     made = change("notebooks/train.ipynb")
     assert made["page"] == ["page=machines/fan", "page=machines/slider"] and not RUN & {*made}
+
+
+def test_a_page_does_again_what_is_gone_of_a_run(project, change):
+    """Nobody needs to know of the marks who removes a run, or a file of it."""
+    (scores,) = (project / "runs/simulated/fan").glob("proposed-*/scores.csv")
+    moved = scores.rename(scores.with_name("moved"))
+    marks = [*(project / "_build/done").rglob("fan/proposed-*")]
+    moment = marks[0].stat().st_mtime
+    try:
+        made = change("notebooks/results.ipynb")
+    finally:
+        moved.rename(scores)
+        for mark in marks:
+            mark.touch()
+            os.utime(mark, (moment, moment))
+    run = [f"machine_type=fan, variant=proposed, seed=0, mark={scores.parent.name[-8:]}"]
+    assert made["score"] == made["evaluate"] == run and not {"train", "embed"} & {*made}
+
+
+def test_a_build_that_runs_is_left_alone_and_one_that_was_cut_off_is_not(project):
+    lock = project / ".snakemake/locks/0.output.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("_build/html/index.html\n")
+    with (project / ".snakemake/hold").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = snakemake(project, "--forcerun", "book", fails=True)
+        assert "A build is running in this folder." in refused and "LockException" in refused
+        assert "book" in snakemake(project, "-n", "--forcerun", "book") and lock.exists()
+    snakemake(project, "-n")
+    assert not lock.exists()
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.slow
+def test_a_finished_run_outlives_what_was_to_replace_it(tmp_path):
+    """A damaged clip, a mistake in the study, a killed build; then it goes on by itself."""
+    copy_project(tmp_path)
+    corpus = write_corpus(tmp_path / "data/noise")
+    few = {"epochs": 30, "batch_size": 8, "inlier": "kNN", "inliers": ["kNN"]}
+    study = {"corpus": "noise", "machine_types": ["pump"], "overrides": {"pump": few}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    (plan,) = read_study(tmp_path / "study.yaml", {}).plans()
+    folder = tmp_path / plan.folder
+    snakemake(tmp_path, "runs")
+    finished = contents(folder)
+    assert Run(folder).params["fingerprint"] and len(finished) > 7
+
+    def is_as_before() -> bool:
+        return contents(folder) == finished and not Run(folder).metrics.empty
+
+    clip = next((corpus / "pump/train").iterdir())
+    sound = clip.read_bytes()
+    clip.write_bytes(sound[:99])
+    assert clip.name in snakemake(tmp_path, "runs", fails=True) and is_as_before()
+    clip.write_bytes(sound)
+    mistaken = few | {"inlier_size": 5000}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study | {"overrides": {"pump": mistaken}}))
+    assert "too few for kNN" in snakemake(tmp_path, "runs", fails=True) and is_as_before()
+
+    write_clip(clip, seconds=1.4)  # other sound: the run is to be made again in the same folder
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    build = started(tmp_path, "runs")
+    while not list(folder.parent.glob(".*.checkpoint")):
+        assert build.poll() is None
+        time.sleep(0.02)
+    os.killpg(build.pid, signal.SIGKILL)
+    build.communicate()
+    assert is_as_before() and list((tmp_path / ".snakemake/locks").iterdir())
+    snakemake(tmp_path, "runs", "--rerun-incomplete")  # as make book does
+    again = Run(folder)
+    assert again.params["resumed"] and contents(folder) != finished
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_a_failed_notebook_is_named_with_its_cell(tmp_path):

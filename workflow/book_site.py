@@ -3,8 +3,11 @@
 import re
 
 import sphinx_thebe
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
 
 NOTEBOOK = re.compile(r"book(?P<slash>/|%2F)(?:machines(?:/|%2F))?(?P<name>[A-Za-z-]+)\.ipynb")
+CHOICE = re.compile(r"- \[(?P<right>[ x])\] (?P<answer>.+)\n  > (?P<feedback>.+)")
 
 
 def setup(app) -> dict:
@@ -15,7 +18,44 @@ def setup(app) -> dict:
                 app.disconnect(listener.id)
     # after the theme, which adds its buttons at 501
     app.connect("html-page-context", to_sources, priority=900)
+    app.add_directive("quiz", Quiz)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+class Quiz(SphinxDirective):
+    """A question with choices, of which one is right; a chosen one shows its feedback.
+
+    The content has two lines for each choice: ``- [x] answer`` (``- [ ]`` if wrong), then
+    ``  > feedback``. Radio buttons and CSS do the rest: no script, no kernel, no internet.
+    """
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        choices = list(CHOICE.finditer("\n".join(self.content)))
+        if [choice["right"] for choice in choices].count("x") != 1:
+            raise self.error(
+                f"{len(choices)} choices; expected one `- [x]` among them, each with `  > feedback`"
+            )
+        name = f"quiz-{self.env.new_serialno('quiz')}"
+        parts = [html('<fieldset class="quiz"><legend>'), *self.inline(self.arguments[0])]
+        parts.append(html("</legend>"))
+        for choice in choices:
+            kind = "right" if choice["right"] == "x" else "wrong"
+            parts.append(html(f'<div class="choice"><label><input type="radio" name="{name}"> '))
+            parts += self.inline(choice["answer"])
+            parts.append(html(f'</label><div class="feedback {kind}" role="status">'))
+            parts += [*self.inline(choice["feedback"]), html("</div></div>")]
+        return [nodes.container("", *parts, html("</fieldset>"))]
+
+    def inline(self, text: str) -> list[nodes.Node]:
+        return self.state.inline_text(text, self.lineno)[0]
+
+
+def html(text: str) -> nodes.raw:
+    return nodes.raw("", text, format="html")
 
 
 def to_sources(app, pagename, templatename, context, doctree) -> None:

@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asdlib.errors import InputError
-from asdlib.waves import gigabytes
+from asdlib.errors import InputError, gigabytes
 from asdstudy import paths
 
 
 class Stopped(BaseException):
-    """The run was asked to end, by SIGTERM; the same command takes it up again.
+    """SIGTERM ended the run; the same command continues it.
 
     It may come at any line, so it must be none of what ``except Exception`` takes for a failure.
     """
@@ -53,12 +52,13 @@ def refuse_full_disk(error: Exception, path: Path) -> None:
 class Checkpoint:
     """The state of one network in training: at ``path``, or nowhere where that is None.
 
-    ``identity`` says what is being trained. A file of anything else is not taken up.
+    ``identity`` says what is being trained. A file of anything else is not taken up. It may name
+    more, such as weights to start from that are gone by now.
     """
 
     def __init__(self, path: Path | None = None, identity: dict | None = None):
-        self.path, self.identity = path, json.dumps(identity, sort_keys=True)
-        self.taken_up = False  # whether load found something to go on from
+        self.path, self.identity = path, json.dumps(identity or {}, sort_keys=True)
+        self.taken_up = False  # whether the training continues from it
 
     def load(self) -> dict | None:
         """The saved state, or None where there is none for this identity; says why in a warning."""
@@ -66,23 +66,15 @@ class Checkpoint:
             return None
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-            same = state["identity"] == self.identity
+            kept = json.loads(state["identity"])
+            if json.loads(self.identity).items() <= kept.items():
+                self.taken_up = True
+                return state
+            why = "is of another run (parameters, sound or code have changed)"
         except Exception as error:  # torch, pickle and zipfile each have their own
-            warnings.warn(
-                f"{self.path}: not a checkpoint that can be read ({type(error).__name__}); "
-                "training begins anew",
-                stacklevel=2,
-            )
-            return None
-        if not same:
-            warnings.warn(
-                f"{self.path}: is of another run (parameters, sound or code have changed); "
-                "training begins anew",
-                stacklevel=2,
-            )
-            return None
-        self.taken_up = True
-        return state
+            why = f"not a checkpoint that can be read ({type(error).__name__})"
+        warnings.warn(f"{self.path}: {why}; training begins anew", stacklevel=2)
+        return None
 
     def save(self, state: dict, rng: np.random.Generator) -> None:
         """Replace the file by ``state``: tensors, numbers, strings, and lists and dicts of them.

@@ -1,4 +1,4 @@
-"""``asd run``, and ``asd stage train``, ``embed``, ``score``, ``evaluate``, one a stage of it."""
+"""``asd run``, and ``asd stage train``, ``embed``, ``score``, ``evaluate``, its stages."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from typer import Argument, Option
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import PROFILES, Profile
 from asdstudy.runs.plan import Plan
-from asdstudy.runs.record import place_of
+from asdstudy.runs.record import identity_of, is_done, place_of
 from asdstudy.systems import VARIANTS
 
 STAGES = {
@@ -58,21 +58,31 @@ def _command(*names: str):
         ] = None,
     ):
         from asdstudy.data import open_corpus
-        from asdstudy.runs import stages
+        from asdstudy.runs.run import Run
 
         overrides = dict(map(_field, changes))
         plan = Plan(corpus, machine_type, variant, profile, seed, overrides, out_dir)
-        progress = sys.stderr.isatty()
+        progress, banks = sys.stderr.isatty(), None
         if {"train", "embed"} & {*names}:
             _, banks = open_corpus(corpus, data_dir, machine_type, progress)
         for name in names:
-            stage = getattr(stages, name)
-            left = stage(plan, banks, progress) if name in ("train", "embed") else stage(plan)
+            if name == "train" or not _is_done(plan, name, banks):
+                from asdstudy.runs import stages  # after the check: torch takes seconds
+
+                words = (banks, progress) if name in ("train", "embed") else ()
+                getattr(stages, name)(plan, *words)
         if name == "evaluate":
-            print(_in_short(left))
+            print(_in_short(Run(plan.folder)))
         print(place_of(plan))
 
     return command
+
+
+def _is_done(plan: Plan, stage: str, banks) -> bool:
+    try:
+        return is_done(plan, stage, identity_of(plan, stage, banks))
+    except InputError:  # a stage before it is missing, or it is in the run beside
+        return False
 
 
 def _in_short(run) -> str:

@@ -8,14 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-from safetensors.torch import load_file
 
 from asdlib import metrics
-from asdlib.embedding import Embedded
-from asdlib.encoder import Encoder
-from asdlib.errors import InputError, name_of
+from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
+from asdstudy.data.inputs import name_of
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
@@ -25,17 +23,17 @@ class Run:
     """A finished run, as its folder was when it was read.
 
     ``params``: the plan, and of all stages together what they record: corpus fingerprint, choice
-    of h and p, warnings, times, versions, commit; ``history``: a row an epoch; ``scores``: a row a
-    test clip, its score by the chosen h and p and a column for each candidate; ``candidates``: one
-    row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p), best and chosen,
-    none where there are no labels; ``metrics``: of these the best p of each h.
+    of h and p, warnings, times, versions, commit; ``history``: one row per epoch; ``scores``: one
+    row per test clip, its score by the chosen h and p and a column for each candidate;
+    ``candidates``: one row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p),
+    best and chosen, none where there are no labels; ``metrics``: of these the best p of each h.
     """
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        self.params = self._params()
-        self.profile = Profile(**self.params["profile"])
         try:
+            self.params = self._params()
+            self.profile = Profile(**self.params["profile"])
             self.history = pd.read_csv(self.folder / "history.csv")
             self.scores = read_scores(self.folder)
             self.candidates = pd.read_csv(
@@ -46,7 +44,9 @@ class Run:
             )
             best = self.candidates[self.candidates["best"]]
             self.metrics = best.drop(columns="best").reset_index(drop=True)
-        except (OSError, ValueError, KeyError) as error:  # pandas' errors are ValueErrors
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:  # pandas' are ValueErrors
             raise InputError(
                 f"{self.folder}: a broken run ({error}); expected a whole one, which the command "
                 "that made it makes again"
@@ -61,7 +61,7 @@ class Run:
             )
         sections = [params.pop(stage) for stage in STAGES]
         for section in reversed(sections):  # of device, versions and commit those of the training
-            params |= {name: value for name, value in section.items() if name != "identity"}
+            params |= {n: v for n, v in section.items() if n not in ("identity", "sizes")}
         for clock in ("wall_seconds", "cpu_seconds"):
             params[clock] = round(sum(section[clock] for section in sections), 1)
         params["warnings"] = [warning for section in sections for warning in section["warnings"]]
@@ -88,15 +88,19 @@ class Run:
         return None if self.params.get("resumed") else self.params.get(clock)
 
     @cached_property
-    def embedded(self) -> dict[str, Embedded]:
+    def embedded(self) -> dict:
         """What h was fitted on ("fit"), the "test" clips and clips of "others": see Embedded."""
+        from asdlib.embedding import Embedded
+
         embedded = Embedded.load(self._file("embeddings.npz"))
         embedded.clips["file"] = [path.name for path in embedded.clips.path]
         fit = embedded.fitted_on(self.profile.inlier_part)
         return {"fit": fit} | {name: embedded.of_parts(name) for name in ("test", "others")}
 
-    def encoder(self) -> Encoder:
+    def encoder(self):
         """The trained encoder, in evaluation mode on the CPU; only a serial system has just one."""
+        from safetensors.torch import load_file
+
         from asdstudy.systems.serial import load_encoder
 
         if VARIANTS[self.params["variant"]].system != "serial":

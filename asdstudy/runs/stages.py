@@ -1,18 +1,17 @@
 """The stages of a run: train, embed, score, evaluate. Each reads what the one before it left.
 
 They meet on the disk only. Each stage makes a draft of the run: the files of the stages before it,
-its own, and the record of what it was done with. The last stage makes the run's folder of it, in
+its own, and the record of its identity. The last stage makes the run's folder of it, in
 place of an earlier run. A stage that was done with the same parameters, sound and code is not done
 again, and a run takes the encoder and the embeddings of another that differs in its scoring alone.
 """
 
-import hashlib
 import json
 import shutil
 import sys
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,15 +24,26 @@ from asdlib.errors import InputError
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
 from asdlib.waves import WaveBank
 from asdstudy import paths
-from asdstudy.data import labels_of, open_corpus, sound_fingerprint
+from asdstudy.data import open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
 from asdstudy.runs.checkpoints import Checkpoints, refuse_full_disk
-from asdstudy.runs.device import onto_device
+from asdstudy.runs.device import keep_heap, onto_device
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
-from asdstudy.runs.record import FILES, STAGES, has_stage, place_of, read_record
+from asdstudy.runs.record import (
+    FILES,
+    STAGES,
+    has_stage,
+    hash_of,
+    identity_of,
+    is_done,
+    place_of,
+    read_record,
+    section_of,
+    sizes_of,
+)
 from asdstudy.runs.run import Run, read_scores
-from asdstudy.systems import system_of
+from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 from asdstudy.systems.task import Task, make_task
 
 
@@ -61,7 +71,7 @@ def execute(
 
 
 def task_of(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Task:
-    """The split of the clips, checked: what can be known to fail later is refused here."""
+    """The split of the clips, checked: refuses here what would fail later."""
     system, profile = system_of(plan.variant), plan.profile
     task = make_task(system, plan.machine_type, banks, profile, plan.seed, progress)
     rows = task.train_rows if profile.inlier_part == "train" else task.split.validation.rows
@@ -72,6 +82,7 @@ def task_of(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Ta
 
 def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.DataFrame:
     """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``, which is returned."""
+    keep_heap()
     cuda, task = torch.cuda.is_available(), task_of(plan, banks, progress)
     identity = plan.training | {
         "fingerprint": sound_fingerprint(banks),
@@ -103,18 +114,16 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
 
 def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embedded:
     """EMBED: encoder and clips become ``embeddings.npz``, all train clips marked by their part."""
-    trained = _section(plan, "train")["identity"]
-    labels = labels_of(pd.concat([bank.clips for bank in banks.values()]))
-    code = code_hash(*plan.code("embed"))
-    identity = {"trained": _mark(trained), "labels": labels, "code": code}
-    if trained["fingerprint"] != sound_fingerprint(banks):
+    keep_heap()
+    identity = identity_of(plan, "embed", banks)
+    if section_of(plan, "train")["identity"]["fingerprint"] != identity["fingerprint"]:
         raise InputError(f"{plan.folder}: trained on other sound; expected the same corpus")
     if not _is_done(plan, "embed", identity):
         with _stage(plan, "embed", identity) as (part, section):
             weights = load_file(place_of(plan) / "encoder.safetensors")
             embedded = system_of(plan.variant).embed(task_of(plan, banks, progress), weights)
             embedded.save(part / "embeddings.npz")
-            section |= {"fingerprint": trained["fingerprint"], "labels": labels}
+            section |= {name: identity[name] for name in ("fingerprint", "labels")}
     return Embedded.load(place_of(plan) / "embeddings.npz")
 
 
@@ -122,13 +131,12 @@ def score(plan: Plan) -> pd.DataFrame:
     """SCORE: embeddings become ``scores.csv``, and h and p are chosen; no network, no training."""
     if not has_stage(place_of(plan), "train"):
         _take(plan, "train", plan.training)
-    trained = _section(plan, "train")
-    by = {"trained": _mark(trained["identity"])}
-    if not has_stage(place_of(plan), "embed", by):
-        _take(plan, "embed", by)
-    embedded_by = {"embedded": _mark(_section(plan, "embed")["identity"])}
-    identity = embedded_by | {"code": code_hash(*plan.code("score"))} | plan.scoring
-    if not _is_done(plan, "score", identity):
+    trained = section_of(plan, "train")
+    after = {"after": hash_of(trained["identity"])}
+    if not has_stage(place_of(plan), "embed", after):
+        _take(plan, "embed", after)
+    identity = identity_of(plan, "score")
+    if not is_done(plan, "score", identity):
         with _stage(plan, "score", identity) as (part, section):
             embedded = Embedded.load(place_of(plan) / "embeddings.npz")
             fit = embedded.fitted_on(plan.profile.inlier_part)
@@ -143,61 +151,44 @@ def score(plan: Plan) -> pd.DataFrame:
 
 def evaluate(plan: Plan) -> Run:
     """EVALUATE: scores and labels become ``metrics.csv``; the run is finished."""
-    scored = _section(plan, "score")
-    identity = {"scored": _mark(scored["identity"]), "code": code_hash(*plan.code("evaluate"))}
-    if not _is_done(plan, "evaluate", identity):
+    identity = identity_of(plan, "evaluate")
+    if not is_done(plan, "evaluate", identity):
         with _stage(plan, "evaluate", identity) as (part, _):
-            table = metrics_by_product(read_scores(place_of(plan)), scored["choice"])
+            choice = section_of(plan, "score")["choice"]
+            table = metrics_by_product(read_scores(place_of(plan)), choice)
             table.to_csv(part / "metrics.csv", index=False)
     return Run(plan.folder)
 
 
-def _mark(identity: dict) -> str:
-    """A short hash of what a stage was done with, for the one that stands on it."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _section(plan: Plan, stage: str) -> dict:
-    """What the record says of a stage, or an :class:`InputError` where it is not done."""
-    if not has_stage(place_of(plan), stage):
-        raise InputError(f"{plan.folder}: not done yet: {stage}; expected it before what follows")
-    return read_record(place_of(plan))[stage]
-
-
 def _is_done(plan: Plan, stage: str, identity: dict) -> bool:
-    """Whether a stage is done, or can be taken from another run: scoring is made for each."""
-    if has_stage(plan.draft, stage, identity):
-        return True
-    if has_stage(plan.folder, stage, identity):
-        shutil.rmtree(plan.draft, ignore_errors=True)  # begun with other code or sound
-        return True
-    return stage in ("train", "embed") and _take(plan, stage, identity)
+    """Whether a stage is done, here or in another run that it can be copied from."""
+    return is_done(plan, stage, identity) or _take(plan, stage, identity)
 
 
 def _take(plan: Plan, stage: str, identity: dict) -> bool:
-    """Copy a stage from a run beside that did the same, if there is one."""
+    """Copy a stage from another run of the same identity, if there is one."""
     for folder in sorted(path.parent for path in plan.folder.parent.glob("*/params.json")):
         if folder not in (plan.folder, plan.draft) and has_stage(folder, stage, identity):
-            with _leaving(plan, stage) as (part, section):
-                _copy(folder, part, stage)
-                section |= read_record(folder)[stage]
-            return True
+            with suppress(FileNotFoundError):  # another process has just put it elsewhere
+                with _leaving(plan, stage) as (part, section):
+                    section |= read_record(folder).get(stage, {})
+                    _copy(folder, part, stage)
+                return True
     return False
 
 
-def _copy(folder: Path, part: Path, stage: str) -> None:
-    """Copy the files of a stage, as far as they are there."""
-    for path in (folder / name for name in FILES[stage]):
-        if path.exists():
-            copy = shutil.copytree if path.is_dir() else shutil.copyfile
-            copy(path, part / path.name)
+def _copy(folder: Path, part: Path, *stages: str) -> None:
+    """Copy the files of some stages."""
+    for name in sum((FILES[stage] for stage in stages), ()):
+        copy = shutil.copytree if (folder / name).is_dir() else shutil.copyfile
+        copy(folder / name, part / name)
 
 
 @contextmanager
 def _stage(plan: Plan, stage: str, identity: dict):
-    """:func:`_leaving`, with what there is to record of a stage that was really done.
+    """:func:`_leaving` for a stage that is computed: records its identity, warnings and times.
 
-    UserWarnings inside are said, and in its section.
+    UserWarnings are printed as well.
     """
     begun, worked, warned = time.perf_counter(), time.process_time(), set()
 
@@ -230,10 +221,10 @@ def _leaving(plan: Plan, stage: str):
     try:
         with paths.whole_folder(plan.folder if is_last else plan.draft) as part:
             yield part, section
-            place, record = place_of(plan), plan.record
-            for earlier in STAGES[: STAGES.index(stage)]:
-                _copy(place, part, earlier)
-                record[earlier] = read_record(place)[earlier]
+            place, earlier = place_of(plan), STAGES[: STAGES.index(stage)]
+            record = plan.record | {name: section_of(plan, name) for name in earlier}
+            _copy(place, part, *earlier)
+            section["sizes"] = sizes_of(part, stage)
             (part / "params.json").write_text(json.dumps(record | {stage: section}, indent=1))
     except Exception as error:
         refuse_full_disk(error, plan.folder)

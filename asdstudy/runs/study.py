@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
-from asdlib.errors import InputError, name_of, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import PROFILES
 from asdlib.settings import Settings
 from asdstudy.data.corpora import files_below
+from asdstudy.data.inputs import name_of
 from asdstudy.data.settings import Simulation
 from asdstudy.runs.plan import Plan, seed_of
-from asdstudy.systems import VARIANTS, profile_of
+from asdstudy.systems import VARIANTS
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Seed = Annotated[int, BeforeValidator(seed_of)]
@@ -48,14 +49,24 @@ class Study(Settings):
                 f"study: variants {', '.join(self.variants)}; expected proposed among them, which "
                 "the pages compare the others with"
             )
-        for machine_type, changes in self.overrides.items():
+        for machine_type in self.overrides:
             one_of("machine type under overrides", machine_type, self.machine_types)
-            profile_of(self.profile, machine_type, **changes)  # raises where a field is wrong
+        self.plans()  # raises where a field is wrong, for one of the variants at least
         if self.simulation and (self.corpus != "simulated" or not self.data_dir):
             raise ValueError(
                 "study: simulation settings need `corpus: simulated` and a data_dir of their own"
             )
         Simulation(**{n: v for n, v in self.simulation.items() if n != "machine_types"})
+        if self.corpus == "simulated":
+            from asdstudy.data.machines import MACHINE_TYPES  # brings scipy
+
+            types = self.simulation.get("machine_types", MACHINE_TYPES)
+            if not isinstance(types, list | tuple):
+                raise ValueError(f"simulation.machine_types is {types!r}; expected a list")
+            for name in types:
+                one_of("simulated machine type", name, MACHINE_TYPES)
+            for name in self.machine_types:
+                one_of("machine type of the simulated corpus", name, types)
         return self
 
     @property
@@ -101,13 +112,26 @@ class Study(Settings):
         return digest.hexdigest()[:16]
 
 
+class OnceLoader(yaml.SafeLoader):
+    """YAML in which a key may stand once only: of two, the last would win in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        names = [key.value for key, _ in node.value]
+        for number, (key, _) in enumerate(node.value):
+            if key.value in names[:number]:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key.value} a second time", problem_mark=key.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def read_study(path, changes: dict) -> Study:
     """The study in a YAML file, with ``changes`` to its keys from the command line.
 
     Snakemake hands those over with every number as a string, so they are read as YAML again.
     """
     try:
-        study = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        study = yaml.load(Path(path).read_text(encoding="utf-8"), OnceLoader) or {}
         changes = {key: _as_yaml(value) for key, value in changes.items()}
     except yaml.MarkedYAMLError as error:
         where = error.problem_mark.line + 1
