@@ -18,6 +18,7 @@ from filelock import FileLock
 from asdlib.errors import InputError, check_room, gigabytes, one_of
 from asdstudy import paths
 from asdstudy.data.downloads import Share, ask, download, extract, open_zip, side_by_side
+from asdstudy.data.inputs import read_json
 from asdstudy.data.machines import MACHINE_TYPES
 
 ZENODO = "https://zenodo.org"
@@ -146,7 +147,7 @@ def _is_done(folder: Path, archive: Archive) -> bool:
     """Whether everything that was unpacked from a zip is still there."""
     if not archive.note(folder).exists():
         return False
-    files = json.loads(archive.note(folder).read_text())["files"]
+    files = read_json(archive.note(folder)).get("files", {"": 0})
     places = {folder / place: size for place, size in files.items()}
     return all(place.is_file() and place.stat().st_size == size for place, size in places.items())
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
+from asdstudy.data.inputs import read_json
 from asdstudy.data.machines import (
     FAULTS,
     MACHINE_TYPES,
@@ -201,7 +202,7 @@ def _make_clips(root: Path, simulation: Simulation, clips: list[tuple]) -> int:
 def _stored(root: Path) -> dict:
     """What the folder says of its corpus; nothing where there is none."""
     path = root / SETTINGS_FILE
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def _is_there(root: Path, about: dict) -> bool:

@@ -25,7 +25,7 @@ from asdlib.errors import InputError, check_room
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
-from asdstudy.data.inputs import check_samples, read_sound
+from asdstudy.data.inputs import check_samples, read_json, read_sound
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Recipe
 from asdstudy.data.simulate import GENERATOR, factory_noise
@@ -90,7 +90,7 @@ def _is_there(folder: Path, wanted: dict) -> bool:
     if not folder.exists():
         return False
     source = folder / "source.json"
-    record = json.loads(source.read_text()) if source.exists() else {}
+    record = read_json(source) if source.exists() else {}
     made = {key: record.get(key) for key in wanted}
     if made != wanted:
         raise InputError(
