@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 import requests
 from filelock import FileLock
 
-from asdlib.errors import InputError, check_room, gigabytes, one_of
+from asdlib.errors import InputError, check_room, gigabytes, make_folder, one_of
 from asdstudy import paths
 from asdstudy.data.downloads import Share, ask, download, extract, open_zip, side_by_side
 from asdstudy.data.inputs import read_json
@@ -69,7 +69,7 @@ def fetch(
         for machine_type in machine_types
     ]
     archives.append(Archive(GROUND_TRUTH, "ground_truth", None))
-    (folder / ".fetch").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / ".fetch")
     with FileLock(folder / ".fetch" / "lock"):  # another process that fetches the same waits
         missing = [archive for archive in archives if not _is_done(folder, archive)]
         if missing:

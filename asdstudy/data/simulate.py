@@ -20,7 +20,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from asdlib.errors import InputError, one_of
+from asdlib.errors import InputError, make_folder, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
 from asdstudy.data.inputs import read_json
@@ -152,7 +152,7 @@ def make_corpus(
         one_of("machine type", machine_type, TYPES)
     if _is_there(root, _about(root, simulation, machine_types)):
         return root
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     with FileLock(root / ".lock"):
         about = _about(root, simulation, machine_types)
         if _is_there(root, about):  # made while we waited

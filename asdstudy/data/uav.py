@@ -21,7 +21,7 @@ import pooch
 from filelock import FileLock
 from tqdm import tqdm
 
-from asdlib.errors import InputError, check_room
+from asdlib.errors import InputError, check_room, make_folder
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
@@ -66,7 +66,7 @@ def fetch_uav(
     wanted["recipe"] = recipe.model_dump(mode="json")
     url = f"{(server or GITHUB).rstrip('/')}/{REPOSITORY}/archive/{quote(revision)}.zip"
     links = links_beside(folder, beside)
-    (folder / ".fetch").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / ".fetch")
     with FileLock(folder / ".fetch" / "lock"):
         if not _is_there(folder / MACHINE_TYPE, wanted):
             check_room(folder, ROOM, "the archive with its clips")
