@@ -27,7 +27,7 @@ from asdstudy import paths
 from asdstudy.data import open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
 from asdstudy.runs.checkpoints import Checkpoints, refuse_full_disk
-from asdstudy.runs.device import onto_device
+from asdstudy.runs.device import keep_heap, onto_device
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
 from asdstudy.runs.record import (
@@ -43,7 +43,7 @@ from asdstudy.runs.record import (
     sizes_of,
 )
 from asdstudy.runs.run import Run, read_scores
-from asdstudy.systems import system_of
+from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 from asdstudy.systems.task import Task, make_task
 
 
@@ -82,6 +82,7 @@ def task_of(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Ta
 
 def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.DataFrame:
     """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``, which is returned."""
+    keep_heap()
     cuda, task = torch.cuda.is_available(), task_of(plan, banks, progress)
     identity = plan.training | {
         "fingerprint": sound_fingerprint(banks),
@@ -113,6 +114,7 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
 
 def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embedded:
     """EMBED: encoder and clips become ``embeddings.npz``, all train clips marked by their part."""
+    keep_heap()
     identity = identity_of(plan, "embed", banks)
     if section_of(plan, "train")["identity"]["fingerprint"] != identity["fingerprint"]:
         raise InputError(f"{plan.folder}: trained on other sound; expected the same corpus")
