@@ -106,8 +106,8 @@ def test_ddcsads_score_by_hand(noise):
     test = embedded(own[2:3], [[[3.0]]], [[[0.0]]])
     profile = profile_of("quick", "pump", "ddcsad")
     for percent, expected in ((0, 3.0), (100, 0.5), (25, 0.25 * 0.5 + 0.75 * 3.0)):
-        told = segment_scores("centroid", percent, fit, test, ["00"], profile)
-        assert told[0, 0] == pytest.approx(expected)
+        scores = segment_scores("centroid", percent, fit, test, ["00"], profile)
+        assert scores[0, 0] == pytest.approx(expected)
 
 
 def test_the_stages_can_score_with_every_h():

@@ -12,7 +12,7 @@ from asdlib import InputError, batches, encoder, training
 from asdlib.losses import mixup
 from asdlib.profiles import make_profile
 from asdstudy.data import open_corpus
-from asdstudy.systems.collapse import collapses
+from asdstudy.systems.serial import collapses
 
 SMALL = dict(
     backbone="test_efficientnet", pretrained=False, mel_bins=32, segment_seconds=0.5,

@@ -94,7 +94,7 @@ class Task:
 def make_task(
     system: ModuleType, machine_type: str, banks: dict, profile: Profile, seed: int, progress=True
 ) -> Task:
-    """Split the clips, or raise :class:`InputError` where they do not suffice for the system."""
+    """Split the clips, and raise :class:`InputError` for what would fail hours later."""
     others = [bank for name, bank in banks.items() if name != machine_type]
     heard = others if system.HEARS_OTHERS or profile.needs_others else []
     split = split_clips(banks[machine_type], heard, profile, seed)
@@ -104,7 +104,7 @@ def make_task(
 
 
 def check(task: Task, system: ModuleType) -> None:
-    """Raise :class:`InputError` for what would fail, or mean nothing, after hours of training."""
+    """Raise :class:`InputError` for what would fail, or mean nothing, after the training."""
     clips, products, profile = task.bank.clips, task.split.products, task.profile
     folder = folder_of(clips)
     if not len(task.test_rows):
