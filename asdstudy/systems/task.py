@@ -109,13 +109,13 @@ def check(task: Task, system: ModuleType) -> None:
     folder = folder_of(clips)
     if not len(task.test_rows):
         raise InputError(f"{folder}: no test clips to score in the source domain")
+    if unknown := sorted(set(clips["product"].iloc[task.test_rows]) - set(products)):
+        raise InputError(f"{folder}: product IDs {unknown} are tested but have no train clips")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if profile.compile and not shutil.which(compiler):
         raise InputError(
             f"compile is True, and {compiler} is not there; expected that C++ compiler"
         )
-    if unknown := sorted(set(clips["product"].iloc[task.test_rows]) - set(products)):
-        raise InputError(f"{folder}: product IDs {unknown} are tested but have no train clips")
     name = system.__name__.rpartition(".")[2]
     for inlier in {"none", "output", "centroid"} & {*profile.inliers}:
         if inlier not in system.SAYS:
