@@ -79,21 +79,20 @@ class Embedded:
 
 
 def embed_segments(
-    encoder: Encoder, part: Part, profile: Profile, progress: bool = True, rows: int = 128
+    encoder: Encoder, part: Part, profile: Profile, progress: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """f and g_product of all S segments of every clip: ``(clips, S, 128)``, ``(clips, S, K)``.
 
-    Overlapping segments mostly start between hops, so their log-mels have no frame in common.
+    One clip at a time: the last bits of a network's output depend on the size of the batch, and a
+    clip that is scored alone later shall have the same score. Overlapping segments mostly start
+    between hops, so their log-mels have no frame in common.
     """
-    device, count = device_of(encoder), profile.segments
-    clips_at_once = max(rows // count, 1)
-    chunks = range(0, len(part), clips_at_once)
+    device, clips = device_of(encoder), range(len(part))
     embeddings, logits = [], []
     with torch.inference_mode():
-        for first in tqdm(chunks, "embedding", unit="batch", mininterval=2, disable=not progress):
-            which = np.arange(first, min(first + clips_at_once, len(part)))
-            waves = part.segments(which, count, profile.segment_frames)
-            embedding = encoder(waves.flatten(0, 1).to(device))
-            embeddings.append(embedding.cpu().view(len(which), count, -1))
-            logits.append(encoder.heads(embedding)[0].cpu().view(len(which), count, -1))
-    return torch.cat(embeddings).numpy(), torch.cat(logits).numpy()
+        for clip in tqdm(clips, "embedding", unit="clip", mininterval=2, disable=not progress):
+            waves = part.segments(np.array([clip]), profile.segments, profile.segment_frames)
+            embedding = encoder(waves[0].to(device))
+            embeddings.append(embedding.cpu())
+            logits.append(encoder.heads(embedding)[0].cpu())
+    return torch.stack(embeddings).numpy(), torch.stack(logits).numpy()

@@ -24,27 +24,52 @@ def validation_products(products) -> tuple[str, ...]:
     return tuple(products[: len(products) // 2])
 
 
+def fit_inlier(inlier: str, size: int, fit: Embedded, profile: Profile, seed: int = 0):
+    """h fitted on the clips of one product ID; None of an h that has nothing to fit."""
+    make = INLIERS[inlier].make
+    return make(size, profile, seed).fit(vectors_of(fit, profile)) if make else None
+
+
+def scores_by(model, inlier: str, size: int, clips: Embedded, k: int) -> np.ndarray:
+    """Anomaly scores of the segments of ``clips`` by what :func:`fit_inlier` returned for the k-th
+    product ID: float64 ``(clips, S)``."""
+    says = INLIERS[inlier].says
+    said = says(clips, k).astype(np.float64) if says else 0.0
+    if model is None:
+        return said
+    vectors = clips.embeddings.reshape(-1, clips.embeddings.shape[-1])
+    distances = model.score(vectors).astype(np.float64).reshape(clips.embeddings.shape[:2])
+    return (size * said + (100 - size) * distances) / 100 if says else distances
+
+
 def segment_scores(
-    inlier: str, size: int, fit: Embedded, test: Embedded, products, profile: Profile, seed: int = 0
+    inlier: str,
+    size: int,
+    fit: Embedded,
+    test: Embedded,
+    products,
+    profile: Profile,
+    seed: int = 0,
+    alone: bool = False,
 ) -> np.ndarray:
     """Anomaly scores of every test segment by its own product ID's h: ``(clips, S)``.
 
-    h is fitted on distinct segments only, since it would take copies for neighbours.
+    ``alone`` scores clip by clip, which is slower: the last bits of a matrix product may depend on
+    its number of rows, so only then does a clip have the same score in any company.
     """
-    scores, kind = np.full(test.embeddings.shape[:2], np.nan), INLIERS[inlier]
+    scores = np.full(test.embeddings.shape[:2], np.nan)
     for k, product in enumerate(products):
         rows = test.of_product(product)
-        if not rows.any():
-            continue
-        own = kind.says(test[rows], k) if kind.says else 0.0
-        if kind.make:
-            normal, clips = fit[fit.of_product(product)], test.embeddings[rows]
-            distinct = _distinct(normal.clips, normal.embeddings.shape[1], profile)
-            model = kind.make(size, profile, seed).fit(normal.embeddings[distinct])
-            distances = model.score(clips.reshape(-1, clips.shape[-1])).reshape(clips.shape[:2])
-            own = (size * own + (100 - size) * distances) / 100 if kind.says else distances
-        scores[rows] = own
+        if rows.any():
+            model = fit_inlier(inlier, size, fit[fit.of_product(product)], profile, seed)
+            for some in np.diag(rows)[rows] if alone else [rows]:
+                scores[some] = scores_by(model, inlier, size, test[some], k)
     return scores
+
+
+def vectors_of(embedded: Embedded, profile: Profile) -> np.ndarray:
+    """The embeddings of distinct segments, ``(rows, D)``: h would take copies for neighbours."""
+    return embedded.embeddings[_distinct(embedded.clips, embedded.embeddings.shape[1], profile)]
 
 
 def _distinct(clips: pd.DataFrame, segments: int, profile: Profile) -> np.ndarray:
@@ -116,6 +141,8 @@ def score_clips(
             "embeddings; try a larger covariance_floor, a smaller p, or a smaller learning_rate"
         )
     chosen, reason = _choose(profile, sizes, candidates)
+    final = segment_scores(chosen, sizes[chosen], fit, test, products, profile, seed, alone=True)
+    columns[_column(chosen, sizes[chosen])] = aggregate(final, profile.aggregation, chosen)
     scores = clips[ABOUT].assign(score=columns[_column(chosen, sizes[chosen])], **columns)
     choice = {"inlier": chosen, "sizes": sizes, "chosen_by": reason, "candidates": candidates}
     return scores, choice

@@ -20,6 +20,7 @@ from asdlib.errors import InputError
 from asdlib.settings import Settings
 from asdstudy.data.settings import Adoption, Recipe, Simulation
 from asdstudy.runs.commands import add_stages
+from asdstudy.use.commands import add_use
 
 
 class Commands(typer.core.TyperGroup):
@@ -44,6 +45,7 @@ app = typer.Typer(
 fetch = typer.Typer(help="Download a public corpus.", **PLAIN)
 app.add_typer(fetch, name="fetch")
 add_stages(app, **PLAIN)
+add_use(app)
 
 Types = Annotated[str, Option(metavar="TYPE,...", help="machine types; all seven unless named")]
 Beside = Annotated[

@@ -187,17 +187,31 @@ def read_submission(path: Path) -> pd.DataFrame:
     return scores.assign(label=label.fillna("unknown"))
 
 
-def write_submission(scores: pd.DataFrame, machine_type: str, folder) -> list[Path]:
-    """``anomaly_score_<machine type>_section_<II>_<domain>_test.csv``, a file a product ID.
+def write_submission(
+    scores: pd.DataFrame, machine_type: str, folder, thresholds=None, by_domain: bool = True
+) -> list[Path]:
+    """``anomaly_score_<part>.csv`` for each part of the test, and the decisions on it.
 
-    Without the domain where it is unknown, as the challenges from 2022 on want it.
-    ``scores`` has a row a test clip: file, product, domain, score. Returns what was written.
+    A part is ``<machine type>_section_<II>_<source or target>_test``, without the domain where that
+    is unknown or not ``by_domain``: only in 2021 each domain has a file. In 2020, which file names
+    tell by ``id_<II>``, it is ``<machine type>_id_<II>``, without decisions.
+
+    ``scores`` has a row a test clip: file, product, domain, score. ``thresholds``, by product ID,
+    make ``decision_result_<part>.csv``: 1 where the score is above. Returns what was written.
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    written = []
-    for (product, domain), part in scores.groupby(["product", "domain"]):
-        part_of_name = "" if domain == "unknown" else f"{domain}_"
-        name = f"anomaly_score_{machine_type}_section_{product}_{part_of_name}test.csv"
-        part[["file", "score"]].to_csv(Path(folder) / name, header=False, index=False)
-        written.append(Path(folder) / name)
+    folder, written = Path(folder), []
+    folder.mkdir(parents=True, exist_ok=True)
+    of_2020 = scores.file.str.match(r"((normal|anomaly)_)?id_")
+    ends = scores.domain.map({"source": "_source_test", "target": "_target_test"})
+    ends = ends.fillna("_test") if by_domain else "_test"
+    names = "section_" + scores["product"] + ends
+    names = names.where(~of_2020, "id_" + scores["product"])
+    for name, part in scores.groupby(machine_type + "_" + names):
+        columns = {"anomaly_score": part.score}
+        threshold = (thresholds or {}).get(part["product"].iloc[0])
+        if threshold is not None and not of_2020[part.index[0]]:
+            columns["decision_result"] = (part.score > threshold).astype(int)
+        for kind, values in columns.items():
+            written.append(folder / f"{kind}_{name}.csv")
+            part[["file"]].assign(value=values).to_csv(written[-1], header=False, index=False)
     return written

@@ -263,7 +263,7 @@ def read(cell: str):
 
 
 def test_the_chapter_on_runs_reads_what_a_run_writes(tmp_path, monkeypatch):
-    """Score files and no decisions, so the evaluator of 2021 needs more, as the chapter says."""
+    """And the source domain alone is not all that the evaluator of 2021 needs, as it says."""
     chapter = (BOOK / "rerun.md").read_text()
     labels = ["normal", "anomaly"] * 5
     files = [f"section_03_source_test_{label}_{n:04}.wav" for n, label in enumerate(labels)]

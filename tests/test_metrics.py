@@ -52,3 +52,22 @@ def test_submission_round_trip(tmp_path):
     mixed = scores.assign(domain="unknown")  # an evaluation set from 2022 on
     names = [path.name for path in write_submission(mixed, "fan", tmp_path)]
     assert names == [f"anomaly_score_fan_section_0{k}_test.csv" for k in (0, 1)]
+
+
+def test_precision_recall_and_f1_by_hand():
+    """Above 2: of three anomalous clips two, of three normal ones one; at the threshold is not."""
+    scores = pd.DataFrame(
+        {
+            "product": "00",
+            "label": ["normal", "normal", "normal", "anomaly", "anomaly", "anomaly", "unknown"],
+            "score": [1, 2, 3, 2, 3, 4, 9],
+        }
+    )
+    (row,) = metrics.detection(scores, {"00": 2.0}).to_dict("records")
+    assert row == pytest.approx(
+        {"product": "00", "threshold": 2, "precision": 2 / 3, "recall": 2 / 3, "F1": 2 / 3}
+    )
+    (row,) = metrics.detection(scores, {"00": None}).to_dict("records")
+    assert np.isnan(row["F1"])
+    (row,) = metrics.detection(scores, {"00": 99.0}).to_dict("records")
+    assert row["precision"] == row["F1"] == 0

@@ -48,7 +48,7 @@ def test_run_folder(noise, tmp_path):
     assert re.fullmatch("proposed-s0-[0-9a-f]{8}", run.folder.name)
     assert {path.name for path in run.folder.iterdir()} == {
         "params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",
-        "metrics.csv", "submission",
+        "thresholds.json", "metrics.csv", "submission",
     }  # fmt: skip
     assert {"versions", "commit", "fingerprint", "wall_seconds", "seed"} <= set(run.params)
     assert run.profile == make_profile("quick", "pump", **SMALL)
@@ -65,8 +65,12 @@ def test_run_folder(noise, tmp_path):
     np.testing.assert_allclose(again.AUC, stored.AUC)
     assert run.result() == pytest.approx(metrics.harmonic_mean(stored[["AUC", "pAUC"]]))
     assert run.result(role="test") != run.result(role="validation")
+    assert stored.threshold.notna().all() and stored.F1.between(0, 1).all()
     names = [path.name for path in sorted((run.folder / "submission").iterdir())]
-    assert names == [f"anomaly_score_pump_section_{k}_source_test.csv" for k in ("00", "01")]
+    kinds = ("anomaly_score", "decision_result")
+    assert names == [
+        f"{kind}_pump_section_{k}_source_test.csv" for kind in kinds for k in ("00", "01")
+    ]
     parts = run.embedded
     assert parts["fit"].embeddings.shape == (12, 3, 128)
     assert parts["test"].logits.shape == (8, 3, 2)

@@ -29,7 +29,7 @@ from asdstudy.systems.centroid import Centroid
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 PROFILE = profile_of("quick", "pump", "ddcsad", **SMALL)
 FILES = {"params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",
-         "metrics.csv", "submission"}  # fmt: skip
+         "thresholds.json", "metrics.csv", "submission"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,7 @@ def test_a_rival_leaves_a_complete_run_folder_and_is_the_same_again(noise, tmp_p
     assert 0 <= run.result() <= 1
     assert set(run.embedded) == {"fit", "test", "others"}
     assert run.profile == profile_of("quick", "pump", variant, **SMALL)
+    assert run.metrics[run.metrics.chosen].threshold.notna().all()
     networks = {"ddcsad": 2, "spectrum": 0, "parallel": 2}.get(variant, 1)
     assert run.params["models"] == networks
     assert (run.params["parameters"] == 0) == (variant == "spectrum")

@@ -23,6 +23,7 @@ from asdstudy.data.inputs import (
     CLIP,
     CLIPS,
     LABELS,
+    Header,
     check_file,
     check_label,
     check_samples,
@@ -137,6 +138,17 @@ def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
     Raises :class:`InputError`, naming the file and the option, if that needs a conversion without
     its option, and if the file is broken or beyond full scale.
     """
+    checked_header(path, adoption)
+    channels, rate = read_sound(path)
+    sound = one_channel(path, channels, adoption)
+    sound = resample(torch.from_numpy(sound.copy()), rate, SAMPLE_RATE).numpy()
+    if rate != SAMPLE_RATE:
+        check_samples(f"{path} at {SAMPLE_RATE} Hz", sound)
+    return sound
+
+
+def checked_header(path: Path, adoption: Adoption) -> Header:
+    """The header of a recording, where all the conversions it needs were asked for."""
     info = read_header(path)
     if max(info.samplerate, SAMPLE_RATE) > LARGEST_RATIO * math.gcd(info.samplerate, SAMPLE_RATE):
         raise InputError(f"{path}: sample rate {info.samplerate} Hz; expected a usual one")
@@ -149,12 +161,13 @@ def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
             f"{path}: {info.channels} channels; expected one, or --channel mean to mix them, "
             f"or --channel 0 to {info.channels - 1} to take one"
         )
-    channels, rate = read_sound(path)
+    return info
+
+
+def one_channel(path: Path, channels: np.ndarray, adoption: Adoption) -> np.ndarray:
+    """The channel that was asked for of ``channels`` ``(samples, channels)``, or their mean."""
     sounds = {str(number): channel for number, channel in enumerate(channels.T)}
     sounds["mean"] = channels.mean(axis=1)
-    channel = "mean" if info.channels == 1 else adoption.channel
+    channel = "mean" if channels.shape[1] == 1 else adoption.channel
     one_of(f"channel of {path}", channel, sounds)
-    sound = resample(torch.from_numpy(sounds[channel].copy()), rate, SAMPLE_RATE).numpy()
-    if rate != SAMPLE_RATE:
-        check_samples(f"{path} at {SAMPLE_RATE} Hz", sound)
-    return sound
+    return sounds[channel]

@@ -134,7 +134,7 @@ def check_file(path: Path, expected: str) -> None:
     except UnicodeEncodeError:
         raise InputError(f"{path}: the name is no UTF-8; expected it renamed") from None
     except OSError as error:
-        nothing = error.errno in (errno.ENOENT, errno.ELOOP)
+        nothing = error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink()
         what = "a link to nothing" if nothing else f"cannot be read ({error.strerror})"
         raise InputError(f"{path}: {what}; {expected}") from None
 

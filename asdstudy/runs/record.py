@@ -20,7 +20,7 @@ from asdstudy.runs.provenance import code_hash
 FILES = {  # of each stage, in the order of the stages
     "train": ("encoder.safetensors", "history.csv"),
     "embed": ("embeddings.npz",),
-    "score": ("scores.csv", "submission"),
+    "score": ("scores.csv", "thresholds.json", "submission"),
     "evaluate": ("metrics.csv",),
 }
 STAGES = tuple(FILES)

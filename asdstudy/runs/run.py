@@ -1,5 +1,6 @@
 """A run's folder, read: what all later pages need is in there; and the runs that there are."""
 
+import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,8 @@ class Run:
     of h and p, warnings, times, versions, commit; ``history``: one row per epoch; ``scores``: one
     row per test clip, its score by the chosen h and p and a column for each candidate;
     ``candidates``: one row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p),
-    best and chosen, none where there are no labels; ``metrics``: of these the best p of each h.
+    best and chosen, where chosen also threshold, precision, recall and F1, none where there are no
+    labels; ``metrics``: of these the best p of each h.
     """
 
     def __init__(self, folder):
@@ -40,7 +42,7 @@ class Run:
                 self.folder / "metrics.csv",
                 dtype={"product": str, "inlier": str, "best": bool, "chosen": bool},
                 keep_default_na=False,  # "none" is an inlier model
-                na_values={"AUC": "", "pAUC": ""},
+                na_values=dict.fromkeys(["AUC", "pAUC", "threshold", *metrics.DETECTION], ""),
             )
             best = self.candidates[self.candidates["best"]]
             self.metrics = best.drop(columns="best").reset_index(drop=True)
@@ -117,6 +119,14 @@ def read_scores(folder: Path) -> pd.DataFrame:
         folder / "scores.csv", dtype={"product": str}, keep_default_na=False,
         na_values={"score": ""},
     )  # fmt: skip
+
+
+def read_thresholds(folder: Path) -> dict:
+    """``thresholds.json`` of a run folder, see :func:`asdlib.thresholds.calibrated`."""
+    try:
+        return json.loads((folder / "thresholds.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / 'thresholds.json'}: {error}; expected a run's file") from None
 
 
 def find_runs(

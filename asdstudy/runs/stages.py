@@ -18,10 +18,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
+from threadpoolctl import threadpool_limits
 
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
+from asdlib.metrics import detection
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
+from asdlib.thresholds import calibrated
 from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.data import open_corpus, sound_fingerprint
@@ -42,7 +45,7 @@ from asdstudy.runs.record import (
     section_of,
     sizes_of,
 )
-from asdstudy.runs.run import Run, read_scores
+from asdstudy.runs.run import Run, read_scores, read_thresholds
 from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 from asdstudy.systems.task import Task, make_task
 
@@ -106,6 +109,7 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
         trained.history.to_csv(part / "history.csv", index=False)
         section["products"] = list(task.split.products)
         section["models"], section["parameters"] = trained.networks, trained.parameters
+        section["amplitude_mean"], section["amplitude_std"] = task.bank.mean, task.bank.std
         section["resumed"] = checkpoints.resumed  # then the times are of the rest only
         if cuda:
             section["peak_cuda_bytes"] = torch.cuda.max_memory_allocated()
@@ -128,7 +132,8 @@ def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embe
 
 
 def score(plan: Plan) -> pd.DataFrame:
-    """SCORE: embeddings become ``scores.csv``, and h and p are chosen; no network, no training."""
+    """SCORE: embeddings become ``scores.csv``, h and p are chosen, and a threshold for each product
+    ID goes to ``thresholds.json``; no network, no training."""
     if not has_stage(place_of(plan), "train"):
         _take(plan, "train", plan.training)
     trained = section_of(plan, "train")
@@ -137,25 +142,35 @@ def score(plan: Plan) -> pd.DataFrame:
         _take(plan, "embed", after)
     identity = identity_of(plan, "score")
     if not is_done(plan, "score", identity):
-        with _stage(plan, "score", identity) as (part, section):
+        # one thread: sums over several would not end with the same bits everywhere
+        with threadpool_limits(1), _stage(plan, "score", identity) as (part, section):
             embedded = Embedded.load(place_of(plan) / "embeddings.npz")
-            fit = embedded.fitted_on(plan.profile.inlier_part)
-            scores, section["choice"] = score_clips(
-                fit, embedded.of_parts("test"), trained["products"], plan.profile, plan.seed
-            )
+            fit, test = embedded.fitted_on(plan.profile.inlier_part), embedded.of_parts("test")
+            settings = trained["products"], plan.profile, plan.seed
+            scores, choice = score_clips(fit, test, *settings)
+            section["choice"], chosen = choice, choice["inlier"]
             section["fitted_on"] = f"{plan.profile.inlier_part} part, {len(fit.clips)} clips"
             scores.to_csv(part / "scores.csv", index=False)
-            write_submission(scores, plan.machine_type, part / "submission")
+            thresholds = calibrated(embedded, chosen, choice["sizes"][chosen], *settings)
+            (part / "thresholds.json").write_text(json.dumps(thresholds, indent=1))
+            by_product = {name: one["gamma"] for name, one in thresholds["products"].items()}
+            by_domain = {"source_test", "target_test"} >= {p.parent.name for p in test.clips.path}
+            folder = part / "submission"
+            write_submission(scores, plan.machine_type, folder, by_product, by_domain)
     return read_scores(place_of(plan))
 
 
 def evaluate(plan: Plan) -> Run:
-    """EVALUATE: scores and labels become ``metrics.csv``; the run is finished."""
+    """EVALUATE: scores, thresholds and labels become ``metrics.csv``; the run is finished."""
     identity = identity_of(plan, "evaluate")
     if not is_done(plan, "evaluate", identity):
         with _stage(plan, "evaluate", identity) as (part, _):
             choice = section_of(plan, "score")["choice"]
-            table = metrics_by_product(read_scores(place_of(plan)), choice)
+            scores, place = read_scores(place_of(plan)), place_of(plan)
+            thresholds = read_thresholds(place)["products"]
+            decisions = detection(scores, {n: one["gamma"] for n, one in thresholds.items()})
+            table = metrics_by_product(scores, choice)
+            table = table.merge(decisions.assign(chosen=True), "left", ["product", "chosen"])
             table.to_csv(part / "metrics.csv", index=False)
     return Run(plan.folder)
 

@@ -5,6 +5,10 @@ weights)``, which returns an :class:`~asdlib.embedding.Embedded`, and three fact
 whether it embeds segments, or clips as a whole; ``SAYS``, its scores without a fitted h ("none",
 the probability of the product ID; "output", an anomaly score of its own; "centroid"); and
 ``HEARS_OTHERS``, whether it trains on other machine types even without Eq. 2.
+
+A system with one network, or none, also has ``embedder(weights, profile, products)``. It returns
+what makes a :class:`~asdlib.batches.Part` the arrays of an Embedded, so that new recordings can be
+scored.
 """
 
 from importlib import import_module

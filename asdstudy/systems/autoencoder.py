@@ -8,7 +8,8 @@ baseline's settings in every profile. Three things differ: weights start as torc
 10 % for validation are clips and not rows of frames, and a clip that is too short is repeated.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -112,14 +113,20 @@ def train(task: Task) -> Trained:
 
 def embed(task: Task, weights: dict[str, Tensor]) -> Embedded:
     """The mean code of each clip; the output is its mean squared error."""
+    embed_part = embedder(weights)
+    return task.embedded(lambda rows: embed_part(task.part(rows)))
+
+
+def embedder(weights: dict[str, Tensor], *_) -> Callable[[Part], tuple]:
+    """What makes clips the arrays of an Embedded, by these weights."""
     model = Autoencoder().to(device())
     model.load_state_dict(weights)
 
-    def arrays(rows: np.ndarray) -> tuple:
-        scores, codes = score(model, task.part(rows))
+    def embed_part(part: Part) -> tuple:
+        scores, codes = score(model, part)
         return codes[:, None], None, scores[:, None]
 
-    return task.embedded(arrays)
+    return embed_part
 
 
 def train_autoencoder(
@@ -173,11 +180,15 @@ def errors_of(model: Autoencoder, frames: Frames, at_once: int = 8192) -> tuple[
 
 
 def score(model: Autoencoder, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """The baseline's score of each clip, ``(clips,)``, and the mean code ``(clips, 8)``."""
-    frames = frames_of(part, device_of(model))
-    errors, codes = errors_of(model, frames)
-    clip = frames.clip.cpu()
-    counts = torch.bincount(clip, minlength=len(part)).double()
-    scores = torch.bincount(clip, errors.double(), minlength=len(part)) / counts
-    sums = torch.zeros(len(part), codes.shape[1]).index_add_(0, clip, codes)
-    return scores.numpy(), (sums / counts[:, None]).float().numpy()
+    """The baseline's score of each clip, ``(clips,)``, and the mean code ``(clips, 8)``.
+
+    One clip at a time, so that a clip has the same score in any company.
+    """
+    scores, mean_codes = [], []
+    for row in range(len(part)):
+        clip = replace(part, rows=part.rows[[row]], products=part.products[[row]])
+        frames = frames_of(clip, device_of(model))
+        errors, codes = errors_of(model, frames)
+        scores.append(errors.double().mean())
+        mean_codes.append(codes.mean(dim=0))
+    return torch.stack(scores).numpy(), torch.stack(mean_codes).numpy()

@@ -33,7 +33,10 @@ def train(task: Task) -> Trained:
 
 
 def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
-    """The classifier's mean embedding of each clip; the output of test clips is the average."""
+    """The classifier's mean embedding of each clip; the output is the average.
+
+    That of a product ID without test clips is NaN.
+    """
     encoded = softmax.embed(replace(task, others=()), below("classifier.", weights))
     ae = autoencoder.embed(task, below("ae.", weights))
     spectra = spectrum.embed(task, {}).embeddings[:, 0]  # the same clips in the same order
@@ -46,7 +49,10 @@ def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
             log_odds = encoded.logits[..., k].mean(axis=1)
             distances = unheard_distances(spectra[train], spectra[test], encoded.clips[train], task)
             pairs = [(scores[train], scores[test]) for scores in (ae.output[:, 0], -log_odds)]
-            output[test] = np.mean([standardised(*p) for p in (*pairs, distances)], axis=0)
+            pairs.append(distances)
+            for rows, which in ((train, 0), (test, 1)):
+                three = [standardised(pair[0], pair[which]) for pair in pairs]
+                output[rows] = np.mean(three, axis=0)
     return Embedded(encoded.clips, encoded.embeddings.mean(axis=1)[:, None], None, output[:, None])
 
 

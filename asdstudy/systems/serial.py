@@ -5,19 +5,19 @@ The proposed method and its ablations.
 
 import math
 import warnings
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
 import torch
 
-from asdlib.batches import Split, validation_batch
+from asdlib.batches import Part, Split, validation_batch
 from asdlib.embedding import Embedded, embed_segments
 from asdlib.encoder import Encoder, device_of
 from asdlib.losses import machine_loss
 from asdlib.profiles import Profile
 from asdlib.training import losses
 from asdlib.training import train as train_encoder
-from asdlib.waves import WaveBank
 from asdstudy.systems.task import Task, Trained, device, size
 
 SEGMENTED, SAYS, HEARS_OTHERS = True, ("none", "output", "centroid"), False
@@ -38,20 +38,24 @@ def train(task: Task, losses=losses) -> Trained:
 
 def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
     """All train and test clips of the target, and some train clips of other machine types."""
-    encoder = load_encoder(weights, task.profile, len(task.split.products))
-
-    def arrays(rows: np.ndarray, bank: WaveBank | None = None) -> tuple:
-        return embed_segments(encoder, task.part(rows, bank), task.profile, task.progress)
-
-    several = [task.embedded(arrays)]
+    embed_part = embedder(weights, task.profile, len(task.split.products), task.progress)
+    several = [task.embedded(lambda rows: embed_part(task.part(rows)))]
     rng = np.random.default_rng(task.seed)
     for bank in task.others:
         rows = np.flatnonzero(bank.clips.split == "train")
         count = min(len(rows), -(-OTHERS_SHOWN // len(task.others)))
         rows = np.sort(rng.choice(rows, count, replace=False))
         clips = bank.clips.iloc[rows].assign(part="others")
-        several.append(Embedded(clips, *arrays(rows, bank)))
+        several.append(Embedded(clips, *embed_part(task.part(rows, bank))))
     return Embedded.joined(several)
+
+
+def embedder(
+    weights: dict[str, torch.Tensor], profile: Profile, products: int, progress: bool = False
+) -> Callable[[Part], tuple]:
+    """What makes clips the arrays of an Embedded, by these weights."""
+    encoder = load_encoder(weights, profile, products)
+    return lambda part: embed_segments(encoder, part, profile, progress)
 
 
 def load_encoder(

@@ -3,12 +3,14 @@
 Otherwise as :mod:`.serial`; without other machines, and without Mixup.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from asdlib.batches import Batch, folder_of
+from asdlib.batches import Batch, Part, folder_of
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.profiles import Profile
@@ -33,8 +35,23 @@ def embed(task: Task, weights: dict[str, Tensor]) -> Embedded:
     So a logit means the same in every system: its logistic function is the probability.
     """
     embedded = serial.embed(task, weights)
-    logits = torch.from_numpy(embedded.logits)
-    return replace(embedded, logits=log_odds(logits.flatten(0, 1)).view_as(logits).numpy())
+    return replace(embedded, logits=_as_log_odds(embedded.logits))
+
+
+def embedder(weights: dict[str, Tensor], profile: Profile, products: int) -> Callable:
+    """As that of the serial method, with the same logits as :func:`embed`."""
+    embed_part = serial.embedder(weights, profile, products)
+
+    def with_log_odds(part: Part) -> tuple:
+        embeddings, logits = embed_part(part)
+        return embeddings, _as_log_odds(logits)
+
+    return with_log_odds
+
+
+def _as_log_odds(logits: np.ndarray) -> np.ndarray:
+    clips = map(torch.from_numpy, logits)  # one by one, for the same bits in any company
+    return np.stack([log_odds(clip).numpy() for clip in clips])
 
 
 def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Profile) -> dict:

@@ -3,6 +3,8 @@
 A corpus on which such detectors do well says nothing about a learned embedding.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -29,6 +31,11 @@ def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
         return spectra[:, None], None, level_distances(task.bank, rows)[:, None]
 
     return task.embedded(arrays)
+
+
+def embedder(weights: dict[str, torch.Tensor], profile: Profile, products: int) -> Callable:
+    """The mean log-mel of the clips of a Part; without the output, which needs the train clips."""
+    return lambda part: (mean_spectra(part.bank, part.rows, profile)[:, None],)
 
 
 def mean_spectra(bank: WaveBank, rows: np.ndarray, profile: Profile) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Use: a finished run scores recordings that are new, and says which are anomalous."""

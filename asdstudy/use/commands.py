@@ -1,0 +1,114 @@
+"""The commands that use a finished run: ``asd score`` and ``asd watch``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+RunFolder = Annotated[Path, Argument(metavar="RUN", help="the folder of a finished run")]
+Product = Annotated[
+    str | None, Option(metavar="ID", help="of all recordings; by the file names unless named")
+]
+Rate = Annotated[
+    float | None,
+    Option(
+        help="share of normal clips that may be above the threshold; the run's own unless given"
+    ),
+]
+Window = Annotated[float | None, Option(help="seconds; see above")]
+Hop = Annotated[float | None, Option(help="seconds from one window to the next; a window unless")]
+Resample = Annotated[bool, Option("--resample", help="to 16 kHz, whatever the rate")]
+Channel = Annotated[str | None, Option(help="which one, 0 being the first, or their mean")]
+WINDOWS = """
+
+    A recording that is no longer than the longest clip of the run is scored as a whole, a longer
+    one in windows of the clips' usual length; --window and --hop say otherwise. Where nothing says
+    which product ID a recording is of, its score is the smallest over all of them.
+"""
+
+
+def add_use(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    for command in (score, watch):
+        app.command(command.__name__, help=command.__doc__ + WINDOWS)(command)
+
+
+def score(
+    run: RunFolder,
+    recordings: Annotated[list[Path], Argument(metavar="RECORDING...", help="files and folders")],
+    out: Annotated[Path | None, Option(metavar="CSV", help="a table, one row per window")] = None,
+    plot: Annotated[Path | None, Option(metavar="FOLDER", help="for a PNG per recording")] = None,
+    product: Product = None,
+    false_alarms: Rate = None,
+    window: Window = None,
+    hop: Hop = None,
+    resample: Resample = False,
+    channel: Channel = None,
+):
+    """Score new recordings with a finished run, and say which are anomalous."""
+    from asdstudy.data.settings import Adoption
+    from asdstudy.use import score as use
+    from asdstudy.use.detector import Detector
+    from asdstudy.use.recordings import recordings as opened
+
+    detector = Detector(run, false_alarms)
+    use.complain(detector.doubts)
+    adoption = Adoption(resample=resample, channel=channel)
+    files = opened(recordings, detector, product, window, hop, adoption)
+    for recording, verdicts in use.score_recordings(
+        detector, files, out, plot, sys.stderr.isatty()
+    ):
+        print(use.in_words(recording, verdicts), flush=True)
+
+
+def watch(
+    run: RunFolder,
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="where recordings appear")],
+    k: Annotated[int, Option("--k", min=1, help="so many clips above the threshold ...")] = 3,
+    of: Annotated[int, Option("--of", min=1, help="... of the last so many are an alarm")] = 5,
+    out: Annotated[
+        Path | None, Option(metavar="CSV", help="the table; beside FOLDER unless named")
+    ] = None,
+    every: Annotated[float, Option(min=0.01, help="seconds between two looks")] = 1.0,
+    once: Annotated[bool, Option("--once", help="end when what is there is scored")] = False,
+    product: Product = None,
+    false_alarms: Rate = None,
+    window: Window = None,
+    hop: Hop = None,
+    resample: Resample = False,
+    channel: Channel = None,
+):
+    """Score every recording that appears in a folder, and say when too many are anomalous.
+
+    A file is scored when it is complete: unchanged between two looks, with a header that can be
+    read. Each gets one row in the table, which is on the disk at once. After an interruption, even
+    a power failure, the same command goes on: no file is scored twice.
+    """
+    from asdlib.errors import InputError
+    from asdstudy.data.corpora import inside
+    from asdstudy.data.settings import Adoption
+    from asdstudy.use import watch as use
+    from asdstudy.use.detector import Detector
+    from asdstudy.use.recordings import recordings as opened
+    from asdstudy.use.score import complain
+
+    if k > of:
+        raise InputError(f"{folder}: an alarm at {k} of {of} clips; expected no more than {of}")
+    inside(folder)  # raises where it is no folder
+    place = folder.resolve()
+    adoption = Adoption(resample=resample, channel=channel)
+    settings = product, window, hop, adoption
+    detector = Detector(run, false_alarms)
+    opened([], detector, *settings)  # raises where they are wrong, as the next line does
+    detector.product_of(folder, product or detector.products[0])
+    complain(detector.doubts)
+    newcomers = use.Newcomers(
+        folder, lambda path: opened([path], detector, *settings)[0], 1 if once else use.PATIENCE
+    )
+    journal = use.Journal(out or place.with_name(f"{place.name}.csv"))
+    try:
+        use.watch(detector, newcomers, journal, k, of, every, 2 if once else float("inf"))
+    finally:
+        journal.close()

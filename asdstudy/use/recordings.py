@@ -1,0 +1,146 @@
+"""Recordings to be scored: which they are, and their sound window by window."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil, gcd
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torchaudio.functional import resample
+
+from asdlib.errors import InputError
+from asdlib.profiles import SAMPLE_RATE
+from asdstudy.data.adopt import checked_header, one_channel, read_recording
+from asdstudy.data.corpora import files_below
+from asdstudy.data.inputs import CLIPS, UNKNOWN_FRAMES, check_samples, to_int16
+from asdstudy.data.settings import Adoption
+from asdstudy.use.detector import Detector
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file, and where its windows start and how long they are, in samples at 16 kHz."""
+
+    path: Path
+    product: str | None
+    starts: Sequence[int]
+    length: int
+    adoption: Adoption
+
+    def windows(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Start in seconds and sound, int16 ``(length,)``, of one window after the other.
+
+        Only one is in memory, unless the file does not say how long it is. Raises
+        :class:`InputError`, naming the file, as `asd adopt` does, and where all of it is silent.
+        """
+        heard = False
+        for start, sound in self._sounds():
+            heard = heard or bool(sound.any())
+            yield start / SAMPLE_RATE, sound
+        if not heard:
+            raise InputError(f"{self.path}: silent; expected the sound of a machine")
+
+    def _sounds(self) -> Iterator[tuple[int, np.ndarray]]:
+        if len(self.starts) == 1 or not promises_length(self.path):
+            whole = to_int16(read_recording(self.path, self.adoption))
+            for start in self.starts:
+                yield start, whole[start : start + self.length]
+            return
+        try:
+            with soundfile.SoundFile(str(self.path)) as file:
+                for start in self.starts:
+                    yield start, to_int16(self._read(file, start))
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"{self.path}: cannot be decoded ({error.error_string})") from None
+
+    def _read(self, file: soundfile.SoundFile, start: int) -> np.ndarray:
+        """One window in one channel at 16 kHz, float64 ``(length,)``.
+
+        It is cut from a slightly longer one: the filter that resamples reaches some samples to both
+        sides.
+        """
+        divisor = gcd(file.samplerate, SAMPLE_RATE)
+        block, new_block = file.samplerate // divisor, SAMPLE_RATE // divisor
+        margin = 2 + 7 // min(block, new_block)  # blocks; torchaudio's filter needs one less
+        first = max(start // new_block - margin, 0)
+        end = min((ceil((start + self.length) / new_block) + margin) * block, file.frames)
+        file.seek(first * block)
+        channels = file.read(end - first * block, dtype="float64", always_2d=True)
+        if len(channels) < end - first * block:
+            raise InputError(f"{self.path}: truncated; expected {file.frames} samples")
+        check_samples(self.path, channels)
+        sound = torch.from_numpy(one_channel(self.path, channels, self.adoption).copy())
+        sound = resample(sound, file.samplerate, SAMPLE_RATE).numpy()
+        skipped = start - first * new_block
+        return sound[skipped : skipped + self.length]
+
+
+def promises_length(path: Path) -> bool:
+    """Whether the header of a recording says how long it is; while it is written it may not."""
+    try:
+        return 0 < soundfile.info(str(path)).frames < UNKNOWN_FRAMES
+    except soundfile.LibsndfileError:
+        return False
+
+
+def recordings(
+    paths: Sequence[Path],
+    detector: Detector,
+    product: str | None = None,
+    window_seconds: float | None = None,
+    hop_seconds: float | None = None,
+    adoption: Adoption = Adoption(),
+) -> list[Recording]:
+    """The recordings among ``paths``, files and folders, by their headers.
+
+    A recording is scored as a whole, unless it is longer than all clips of the run: then in windows
+    of the clips' usual length. ``window_seconds`` and ``hop_seconds``, from one window to the next,
+    say otherwise. The last window ends with the recording. Raises :class:`InputError`, naming the
+    file, for what cannot be scored.
+    """
+    shortest = detector.shortest / SAMPLE_RATE
+    for name, seconds, least in (
+        ("window", window_seconds, shortest),
+        ("hop", hop_seconds, 1 / SAMPLE_RATE),
+    ):
+        if seconds is not None and not least <= seconds < np.inf:
+            raise InputError(f"{name} of {seconds:g} s; expected at least {least:g} s")
+    return [
+        _recording(path, detector, product, window_seconds, hop_seconds, adoption)
+        for path in files_of(paths)
+    ]
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are, and the .wav and .flac files below folders."""
+    files = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            below = [file for file in files_below(path) if file.suffix.lower() in CLIPS]
+            if not below:
+                raise InputError(f"{path}: no recordings; expected .wav or .flac files below it")
+            files += below
+        else:
+            files.append(path)
+    return files
+
+
+def _recording(path, detector, product, window_seconds, hop_seconds, adoption) -> Recording:
+    info = checked_header(path, adoption)
+    frames = ceil(info.frames * SAMPLE_RATE / info.samplerate)
+    if frames < detector.shortest:
+        raise InputError(
+            f"{path}: {frames / SAMPLE_RATE:.2f} s long; expected at least "
+            f"{detector.shortest / SAMPLE_RATE:g} s"
+        )
+    if window_seconds is None and frames <= detector.longest and hop_seconds is None:
+        length = frames
+    else:
+        usual = detector.usual if window_seconds is None else round(window_seconds * SAMPLE_RATE)
+        length = min(usual, frames)
+    hop = length if hop_seconds is None else max(round(hop_seconds * SAMPLE_RATE), 1)
+    last = frames - length
+    starts = [*range(0, last, hop), last]
+    return Recording(path, detector.product_of(path, product), starts, length, adoption)
