@@ -40,13 +40,7 @@ def roles(text: str, *names: str) -> set[str]:
     return {" ".join(re.sub(r".*<(.+)>", r"\1", body, flags=re.DOTALL).split()) for body in bodies}
 
 
-REFERENCE = (
-    "commands",
-    "gallery",
-    "teaching",
-    "glossary",
-    "bibliography",
-)  # pages to look things up in
+REFERENCE = ("api", "bibliography", "commands", "gallery", "glossary", "protocol", "teaching")
 PAGES = pages_of(yaml.safe_load((ROOT / "_toc.yml").read_text()))  # in their order
 TEXT = "\n\n".join(map(prose, [*CHAPTERS, *NOTEBOOKS]))
 WORKS = set(re.findall(r"^@\w+\{(.+),$", (BOOK / "references.bib").read_text(), re.MULTILINE))
@@ -289,6 +283,12 @@ def test_a_chapter_opens_with_its_goals_and_ends_with_what_was_learnt(name):
         apart = r"```\{(?:admonition\} After|exercise|solution|quiz).*?\n```\n|````.*?\n````\n"
         read = len(re.sub(apart, "", text, flags=re.DOTALL).split()) / 150
         assert minutes in [str(5 * math.ceil(time / 5)) for time in (read - 1, read, read + 1)]
+
+
+def test_the_reference_names_every_module_of_the_method():
+    named = re.findall(r"automodule:: asdlib\.(\w+)", (BOOK / "api.md").read_text())
+    modules = {path.stem for path in (ROOT / "asdlib").glob("*.py")} - {"__init__"}
+    assert sorted(named) == sorted(modules)
 
 
 def test_every_exercise_has_its_folded_solution():
