@@ -9,6 +9,7 @@ from torchaudio.functional import melscale_fbanks
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE, Profile
+from asdlib.weights import load_weights
 
 FILTERS_AT_ONCE = 16  # of the mel filters that are multiplied with the same bins
 
@@ -140,7 +141,7 @@ def _backbone(profile: Profile) -> nn.Module:
 
     Raises :class:`InputError` for one that has no feature map, or none of this profile's mel.
     """
-    name, pretrained = profile.backbone, profile.pretrained
+    name, pretrained = profile.backbone, profile.pretrained and not profile.weights
     import timm  # takes as long as torch itself, and who only scores needs no network
 
     if not timm.is_model(name.split(".")[0]):
@@ -152,8 +153,11 @@ def _backbone(profile: Profile) -> nn.Module:
             raise InputError(f"backbone {name!r} cannot be made: {_in_a_line(error)}") from error
         raise InputError(
             f"the pretrained weights of {name!r} cannot be fetched ({type(error).__name__}); "
-            "connect to the internet once, or train from scratch with pretrained=False"
+            "connect to the internet once, take weights from a file, or train from scratch with "
+            "pretrained=False"
         ) from error
+    if profile.weights:
+        load_weights(net, profile.weights)
     frames = profile.segment_frames // round(profile.hop_seconds * SAMPLE_RATE) + 1
     try:
         with torch.no_grad():

@@ -1,14 +1,16 @@
-"""The one error for input that cannot be used."""
+"""The one error for input that cannot be used, and what raises it everywhere."""
 
-from pathlib import PureWindowsPath
+import shutil
+from pathlib import Path
 
 
 class InputError(ValueError):
     """Input is wrong: the message names the file or name, what was found and what was expected."""
 
     def __init__(self, message: str):
-        # the name of a file may be no UTF-8, and could not be printed then
-        super().__init__(str(message).encode(errors="backslashreplace").decode())
+        # the name of a file may hold what is no UTF-8 or steers a terminal: it is one legible line
+        shown = (c if c.isprintable() else ascii(c)[1:-1] for c in str(message))
+        super().__init__("".join(shown))
 
 
 def one_of(kind: str, value, known) -> None:
@@ -17,16 +19,17 @@ def one_of(kind: str, value, known) -> None:
         raise InputError(f"unknown {kind} {value!r}; known: {', '.join(map(str, known))}")
 
 
-def name_of(kind: str, value) -> str:
-    """``value``, if it can name a folder on any computer; else :class:`InputError`.
-
-    What is at the start of a name must be no dot, which hides it, and no dash, as of an option.
-    """
-    if not isinstance(value, str):
-        raise InputError(f"{kind} {value!r}: a {type(value).__name__}; expected a name, as text")
-    parts = PureWindowsPath(value).name != value or not value.isprintable()  # /, \, drives, NUL
-    if parts or value[:1] in ("", ".", "-") or len(value.encode()) > 200:
+def check_room(folder: Path, needed: float, what: str) -> None:
+    """Raise :class:`InputError` unless ``needed`` bytes are free where ``folder`` is or will be."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
         raise InputError(
-            f"{kind} {value!r}: expected the name of a visible folder, without / or \\"
+            f"{folder}: not enough room; {what} needs about {gigabytes(needed)}, "
+            f"and {gigabytes(free)} are free"
         )
-    return value
+
+
+def gigabytes(size: float) -> str:
+    """A number of bytes in words, as in "1.5 GB"."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -156,6 +156,7 @@ def _probability(embedded, k: int) -> np.ndarray:
 
 
 def _output(embedded, k: int) -> np.ndarray:
+    # a network's logit, whose mean the author's code takes where the paper takes the probability's
     return -embedded.logits[..., k] if embedded.output is None else embedded.output
 
 
@@ -166,5 +167,5 @@ INLIERS = {
     "kNN": Kind(lambda p, *_: KNN(p), sizes=None, needs=lambda p: p),
     "Mahalanobis": Kind(lambda *_: Mahalanobis(), needs=lambda p: 2),
     "none": Kind(says=_probability),
-    "output": Kind(says=_output),  # of a system that has an anomaly score of its own
+    "output": Kind(says=_output),  # the system's own anomaly score, or minus the logit
 }

@@ -39,7 +39,7 @@ class Profile(Settings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     # losses and Mixup
     product_weight: NotNegative = 10.0  # lambda of Eq. 3; 0 switches L_product off
-    machine_weight: NotNegative = 1.0  # 0 switches L_machine off, and with it the negatives
+    machine_weight: NotNegative = 1.0  # 0 switches L_machine off; see keep_others
     mixup_alpha: NotNegative = 0.2  # 0 switches Mixup off
     # optimisation
     learning_rate: Positive = 1e-3
@@ -66,6 +66,8 @@ class Profile(Settings):
     covariance_floor: NotNegative = 1e-6  # added to a GMM's variances
     # switches: the paper's reading, or its closest, is the default
     pretrained: bool = True
+    # a file to start from, whatever pretrained says; see weights.load_weights
+    weights: str = ""
     log_mel: bool = True
     mel_power: Positive = 2.0  # 2: power, 1: magnitude
     log_floor: Positive = 1e-6  # added before the logarithm; the amplitude has variance 1
@@ -78,6 +80,8 @@ class Profile(Settings):
     machine_slope: Literal["positive", "negative", "random"] = "positive"
     # where g_affine's offset starts: the median logit of the first batch at 0, or the layer's own
     machine_start: Literal["centred", "layer"] = "centred"
+    # whether other machines are in the batches even without L_machine: BatchNorm and Mixup see them
+    keep_others: bool = False
     # which mixed rows Eq. 1 sees
     product_rows: Literal["weighted", "included", "all", "all-when-mixed"] = "weighted"
     mixup_schedule: Literal["rising", "falling", "always"] = "rising"
@@ -135,8 +139,13 @@ class Profile(Settings):
 
     @property
     def needs_others(self) -> bool:
-        """Whether Eq. 2 is trained on, which hears other machine types."""
-        return self.machine_weight > 0
+        """Whether other machine types are in the batches: Eq. 2 hears them, or they are kept."""
+        return self.machine_weight > 0 or self.keep_others
+
+    @property
+    def from_scratch(self) -> "Profile":
+        """The same for a network that gets its own weights: it needs none to start from."""
+        return self.replace(pretrained=False, weights="")
 
     @property
     def segment_frames(self) -> int:

@@ -100,8 +100,7 @@ def train(
     rng = np.random.default_rng([seed, 1])
     state = checkpoint.load() if checkpoint else None
     # who goes on brings its own weights, and may be where no others can be fetched
-    fresh = profile.replace(pretrained=profile.pretrained and not state)
-    encoder = Encoder(fresh, len(split.products)).to(device)
+    encoder = Encoder(profile.from_scratch if state else profile, len(split.products)).to(device)
     if profile.compile:
         encoder.compile()
     steps = profile.epochs * steps_an_epoch(split, profile)

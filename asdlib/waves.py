@@ -3,27 +3,20 @@
 import hashlib
 import json
 import os
-import re
-import shutil
-import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from asdlib.errors import InputError
+from asdlib.errors import InputError, check_room
 
 FULL_SCALE = 32768.0  # an int16 sample of this size would be amplitude 1
-UNKNOWN_BYTES = 0x7FFF0000  # and above: what stands in a WAV header for a length not known yet
-LONGEST_HEADER = 1000  # bytes of a file that has no sound
-UNKNOWN_FRAMES = 2**63 - 1  # what libsndfile makes of that in a FLAC header
 
 
 @dataclass(frozen=True)
@@ -109,11 +102,12 @@ def normalise(waves, mean, std) -> torch.Tensor:
     return scaled.sub_(centre).mul_(factor)
 
 
-def open_bank(clips: pd.DataFrame, folder, progress: bool = True) -> WaveBank:
+def open_bank(clips: pd.DataFrame, folder, read_clip: Callable, progress: bool = True) -> WaveBank:
     """The bank of one machine type's ``clips`` (rows of the index), kept below ``folder``.
 
-    Decodes each clip once, in parallel; a bank that is already there for the same files (name,
-    size, time of change) is only mapped. Written to a temporary name and renamed when whole.
+    ``read_clip`` of a path gives int16 ``(frames,)``, once for each clip, in parallel. A bank that
+    is there already for the same files (name, size, time of change) is only mapped. It is written
+    to a temporary name and renamed when whole.
     """
     clips = clips.reset_index(drop=True)
     machine_type = clips.machine_type.iloc[0]
@@ -125,7 +119,7 @@ def open_bank(clips: pd.DataFrame, folder, progress: bool = True) -> WaveBank:
         stem.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(_beside(stem, ".lock")):  # of two runs one decodes, the other waits
             if not record.exists():
-                _decode(clips, offsets, int(frames.sum()), stem, progress)
+                _decode(clips, offsets, int(frames.sum()), stem, read_clip, progress)
     facts = json.loads(record.read_text())
     facts.pop("files", None)
     samples = np.load(_beside(stem, ".npy"), mmap_mode="r")
@@ -156,7 +150,9 @@ def _remove_outdated(stem: Path, files: str) -> None:
                 _beside(other, ending).unlink(missing_ok=True)
 
 
-def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool) -> None:
+def _decode(
+    clips: pd.DataFrame, offsets, total: int, stem: Path, read_clip: Callable, progress: bool
+) -> None:
     machine_type = clips.machine_type.iloc[0]
     # a full disk would kill the process that writes to a memory map
     check_room(stem.parent, 2 * total, f"decoding {machine_type}")
@@ -193,7 +189,9 @@ def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool
         mean = np.sum(sums, where=train) / count
         variance = np.sum(squares, where=train) / count - mean**2
         if not variance > 0:
-            raise InputError(f"{clips.path[0].parent.parent}: the train clips are all silent")
+            raise InputError(
+                f"{clips.path[0].parent.parent}: the train clips are all silent or constant"
+            )
         facts = {
             "mean": mean / FULL_SCALE,
             "std": float(np.sqrt(variance)) / FULL_SCALE,
@@ -207,95 +205,3 @@ def _decode(clips: pd.DataFrame, offsets, total: int, stem: Path, progress: bool
         _remove_outdated(stem, facts["files"])
     finally:
         part.unlink(missing_ok=True)
-
-
-def check_name(path: Path) -> None:
-    """Raise :class:`InputError` for a name that could not be written down."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{path}: the name is no UTF-8; expected it renamed") from None
-
-
-def read_header(path: Path):
-    """soundfile's account of a recording; :class:`InputError` where it is empty or cut off."""
-    check_name(path)
-    expected = "expected a .wav or .flac clip"
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
-            raise InputError(f"{path}: no file; {expected}")
-        path.open("rb").close()
-        info = soundfile.info(str(path), verbose=True)
-    except OSError as error:
-        what = "a link to nothing" if path.is_symlink() else f"cannot be read ({error.strerror})"
-        raise InputError(f"{path}: {what}; {expected}") from None
-    except soundfile.LibsndfileError as error:
-        what = f"not audio that can be read ({error})" if status.st_size else "an empty file"
-        raise InputError(f"{path}: {what}; {expected}") from error
-    # libsndfile reads a truncated file as a shorter one and only notes what the header promised
-    short = re.search(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", info.extra_info, re.MULTILINE)
-    if short and int(short[2]) < int(short[1]) < UNKNOWN_BYTES:
-        raise InputError(f"{path}: truncated; {short[2]} of {short[1]} bytes of sound are there")
-    # a recorder that writes into a pipe cannot go back to fill in the length
-    left_out = info.frames == 0 and status.st_size > LONGEST_HEADER
-    if left_out or info.frames == UNKNOWN_FRAMES:
-        raise InputError(
-            f"{path}: its header gives no length, as of sound written into a pipe; expected one: "
-            f"rewrite it, as with `ffmpeg -i FILE NEW{path.suffix}`"
-        )
-    if info.frames == 0:
-        raise InputError(f"{path}: no sound in it; expected a clip of at least one sample")
-    return info
-
-
-def read_sound(path, source=None, exact: bool = False) -> tuple[np.ndarray, int]:
-    """The channels of a recording, ``(frames, channels)`` within -1 and 1, and its rate in Hz.
-
-    ``source`` is what is read, where that is not the file ``path``. ``exact`` leaves 16-bit sound
-    as it is, int16.
-    """
-    try:
-        with soundfile.SoundFile(source or str(path)) as file:
-            dtype = "int16" if exact and file.subtype == "PCM_16" else "float64"
-            frames, rate = file.frames, file.samplerate
-            sound = file.read(dtype=dtype, always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: cannot be decoded ({error})") from error
-    if len(sound) != frames:
-        raise InputError(f"{path}: truncated; {len(sound)} of {frames} samples can be read")
-    peak = 0 if sound.dtype == np.int16 else np.abs(sound).max(initial=0)
-    if not np.isfinite(peak):
-        raise InputError(f"{path}: NaN or infinite samples; expected finite sound")
-    if peak > 1:
-        raise InputError(f"{path}: samples up to {peak:.6g}; expected -1 to 1, full scale")
-    if 0 < peak < 0.5 / FULL_SCALE:
-        raise InputError(f"{path}: samples up to {peak:.3g}; expected some that 16 bits can hold")
-    return sound, rate
-
-
-def read_clip(path: Path) -> np.ndarray:
-    """A clip as int16 samples ``(frames,)``; 16-bit files exactly, others rounded."""
-    sound, _ = read_sound(path, exact=True)
-    return sound[:, 0] if sound.dtype == np.int16 else to_int16(sound[:, 0])
-
-
-def to_int16(sound: np.ndarray) -> np.ndarray:
-    """Amplitudes within -1 and 1 as int16; what is beyond is clipped."""
-    return np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-
-
-def check_room(folder: Path, needed: float, what: str) -> None:
-    """Raise :class:`InputError` unless ``needed`` bytes are free where ``folder`` is or will be."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        raise InputError(
-            f"{folder}: not enough room; {what} needs about {gigabytes(needed)}, "
-            f"and {gigabytes(free)} are free"
-        )
-
-
-def gigabytes(size: float) -> str:
-    """A number of bytes in words, as in "1.5 GB"."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

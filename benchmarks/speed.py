@@ -30,9 +30,10 @@ from asdlib import batches, training
 from asdlib.encoder import Encoder, LogMel, device_of, keep_heap
 from asdlib.inliers import INLIERS
 from asdlib.profiles import SAMPLE_RATE, Profile, make_profile
-from asdlib.waves import WaveBank, read_clip
+from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.data import open_corpus
+from asdstudy.data.inputs import read_clip
 from asdstudy.data.machines import MACHINE_TYPES
 from asdstudy.data.simulate import Simulation, make_corpus
 from asdstudy.runs.device import on

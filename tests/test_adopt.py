@@ -1,5 +1,6 @@
 """Adopting a folder of recordings: what becomes of it, and one clear error for what cannot be."""
 
+import os
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import soundfile
 from conftest import ODD, ROOT, asd, write_clip, write_corpus
 
 from asdlib import InputError, waves
-from asdstudy.data import corpora, open_corpus
+from asdstudy.data import corpora, inputs, open_corpus
 from asdstudy.data.adopt import adopt
 from asdstudy.data.describe import describe
 from asdstudy.data.settings import Adoption
@@ -51,8 +52,8 @@ def test_folders_become_a_machine_type(folder):
     listing = pd.read_csv(folder.parent / "corpus" / "fan" / "recordings.csv")
     assert len(listing) == len(clips)
     for row in listing.itertuples():  # 16 kHz, mono, 16 bit: not a sample is changed
-        adopted = waves.read_clip(folder.parent / "corpus" / "fan" / row.clip)
-        assert np.array_equal(adopted, waves.read_clip(folder / row.file))
+        adopted = inputs.read_clip(folder.parent / "corpus" / "fan" / row.clip)
+        assert np.array_equal(adopted, inputs.read_clip(folder / row.file))
 
 
 def test_a_recording_is_never_torn_apart(folder):
@@ -96,10 +97,19 @@ def test_another_rate_and_channels_on_request(folder):
         adoption = Adoption(resample=True, channel=channel, test_share=0)
         out = adopt(folder, folder.parent / channel, "fan", adoption, progress=False)
         clip = next((out / "fan").rglob("*Fan-north_rec-0.wav"))
-        sound = waves.read_clip(clip) / waves.FULL_SCALE
+        sound = inputs.read_clip(clip) / waves.FULL_SCALE
         assert len(sound) == 2 * 16_000
         expected = peak * np.sin(2 * np.pi * 440 * np.arange(len(sound)) / 16_000)
         assert np.abs(sound - expected)[800:-800].max() < 2e-3
+
+
+def test_resampling_may_not_go_beyond_full_scale(folder):
+    """As a recording that is clipped itself does: told, and not cut off."""
+    path = folder / "Fan north" / "normal" / "rec 0.wav"
+    time = np.arange(44_100) / 44_100
+    soundfile.write(path, 0.999 * np.sign(np.sin(2 * np.pi * 997 * time)), 44_100)
+    with pytest.raises(InputError, match="rec 0.wav at 16000 Hz: samples up to 1[.]"):
+        make(folder, resample=True)
 
 
 def test_long_recordings_are_cut_on_request(folder):
@@ -137,6 +147,20 @@ def _float(value):
         ("fan-south/broken/x.wav", _touch, "not expected here; expected <product>/normal"),
         ("fan-south/x.wav", _touch, "not expected here"),
         ("third/anomaly/x.wav", _touch, "no folder normal/ in it"),
+        ("fan-south/normal/x.wav", lambda path: os.mkfifo(path), "x.wav: no file; expected"),
+        ("fan-south/normal/x.wav", lambda path: path.symlink_to("no"), "x.wav: a link to nothing"),
+        (
+            "fan-south/normal/x.wav",
+            lambda path: path.symlink_to("../../Fan north/normal/rec 0.wav"),
+            "x.wav: the same file as .*rec 0.wav",
+        ),
+        ("fan-south/normal/anomaly.wav", write_clip, "the name says anomaly, the folder normal"),
+        (f"fan-south/normal/{'x' * 230}.wav", write_clip, "at most 200 bytes together"),
+        (
+            "fan-south/normal/x.wav",
+            lambda path: write_clip(path, rate=15_999),
+            "sample rate 15999 Hz; expected a usual one",
+        ),
         ("third/normal/x.wav", write_clip, "1 normal recordings; expected at least 2"),
     ],
 )
@@ -197,7 +221,7 @@ def test_names_may_hold_more_than_letters(folder, tmp_path):
     assert set(listing.folder) == {"fan-south", ODD} and f"{ODD}.1.wav" in set(listing.recording)
     for row in listing.itertuples():
         assert np.array_equal(
-            banks[ODD].sound(corpus / ODD / row.clip), waves.read_clip(mine / row.file)
+            banks[ODD].sound(corpus / ODD / row.clip), inputs.read_clip(mine / row.file)
         )
     assert len(part) == len(listing)
     assert part.attributes.str.startswith(("Lüfter-1.2-50-a_", "fan-south_")).all()

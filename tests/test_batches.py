@@ -115,6 +115,25 @@ def test_without_machine_loss_there_are_no_negatives(corpus):
     assert batches.steps_an_epoch(split, profile) == 3  # as many as with negatives
 
 
+def test_negatives_may_be_kept_without_machine_loss(corpus):
+    """The same batches as with L_machine, validation too."""
+    kept, profile = split_of(corpus, machine_weight=0.0, keep_others=True)
+    usual, _ = split_of(corpus)
+    pairs = [
+        *zip(
+            *(
+                batches.balanced_batches(s, profile, np.random.default_rng(0))
+                for s in (kept, usual)
+            ),
+            strict=True,
+        ),
+        tuple(batches.validation_batch(s, profile, seed=0) for s in (kept, usual)),
+    ]
+    for one, other in pairs:
+        assert torch.equal(one.waves, other.waves) and torch.equal(one.machine, other.machine)
+        assert one.machine.mean() == 0.5
+
+
 def test_normalisation_switch(tmp_path):
     """The others are scaled by the target's statistics, or by their own."""
     write_corpus(tmp_path)

@@ -1,5 +1,6 @@
 """The corpus index: every DCASE layout, and one clear error for what cannot be used."""
 
+import os
 import struct
 
 import numpy as np
@@ -277,7 +278,7 @@ def test_folders_that_cannot_be_used(tmp_path):
 
 
 def test_nan_names_the_file(tmp_path):
-    from asdlib.waves import open_bank
+    from asdstudy.data import open_bank
 
     path = tmp_path / "fan" / "train" / NAME
     _nan(path)
@@ -299,7 +300,7 @@ def _unlabelled(root, name, table=None, place=TRUTH, clips=2, encoding="utf-8"):
         write_clip(root / name / f"test/section_00_source_test_{number:04d}_m-n.wav")
     if table is not None:
         path = root / place.format(name)
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(table, encoding=encoding)
         return path
 
@@ -426,4 +427,125 @@ def test_other_tables_contradict_nothing_either(tmp_path):
     listing = tmp_path / "fan" / "recordings.csv"
     listing.write_text("clip,recording\nno.wav,a\n")
     with pytest.raises(InputError, match="recordings.csv: none of its clips is there"):
+        corpora.index(tmp_path)
+
+
+def test_tables_are_found_however_a_computer_spells_their_names(tmp_path):
+    """macOS decomposes letters, and Windows and macOS do not mind the case."""
+    rows = f"{CLIP(0)},1\n{CLIP(1)},0\n"
+    for number, (name, other) in enumerate(
+        [("fan", "Fan"), ("L\u00fcfter", "Lu\u0308fter"), ("Lu\u0308fter", "L\u00fcfter")]
+    ):
+        root = tmp_path / str(number)
+        _unlabelled(root, name)
+        table = root / TRUTH.format(other).replace(".csv", ".CSV")
+        table.parent.mkdir()
+        table.write_text(rows)
+        assert _labels(root, name) == ["anomaly", "normal"]
+    _unlabelled(tmp_path / "0", "Fan")  # now it is of that type alone
+    assert _labels(tmp_path / "0", "fan") == ["unknown", "unknown"]
+    assert _labels(tmp_path / "0", "Fan") == ["anomaly", "normal"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "Ground_Truth/ground_truth_fan_section_00_test.csv",
+        "ground_truth/more/ground_truth_fan_section_00_test.csv",
+        "ground_truth_fan_section_00_test.csv",
+        "fan/ground_truth_fan_section_00_test.csv",
+        "ground_truth/ground_truth_fan_section_00_test.txt",
+        "ground_truth/ground_truth_fan_section_00_test.xlsx",
+        "ground_truth/ground_truth_fan_section_00_test.csv.zip",
+        "fan/train/attributes_00.csv",
+        "fan/attributes_00.xlsx",
+        "fan/train/recordings.csv",
+        "attributes_00.csv",
+    ],
+)
+def test_a_table_where_none_is_read_is_an_error(tmp_path, place):
+    path = _unlabelled(tmp_path, "fan", f"{CLIP(0)},1\n{CLIP(1)},0\n", place)
+    with pytest.raises(InputError, match="a table that is not read; expected <machine type>/attr"):
+        corpora.index(tmp_path)
+    assert [*describe(tmp_path).unplaced] == [path]
+
+
+@pytest.mark.parametrize(
+    "place, message",
+    [
+        ("fan/Train/{}", "not in a folder <machine type>/<train|test|"),
+        ("fan/train/monday/{}", "not in a folder"),
+        ("fan/target_train/{}", "not in a folder"),
+        ("more/pump/train/{}", "not in a folder"),
+        ("{}", "not in a folder"),
+        ("pump/ID_00/normal/0.wav", "not in a folder"),
+        ("pump/id_02/Normal/0.wav", "not in a folder"),
+        ("fan/train/{}.mp3", "no clip; expected .wav or .flac"),
+        ("fan/train/{}.part", "no clip"),
+        ("fan/train/x.aiff", "no clip"),
+        ("fan/train/section_00_source_train_normal_0009", "no clip"),
+    ],
+)
+def test_sound_is_not_passed_over_without_a_word(tmp_path, place, message):
+    write_clip(tmp_path / "fan" / "train" / "section_00_source_train_normal_0000.wav")
+    path = write_clip(tmp_path / place.format(NAME.replace("0000", "0009")), format="WAV")
+    with pytest.raises(InputError, match=message.replace("|", "[|]")) as error:
+        corpora.index(tmp_path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert describe(tmp_path).unplaced == {path: str(error.value)}
+
+
+def test_splits_and_types_that_are_empty_or_no_folders(tmp_path):
+    for number, (make, message) in enumerate(
+        [
+            (lambda root: (root / "pump/train").mkdir(parents=True), "pump: no clips"),
+            (lambda root: (root / "fan/test").write_text(""), "fan/test: no folder; expected one"),
+            (lambda root: (root / "fan/test").symlink_to("no"), "fan/test: a link to nothing"),
+            (lambda root: (root / "pump").symlink_to("no"), "pump: a link to nothing"),
+            (lambda root: (root / "pump").symlink_to("pump"), "pump: a link to nothing"),
+            (lambda root: (root / "pump").symlink_to("fan"), "pump: fan is also in .*/fan"),
+        ]
+    ):
+        root = tmp_path / str(number)
+        write_clip(root / "fan" / "train" / NAME)
+        make(root)
+        with pytest.raises(InputError, match=message):
+            corpora.index(root)
+
+
+def test_a_clip_that_is_there_twice_by_a_link(tmp_path):
+    first = write_clip(tmp_path / "fan" / "train" / NAME)
+    (tmp_path / "fan" / "test").mkdir()
+    other = tmp_path / "fan" / "test" / "section_00_source_test_normal_0000.wav"
+    other.symlink_to(first)
+    with pytest.raises(InputError, match=f"{other}: the same file as {first}; expected each"):
+        corpora.index(tmp_path)
+
+
+def test_a_word_for_anomaly_in_a_normal_folder(tmp_path):
+    """Where a name says nothing else; attributes may hold any word."""
+    write_clip(tmp_path / "fan" / "id_00" / "normal" / "Anomalous-1.wav")
+    with pytest.raises(InputError, match="the name says anomaly, the folder normal"):
+        corpora.index(tmp_path)
+    root = tmp_path / "other"
+    write_clip(root / "fan" / "train" / NAME.replace(".wav", "_before-anomaly.wav"))
+    assert corpora.index(root).attributes.tolist() == ["before-anomaly"]
+    write_clip(root / "fan" / "train" / "section_00_source_train_0001_anomaly.wav")
+    with pytest.raises(InputError, match="the name says anomaly, the folder train"):
+        corpora.index(root)
+
+
+def test_a_row_of_attributes_without_a_file_name(tmp_path):
+    _unlabelled(tmp_path, "fan")
+    (tmp_path / "fan" / "attributes_00.csv").write_text("File_Name,d1p,d1v\n,speed,6\n")
+    with pytest.raises(InputError, match="row 2: ',speed,6'; expected a file name"):
+        corpora.index(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["fan/attributes_00.csv", TRUTH.format("fan")])
+def test_a_pipe_for_a_table_is_not_waited_for(tmp_path, name):
+    _unlabelled(tmp_path, "fan")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name}: no file; expected a table"):
         corpora.index(tmp_path)

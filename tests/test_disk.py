@@ -27,12 +27,12 @@ from test_training import SMALL
 from asdlib import InputError, waves
 from asdlib.embedding import Embedded
 from asdlib.encoder import Encoder
-from asdlib.errors import name_of
 from asdlib.profiles import make_profile
 from asdlib.scoring import check_enough, segment_scores
-from asdstudy.data import corpora, open_corpus
+from asdstudy.data import corpora, inputs, open_bank, open_corpus
 from asdstudy.data.adopt import adopt
 from asdstudy.data.describe import describe
+from asdstudy.data.inputs import name_of
 from asdstudy.data.recordings import links_beside
 from asdstudy.runs import stages
 from asdstudy.runs.checkpoints import Checkpoint
@@ -365,9 +365,13 @@ def _things(draw):
     sounds = st.sampled_from(["good"] * 9 + list(SOUNDS))
     tables = st.sampled_from(TABLES).map(str.encode) | st.binary(max_size=20)
     if path.endswith(b".csv"):
-        return path, "file", draw(tables)
-    kinds = ["file"] * 12 + ["link to nothing", "ring", "folder", "pipe", "closed"]
+        return path, draw(st.sampled_from(["file"] * 9 + ["pipe", "closed", "ring"])), draw(tables)
+    kinds = ["file"] * 12 + ["link to nothing", "ring", "folder", "pipe", "closed", "twice"]
+    kinds += ["closed folder", "folder without way", "folder without list"]
     return path, draw(st.sampled_from(kinds)), draw(sounds)
+
+
+FOLDERS = {"closed folder": 0, "folder without way": 0o444, "folder without list": 0o111}
 
 
 def _make(root: Path, path: bytes, kind: str, content: str | bytes) -> None:
@@ -380,13 +384,34 @@ def _make(root: Path, path: bytes, kind: str, content: str | bytes) -> None:
             path.mkdir()
         elif kind == "pipe":
             os.mkfifo(path)
-        elif kind in ("link to nothing", "ring"):
-            path.symlink_to("nowhere" if kind == "link to nothing" else "..")
+        elif kind in ("link to nothing", "ring", "twice"):
+            first = root / "fan/train/section_00_source_train_normal_0009.wav"
+            path.symlink_to({"link to nothing": "nowhere", "ring": ".."}.get(kind, first))
         else:
             path.write_bytes(SOUNDS.get(content, content))
             path.chmod(0 if kind == "closed" else 0o644)
+            if "folder" in kind:  # the one around it
+                path.parent.chmod(FOLDERS[kind])
     except (FileExistsError, NotADirectoryError):  # another thing lies there
         pass
+
+
+@contextmanager
+def _as_nobody(folder: Path):
+    """Root may open everything: where the tests run as root, be someone who may not."""
+    root = os.geteuid() == 0
+    folder.chmod(0o777)
+    if root:
+        for codec in ("utf-8-sig", "utf-16"):  # now: nobody may not read the interpreter's files
+            b"".decode(codec)
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        for place, _, _ in os.walk(folder):  # top down: each is opened before it is looked into
+            os.chmod(place, 0o777)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
@@ -394,43 +419,47 @@ def _make(root: Path, path: bytes, kind: str, content: str | bytes) -> None:
 def test_every_file_is_used_or_passed_over_or_in_an_error(things):
     """Never another exception, never a silent loss; describe and the index say the same."""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "corpus"
+        root, banks = Path(folder) / "corpus", Path(folder) / "waves"
         root.mkdir()
         _make(root, b"fan/train/section_00_source_train_normal_0009.wav", "file", "good")
         for thing in things:
             _make(root, *thing)
-        description = describe(root)
-        str(description).encode()
+        places = [(Path(place), names) for place, _, names in os.walk(root)]
         visible = {
-            Path(place) / name
-            for place, _, names in os.walk(root)
+            place / name
+            for place, names in places
             for name in names
-            if not any(
-                part.startswith(".") for part in (Path(place) / name).relative_to(root).parts
-            )
+            if not any(part.startswith(".") for part in (place / name).relative_to(root).parts)
         }
-        beside = {path for path in visible if path.name == "README.md"} | corpora.survey(
-            root
-        ).tables
-        assert visible <= {*description.clips.path, *description.unplaced} | beside
-        assert not {*description.clips.path} & {*description.unplaced}
+        with _as_nobody(Path(folder)):
+            _every_file_is_accounted_for(root, visible, banks)
+
+
+def _every_file_is_accounted_for(root, visible, banks):
+    description = describe(root)
+    str(description).encode()
+    beside = {path for path in visible if path.name == "README.md"} | corpora.survey(root).tables
+    faulty = {*description.unplaced}  # of a folder that cannot be read, that alone is said
+    named = {path for path in visible if not faulty.isdisjoint((path, *path.parents))}
+    assert visible <= {*description.clips.path} | named | beside
+    assert not {*description.clips.path} & faulty
+    try:
+        clips = corpora.index(root)
+    except InputError as error:
+        message = str(error)
+        assert message.isprintable()
+        assert any(message.startswith(why) for why in description.unplaced.values())
+        return
+    used = description.clips[description.clips.split != "supplemental"]
+    assert clips.path.tolist() == used.path.tolist()
+    passed = {path for path in faulty if not os.path.isdir(path)}
+    assert not any(path.suffix.lower() in inputs.SOUND or path.suffix == ".csv"
+                   and "fan_west" not in path.name for path in passed)  # fmt: skip
+    for _, part in clips.groupby("machine_type"):
         try:
-            clips = corpora.index(root)
+            open_bank(part, banks, progress=False)
         except InputError as error:
-            message = str(error)
-            message.encode()
-            assert any(message.startswith(why) for why in description.unplaced.values())
-            return
-        used = description.clips[description.clips.split != "supplemental"]
-        assert clips.path.tolist() == used.path.tolist()
-        assert not any(path.suffix == ".wav" and path.parent.name in corpora.SPLITS
-                       and path.parent.parent.parent == root and path.is_file()
-                       for path in description.unplaced)  # fmt: skip
-        for _, part in clips.groupby("machine_type"):
-            try:
-                waves.open_bank(part, Path(folder) / "waves", progress=False)
-            except InputError as error:
-                assert str(root) in str(error)
+            assert str(root) in str(error)
 
 
 @pytest.mark.parametrize(

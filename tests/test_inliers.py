@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from asdlib.embedding import Embedded
 from asdlib.inliers import (
     GMM,
     INLIERS,
@@ -39,6 +40,7 @@ def test_mahalanobis_knows_the_spread():
     assert across > 20 * along
 
 
+WITHOUT_H = ("none", "output")
 FITTED = [name for name, kind in INLIERS.items() if not kind.says]
 
 
@@ -53,6 +55,19 @@ def test_farther_is_more_anomalous(name):
 def test_without_h():
     # logit log 3: probability 3/4, score 1/4
     assert product_probability(np.array([np.log(3), 0.0])).tolist() == pytest.approx([0.25, 0.5])
+
+
+def test_without_h_by_the_logit():
+    """The mean logit, as in the author's code, may order clips otherwise than the probability.
+
+    Logits log 3 and 0 have a mean of log(3) / 2 and a mean probability of 5/8, and twice log 2 have
+    log 2 and 2/3; log 27 and -log 3 have log 3, the most, and 17/28, the least.
+    """
+    logits = np.log([[3, 1], [2, 2], [27, 1 / 3]])[..., None]
+    clips = Embedded(None, np.zeros((3, 2, 1)), logits)
+    means = {name: aggregate(INLIERS[name].says(clips, 0), "paper", name) for name in WITHOUT_H}
+    assert means["output"].tolist() == pytest.approx([-np.log(3) / 2, -np.log(2), -np.log(3)])
+    assert means["none"].tolist() == pytest.approx([3 / 8, 1 / 3, 11 / 28])
 
 
 SEGMENTS = np.array([[4.0, 1.0, 3.0, 2.0], [0.0, 0.0, 0.0, 8.0]])

@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from asdlib import InputError, batches, encoder, training
+from asdlib.losses import mixup
 from asdlib.profiles import make_profile
 from asdstudy.data import open_corpus
 from asdstudy.systems.collapse import collapses
@@ -101,6 +102,22 @@ def test_rows_of_eq_1_as_in_the_authors_code(corpus):
     mixed = training.mix(batch, profile, rng)
     assert product_part(mixed, "all-when-mixed") == product_part(mixed, "all")
     assert product_part(mixed, "all") != product_part(mixed, "included")
+
+
+def test_kept_others_reach_eq_1_under_mixup_only():
+    """A clip of the target, half and half with another machine; two product IDs, no L_machine.
+
+    y is (1/2, 0) and t is 1/2. With the logits (log 3, 0), probabilities (3/4, 1/2), the first
+    entropy is -(log 3/4 + log 1/4) / 2 and the second log 2.
+    """
+    profile = make_profile("quick", "fan", "product-only", keep_others=True, product_weight=1.0)
+    logits = torch.tensor([[np.log(3), 0.0], [5.0, -7.0]], dtype=torch.float32)
+    waves, share, partner = torch.zeros(2, 4), torch.tensor([0.5, 1.0]), torch.tensor([1, 1])
+    whole = batches.Batch.of(waves, np.array([0, -1]), 2)
+    mixed = batches.Batch(*mixup(waves, whole.product, whole.machine, share, partner), mixed=True)
+    for batch, first in ((whole, -np.log(3 / 4)), (mixed, -np.log(3 / 16) / 2)):
+        parts = training.losses(torch.zeros(2, 3), logits, logits[:, 0], batch, profile)
+        assert parts["loss"].item() == pytest.approx((first + np.log(2)) / 2)
 
 
 def test_log_mels_of_the_validation_are_made_once(corpus, monkeypatch):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from asdlib.errors import name_of, one_of
+from asdlib.errors import one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy import paths
-from asdstudy.data import corpora
+from asdstudy.data import corpora, inputs
 
 
 def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, progress: bool = True):
@@ -18,9 +18,7 @@ def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, pro
     default place if it is missing. Raises :class:`InputError` where ``machine_type`` is not in the
     corpus.
     """
-    from asdlib.waves import open_bank  # brings torch: not for who asks for a setting only
-
-    name_of("corpus", corpus)
+    inputs.name_of("corpus", corpus)
     folder = Path(data_dir or paths.data_dir(corpus))
     if corpus == "simulated" and not data_dir:
         from asdstudy.data.simulate import make_corpus
@@ -35,6 +33,13 @@ def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, pro
         for name, part in clips.groupby("machine_type", sort=True)
     }
     return clips, banks
+
+
+def open_bank(clips: pd.DataFrame, folder, progress: bool = True):
+    """The wave bank of one machine type's ``clips``, see :func:`asdlib.waves.open_bank`."""
+    from asdlib import waves  # brings torch: not for who asks for a setting only
+
+    return waves.open_bank(clips, folder, inputs.read_clip, progress)
 
 
 def sound_fingerprint(banks: dict) -> str:

@@ -4,6 +4,8 @@
 goes through it.
 """
 
+import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,16 +16,28 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from asdlib.errors import InputError, name_of, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import read_header, read_sound
-from asdstudy.data.corpora import SUFFIXES, inside
+from asdstudy.data.corpora import inside
+from asdstudy.data.inputs import (
+    CLIP,
+    CLIPS,
+    LABELS,
+    check_file,
+    check_label,
+    check_samples,
+    name_of,
+    read_header,
+    read_sound,
+)  # fmt: skip
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Adoption
 from asdstudy.paths import whole_folder
 
-LABELS = {"normal": "normal", "anomaly": "anomaly", "abnormal": "anomaly"}  # the last as in MIMII
+FOLDERS = ("normal", "anomaly", "abnormal")  # the last as in MIMII
 LONGEST_SECONDS = 60.0  # of a clip that is not to be cut
+LONGEST_NAME = 200  # bytes of attributes, of the 255 that a name may have
+LARGEST_RATIO = 2000  # a filter between rates with hardly a common divisor fills the memory
 EXPECTED = "<product>/normal/*.wav and <product>/anomaly/*.wav"
 
 
@@ -72,17 +86,22 @@ def _recordings(folder: Path) -> Iterator[Recording]:
         raise InputError(f"{folder}: no such folder; expected {EXPECTED} below it")
     if not inside(folder):
         raise InputError(f"{folder}: is empty; expected {EXPECTED} below it")
+    files_of = {}
     for product in inside(folder):
         if not (product / "normal").is_dir():
             raise InputError(f"{product}: no folder normal/ in it; expected {EXPECTED}")
         for inner in inside(product):
-            if inner.name not in LABELS or not inner.is_dir():
+            if inner.name not in FOLDERS or not inner.is_dir():
                 raise InputError(f"{inner}: not expected here; expected {EXPECTED}")
             for path in inside(inner):
-                files = [path] if path.is_file() else inside(path)
+                files = inside(path) if os.path.isdir(path) else [path]
                 for file in files:
-                    if file.suffix.lower() not in SUFFIXES or not file.is_file():
-                        raise InputError(f"{file}: expected a .wav or .flac file")
+                    if file.suffix.lower() not in CLIPS:
+                        raise InputError(f"{file}: {CLIP}")
+                    check_file(file, CLIP)
+                    check_label(file, LABELS[inner.name])
+                    if (other := files_of.setdefault(file.resolve(), file)) != file:
+                        raise InputError(f"{file}: the same file as {other}; expected it once")
                 yield Recording(product.name, LABELS[inner.name], path.name, tuple(files))
 
 
@@ -104,6 +123,8 @@ def _clips(folder: Path, adoption: Adoption, recording: Recording) -> Iterator[t
             )
         words = [recording.product, *file.parts[2:-1], path.stem]
         attributes = "_".join(re.sub(r"[^\w.]+", "-", word).strip("-") for word in words)
+        if len(attributes.encode()) > LONGEST_NAME:
+            raise InputError(f"{path}: expected names of at most {LONGEST_NAME} bytes together")
         origin = {"folder": recording.product, "file": file.as_posix()}
         for start, end in pieces:
             yield sound[start:end], attributes, origin | {"start_seconds": start / SAMPLE_RATE}
@@ -116,6 +137,8 @@ def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
     was not asked for, and where the file is broken or beyond full scale.
     """
     info = read_header(path)
+    if max(info.samplerate, SAMPLE_RATE) > LARGEST_RATIO * math.gcd(info.samplerate, SAMPLE_RATE):
+        raise InputError(f"{path}: sample rate {info.samplerate} Hz; expected a usual one")
     if info.samplerate != SAMPLE_RATE and not adoption.resample:
         raise InputError(
             f"{path}: sample rate {info.samplerate} Hz; expected {SAMPLE_RATE} Hz, or --resample"
@@ -130,4 +153,7 @@ def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
     sounds["mean"] = channels.mean(axis=1)
     channel = "mean" if info.channels == 1 else adoption.channel
     one_of(f"channel of {path}", channel, sounds)
-    return resample(torch.from_numpy(sounds[channel].copy()), rate, SAMPLE_RATE).numpy()
+    sound = resample(torch.from_numpy(sounds[channel].copy()), rate, SAMPLE_RATE).numpy()
+    if rate != SAMPLE_RATE:
+        check_samples(f"{path} at {SAMPLE_RATE} Hz", sound)
+    return sound

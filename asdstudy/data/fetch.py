@@ -15,8 +15,7 @@ from urllib.parse import urljoin
 import requests
 from filelock import FileLock
 
-from asdlib.errors import InputError, one_of
-from asdlib.waves import check_room, gigabytes
+from asdlib.errors import InputError, check_room, gigabytes, one_of
 from asdstudy import paths
 from asdstudy.data.downloads import Share, ask, download, extract, open_zip, side_by_side
 from asdstudy.data.machines import MACHINE_TYPES

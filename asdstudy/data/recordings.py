@@ -10,10 +10,10 @@ import pandas as pd
 import soundfile
 from tqdm import tqdm
 
-from asdlib.errors import InputError, name_of
+from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import to_int16
 from asdstudy.data.corpora import LISTING
+from asdstudy.data.inputs import name_of, to_int16
 
 
 @dataclass(frozen=True)

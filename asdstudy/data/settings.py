@@ -30,7 +30,7 @@ class Adoption(Settings):
 
     resample: bool = Field(False, description="to 16 kHz, whatever the rate")
     channel: str | None = Field(None, description="which one, 0 being the first, or their mean")
-    cut_seconds: float | None = Field(None, gt=0, description="cut to clips of this length")
+    cut_seconds: float | None = Field(None, gt=0.01, description="cut to clips of this length")
     test_share: Portion = Field(0.2, description="of each product's normal recordings, for testing")
     seed: NonNegativeInt = Field(0, description="of the split")
 
@@ -41,8 +41,8 @@ class Recipe(Settings):
     seed: NonNegativeInt = Field(0, description="of split and noise")
     broken: tuple[PositiveInt, ...] = Field((1,), description="how many propellers, as in 1,3")
     trim_seconds: float = Field(10.0, ge=0, description="left out at both ends of a flight")
-    clip_seconds: float = Field(10.0, gt=0, description="length of a clip")
-    snr_db: float = Field(-3.0, description="RMS of the flight over that of the noise, dB")
+    clip_seconds: float = Field(10.0, gt=0.01, description="length of a clip")
+    snr_db: float = Field(-3.0, ge=-60, le=60, description="RMS of flight over that of noise, dB")
     rms: float = Field(0.05, gt=0, le=1, description="of every clip, where full scale is 1")
     test_share: Portion = Field(0.2, description="of each pattern's normal flights, for testing")
 

@@ -6,7 +6,6 @@ product ID is a flight pattern. GitHub publishes no checksums of archives, so ``
 the commit and the SHA-256 of what came.
 """
 
-import io
 import json
 import re
 import warnings
@@ -22,11 +21,11 @@ import pooch
 from filelock import FileLock
 from tqdm import tqdm
 
-from asdlib.errors import InputError
+from asdlib.errors import InputError, check_room
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import check_room, read_sound
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
+from asdstudy.data.inputs import check_samples, read_sound
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Recipe
 from asdstudy.data.simulate import GENERATOR, factory_noise
@@ -153,7 +152,7 @@ def _flights(content: zipfile.ZipFile, path: Path, recipe: Recipe) -> Iterator[R
 def _clips(content: zipfile.ZipFile, recipe: Recipe, flight: Recording) -> Iterator[tuple]:
     """Sound, ``(samples,)``, attributes and origin of the clips: with noise, all equally loud."""
     name = f"{content.filename}: {flight.name}"
-    sound, rate = read_sound(name, io.BytesIO(content.read(flight.name)))
+    sound, rate = read_sound(name, content.read(flight.name))
     if (rate, sound.shape[1]) != (SAMPLE_RATE, 1):
         raise InputError(
             f"{content.filename}: {flight.name} has {rate} Hz and {sound.shape[1]} channels; "
@@ -171,4 +170,5 @@ def _clips(content: zipfile.ZipFile, recipe: Recipe, flight: Recording) -> Itera
         rng = np.random.default_rng([recipe.seed, zlib.crc32(below.encode()), start])
         noisy = 10 ** (recipe.snr_db / 20) * clip / level + factory_noise(len(clip), rng)
         noisy *= recipe.rms / np.sqrt(np.mean(noisy**2))
+        check_samples(f"{name} with noise at an RMS of {recipe.rms:g}", noisy)
         yield noisy, attributes, {"start_seconds": start / SAMPLE_RATE}

@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asdlib.errors import InputError
-from asdlib.waves import gigabytes
+from asdlib.errors import InputError, gigabytes
 from asdstudy import paths
 
 
@@ -53,11 +52,12 @@ def refuse_full_disk(error: Exception, path: Path) -> None:
 class Checkpoint:
     """The state of one network in training: at ``path``, or nowhere where that is None.
 
-    ``identity`` says what is being trained. A file of anything else is not taken up.
+    ``identity`` says what is being trained. A file of anything else is not taken up. It may name
+    more, such as weights to start from that are gone by now.
     """
 
     def __init__(self, path: Path | None = None, identity: dict | None = None):
-        self.path, self.identity = path, json.dumps(identity, sort_keys=True)
+        self.path, self.identity = path, json.dumps(identity or {}, sort_keys=True)
         self.taken_up = False  # whether load found something to go on from
 
     def load(self) -> dict | None:
@@ -66,7 +66,8 @@ class Checkpoint:
             return None
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-            same = state["identity"] == self.identity
+            kept = json.loads(state["identity"])
+            same = json.loads(self.identity).items() <= kept.items()
         except Exception as error:  # torch, pickle and zipfile each have their own
             warnings.warn(
                 f"{self.path}: not a checkpoint that can be read ({type(error).__name__}); "

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from asdlib.errors import InputError, name_of, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import Profile
+from asdlib.weights import weights_hash
 from asdstudy import paths
+from asdstudy.data.inputs import name_of
 from asdstudy.systems import VARIANTS, profile_of
 
 # Of the profile what scoring alone uses: runs that differ in nothing else share their training.
@@ -97,8 +99,13 @@ class Plan:
 
     @property
     def training(self) -> dict:
-        """What of the plan makes it another training: not the name of its variant, nor h."""
-        return {
+        """What of the plan makes it another training: not the name of its variant, nor h.
+
+        The SHA-256 of the file that ``weights`` names is among it while the file is there: what is
+        trained, or begun, does not need it any more.
+        """
+        digest = weights_hash(self.profile.weights) if self.profile.weights else None
+        return ({"weights": digest} if digest else {}) | {
             "corpus": self.corpus,
             "machine_type": self.machine_type,
             "system": VARIANTS[self.variant].system,

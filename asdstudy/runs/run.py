@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from asdlib import metrics
-from asdlib.errors import InputError, name_of
+from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
+from asdstudy.data.inputs import name_of
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
-from asdlib.errors import InputError, name_of, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import PROFILES
 from asdlib.settings import Settings
 from asdstudy.data.corpora import files_below
+from asdstudy.data.inputs import name_of
 from asdstudy.data.settings import Simulation
 from asdstudy.runs.plan import Plan, seed_of
 from asdstudy.systems import VARIANTS

@@ -55,7 +55,6 @@ def load_encoder(
     weights: dict[str, torch.Tensor], profile: Profile, products: int, on: str | None = None
 ) -> Encoder:
     """The encoder of these weights for K ``products``, in evaluation mode."""
-    # no pretrained weights are fetched for a network that gets its own
-    encoder = Encoder(profile.replace(pretrained=False), products).to(on or device())
+    encoder = Encoder(profile.from_scratch, products).to(on or device())
     encoder.load_state_dict(weights)
     return encoder.eval()

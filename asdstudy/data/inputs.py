@@ -1,0 +1,371 @@
+"""What a name, a file, a clip and a table may be: decided here and nowhere else.
+
+What a setting may be is decided by :mod:`asdstudy.data.settings` and its kin, all made of
+:class:`asdlib.settings.Settings`; where clips and tables lie, by :mod:`asdstudy.data.corpora`.
+"""
+
+import csv
+import errno
+import io
+import re
+import stat
+import struct
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from asdlib.errors import InputError
+from asdlib.profiles import SAMPLE_RATE
+
+FULL_SCALE = 2.0**15  # as in asdlib.waves, which would bring torch to whoever checks a name
+CLIP = "expected a .wav or .flac file"
+CLIPS = {".wav", ".flac"}
+SOUND = CLIPS | {f".{end}" for end in "wave mp3 ogg opus aif aiff m4a aac wma w64 caf au".split()}
+FORMATS = ("WAV", "WAVEX", "RF64", "FLAC")  # of libsndfile, whatever the suffix says
+CODINGS = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW", "ULAW")
+UNKNOWN_BYTES = 0x7FFF0000  # and above: what a WAV header says of a length not known yet
+UNKNOWN_FRAMES = 2**63 - 1  # what libsndfile makes of that in a FLAC header
+BLOCK = 1 << 20  # frames that are decoded at a time where their number is not known
+LOUDEST = 1.01  # resampling overshoots full scale by a little, which is clipped
+QUIETEST = 8 / FULL_SCALE  # of other than 16-bit sound: below, rounding to 16 bits would be heard
+
+# the folders of a machine type and what lies in each; the domain is in the name from 2021 on
+SPLITS = {
+    "train": {"split": "train", "label": "normal"},
+    "test": {"split": "test"},
+    "source_test": {"split": "test", "domain": "source"},
+    "target_test": {"split": "test", "domain": "target"},
+    # of DCASE 2025: clean machines or noise alone, which the index leaves out
+    "supplemental": {"split": "supplemental", "domain": "-", "label": "-"},
+}
+SUPPLEMENTAL = "supplemental"
+MIMII = {  # folders below <machine type>/id_<II>
+    "normal": {"split": "train", "label": "normal", "domain": "source"},
+    "abnormal": {"split": "test", "label": "anomaly", "domain": "source"},
+}
+NAMES = (  # with the domain of clips whose names give none
+    (  # 2021 and later
+        re.compile(
+            r"section_(?P<product>[0-9]+)_(?P<domain>source|target)_(?P<split>train|test)"
+            r"(?:_(?P<label>normal|anomaly))?_[0-9]+(?:_(?P<attributes>.*))?"
+        ),
+        "source",
+    ),
+    (  # the evaluation sets of 2022, and of 2023 and later, whose domains are mixed
+        re.compile(r"section_(?P<product>[0-9]+)(?:_(?P<split>test))?_[0-9]+"),
+        "unknown",
+    ),
+    (  # 2020, before there were domains
+        re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<product>[0-9]+)_[0-9]+"),
+        "source",
+    ),
+)
+NAME = (
+    "section_<II>_<source|target>_<train|test>_<normal|anomaly>_<NNNN>[_<attributes>]"
+    " or <normal|anomaly>_id_<II>_<NNNNNNNN>"
+)
+LABELS = {"normal": "normal"} | dict.fromkeys(("anomaly", "anomalous", "abnormal"), "anomaly")
+DOMAINS = {"source": "source", "target": "target"}
+TABLE = "expected a table of file names"
+
+
+def name_of(kind: str, value) -> str:
+    """``value``, if it can name a folder on any computer; else :class:`InputError`.
+
+    A name must not begin with a dot, which hides it, nor with a dash, as options do.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{kind} {value!r}: a {type(value).__name__}; expected a name, as text")
+    parts = PureWindowsPath(value).name != value or not value.isprintable()  # /, \, drives, NUL
+    if parts or value[:1] in ("", ".", "-") or len(value.encode()) > 200:
+        raise InputError(
+            f"{kind} {value!r}: expected the name of a visible folder, without / or \\"
+        )
+    return value
+
+
+def parse_name(path: Path) -> dict:
+    """What name and folder of a clip say: product, domain, split, label and attributes."""
+    folder, of_mimii = path.parent.name, path.parent.name in MIMII
+    if folder == SUPPLEMENTAL:
+        section = re.match("section_([0-9]+)_", path.name)
+        return SPLITS[folder] | {"product": section[1] if section else "-", "attributes": ""}
+    place = MIMII[folder] if of_mimii else SPLITS[folder]
+    if of_mimii:
+        place = place | {"product": path.parent.parent.name.removeprefix("id_")}
+    matches = ((pattern.fullmatch(path.stem), domain) for pattern, domain in NAMES)
+    match, domain = next(((m, domain) for m, domain in matches if m), (None, "source"))
+    if match is None and not of_mimii or not place.get("product", "00"):
+        raise InputError(f"{path}: the name does not parse; expected {NAME}")
+    names = {n: v for n, v in match.groupdict().items() if v is not None} if match else {}
+    for field, value in names.items():
+        # the folders of MIMII are no split
+        if value != place.get(field, value) and not (of_mimii and field in ("split", "domain")):
+            where = path.parent.parent.name if field == "product" else folder
+            raise InputError(f"{path}: the name says {value}, the folder {where}")
+    if "label" not in names:
+        check_label(path, place.get("label"))
+    return {"domain": domain, "label": "unknown", "attributes": ""} | names | place
+
+
+def is_clip_name(name: str) -> bool:
+    """Whether a name, up to its first dot, is one of a clip: such a file is not there by chance."""
+    return any(pattern.fullmatch(name.partition(".")[0]) for pattern, _ in NAMES)
+
+
+def check_label(path: Path, label: str | None) -> None:
+    """Raise :class:`InputError` where a word in the name of a normal clip says anomaly."""
+    words = {LABELS.get(word) for word in re.split("[^a-z]+", path.stem.lower())}
+    if label == "normal" and "anomaly" in words:
+        raise InputError(f"{path}: the name says anomaly, the folder {path.parent.name}")
+
+
+def check_file(path: Path, expected: str) -> None:
+    """Raise :class:`InputError` unless ``path`` is a file that can be read, with a legible name."""
+    try:
+        str(path).encode()
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
+            raise InputError(f"{path}: no file; {expected}")
+        path.open("rb").close()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: the name is no UTF-8; expected it renamed") from None
+    except OSError as error:
+        nothing = error.errno in (errno.ENOENT, errno.ELOOP)
+        what = "a link to nothing" if nothing else f"cannot be read ({error.strerror})"
+        raise InputError(f"{path}: {what}; {expected}") from None
+
+
+class Header(NamedTuple):
+    """The length in samples, the rate in Hz and the number of channels of a recording."""
+
+    frames: int
+    samplerate: int
+    channels: int
+
+
+def read_header(path: Path) -> Header:
+    """The header of a recording; :class:`InputError` where it is no whole one."""
+    with _open(path) as file:
+        frames = file.frames if file.frames < UNKNOWN_FRAMES else len(_samples(path, file, "int16"))
+        header = Header(frames, file.samplerate, file.channels)
+    if not frames:
+        raise InputError(f"{path}: no sound in it; expected a clip of at least one sample")
+    return header
+
+
+def clip_frames(path: Path) -> int:
+    """The length in samples of a clip, which must have 16 kHz and one channel."""
+    header, remedy = read_header(path), "`asd adopt` converts recordings"
+    if header.samplerate != SAMPLE_RATE:
+        raise InputError(
+            f"{path}: sample rate {header.samplerate} Hz; expected {SAMPLE_RATE} Hz ({remedy})"
+        )
+    if header.channels != 1:
+        raise InputError(f"{path}: {header.channels} channels; expected one (mono) ({remedy})")
+    return header.frames
+
+
+def read_sound(path, content: bytes | None = None, exact: bool = False) -> tuple[np.ndarray, int]:
+    """The channels of a recording, ``(frames, channels)`` within -1 and 1, and its rate in Hz.
+
+    ``content`` is read instead of the file, if given. ``exact`` leaves 16-bit sound int16.
+    """
+    with _open(path, content) as file:
+        dtype = "int16" if exact and file.subtype == "PCM_16" else "float64"
+        sound, rate, subtype = _samples(path, file, dtype), file.samplerate, file.subtype
+    if dtype == "float64":
+        check_samples(path, sound, 0 if subtype == "PCM_16" else QUIETEST)
+    return sound, rate
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """A clip as int16 samples ``(frames,)``; 16-bit files exactly, others rounded."""
+    sound, _ = read_sound(path, exact=True)
+    return sound[:, 0] if sound.dtype == np.int16 else to_int16(sound[:, 0])
+
+
+def check_samples(path, sound: np.ndarray, quietest: float = 0) -> None:
+    """Raise :class:`InputError` for amplitudes that 16 bits cannot hold, unless all are zero."""
+    peak = np.abs(sound).max(initial=0)
+    if not np.isfinite(peak):
+        raise InputError(f"{path}: NaN or infinite samples; expected finite sound")
+    if peak > LOUDEST:
+        raise InputError(f"{path}: samples up to {peak:.6g}; expected -1 to 1, full scale")
+    if 0 < peak < quietest:
+        raise InputError(
+            f"{path}: samples up to {peak:.3g}; expected some that 16 bits can hold, of "
+            f"{quietest:.2g} or more"
+        )
+
+
+def to_int16(sound: np.ndarray) -> np.ndarray:
+    """Amplitudes within -1 and 1 as int16; what is beyond is clipped."""
+    return np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+class _SoundFile(soundfile.SoundFile):
+    """A recording that is read once, from its beginning."""
+
+    def seekable(self) -> bool:
+        """False: soundfile would seek after each read, which fails in FLAC of unknown length."""
+        return False
+
+
+def _open(path, content: bytes | None = None) -> _SoundFile:
+    if content is None:
+        check_file(path, CLIP)
+    with path.open("rb") if content is None else io.BytesIO(content) as file:
+        if not file.read(1):
+            raise InputError(f"{path}: an empty file; {CLIP}")
+        content = _with_length(path, file) or content
+    try:
+        sound = _SoundFile(str(path) if content is None else io.BytesIO(content))
+    except soundfile.LibsndfileError as error:
+        why = f"not audio that can be read ({error.error_string}); {CLIP}"
+        raise InputError(f"{path}: {why}") from None
+    if sound.format not in FORMATS or sound.subtype not in CODINGS:
+        raise InputError(f"{path}: {sound.format} of {sound.subtype} inside; {CLIP}")
+    return sound
+
+
+def _samples(path, file: soundfile.SoundFile, dtype: str) -> np.ndarray:
+    """All samples, ``(frames, channels)``; to the end where their number is not known."""
+    frames, blocks = min(file.frames, UNKNOWN_FRAMES), []
+    try:
+        if frames < UNKNOWN_FRAMES:
+            blocks = [file.read(frames, dtype, always_2d=True)]
+        while frames == UNKNOWN_FRAMES and (not blocks or len(blocks[-1])):
+            blocks.append(file.read(BLOCK, dtype, always_2d=True))
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: cannot be decoded ({error.error_string})") from None
+    sound = np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+    if frames != UNKNOWN_FRAMES and len(sound) != frames:
+        raise InputError(f"{path}: truncated; {len(sound)} of {frames} samples can be read")
+    return sound
+
+
+def _with_length(path, file) -> bytes | None:
+    """The content of a WAV file with the length of its sound, where its header leaves that out.
+
+    A recorder that writes into a pipe cannot go back to fill it in. Raises :class:`InputError` for
+    a length other than what is there, of which libsndfile would read the shorter.
+    """
+    size, place, wide = file.seek(0, io.SEEK_END), 12, None
+    file.seek(0)
+    if not re.fullmatch(rb"(RIFF|RF64).{4}WAVE", file.read(12), re.DOTALL):
+        return None
+    while True:
+        file.seek(place)
+        if len(chunk := file.read(8)) < 8:
+            return None  # no sound: libsndfile says what is wrong
+        name, length = struct.unpack("<4sI", chunk)
+        if name == b"data":
+            break
+        if name == b"ds64":
+            wide = int.from_bytes(file.read(16)[8:], "little")
+        place += 8 + length + length % 2
+    rest = size - place - 8
+    if wide is not None and length == 0xFFFFFFFF:
+        length = wide
+    elif rest < length >= UNKNOWN_BYTES:
+        return None  # libsndfile reads to the end
+    if rest < length < 2**63:
+        raise InputError(f"{path}: truncated; {rest} of {length} bytes of sound are there")
+    if length <= rest:
+        file.seek(place + 8 + length + length % 2)
+        if _is_no_sound(file.read()):
+            return None
+        if length:
+            raise InputError(
+                f"{path}: its header counts {length} of {rest} bytes of sound; expected all: "
+                f"rewrite it, as with `ffmpeg -ignore_length 1 -i FILE NEW{Path(path).suffix}`"
+            )
+    file.seek(0)
+    content = bytearray(file.read())
+    content[:8] = b"RIFF" + b"\xff" * 4
+    content[place + 4 : place + 8] = b"\xff" * 4  # which libsndfile takes for "to the end"
+    return bytes(content)
+
+
+def _is_no_sound(rest: bytes) -> bool:
+    """Whether what follows the sound of a WAV file is other chunks, or zeros."""
+    while rest.strip(b"\0"):
+        length = int.from_bytes(rest[4:8], "little")
+        if not re.match(rb"[ -~]{4}", rest) or len(rest) < 8 + length:
+            return False
+        rest = rest[8 + length + length % 2 :]
+    return True
+
+
+def _cells(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table that are not empty, numbered from 1, without blanks around the cells.
+
+    Cells are separated by commas, semicolons or tabs, whichever a spreadsheet leaves.
+    """
+    check_file(table, TABLE)
+    content = table.read_bytes()
+    utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
+        if "\0" in text:
+            raise csv.Error("holds NUL")
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        delimiter = next((sign for sign in "\t;," if sign in first), ",")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: {error}; {TABLE}, saved as CSV in UTF-8") from None
+    rows = [(number, row) for number, row in rows if any(row)]
+    if not rows:
+        raise InputError(f"{table}: empty; {TABLE}")
+    yield from rows
+
+
+def _columns(table: Path, name: str, needed: set, expected: str) -> Iterator[tuple[int, str, dict]]:
+    """Row, file name in the column ``name``, and the other cells by column, where it has a name."""
+    (_, header), *rows = _cells(table)
+    header = [column.casefold() for column in header]
+    if not {name, *needed} <= {*header}:
+        raise InputError(f"{table}: columns {header}; expected {expected}")
+    for number, row in rows:
+        if len(row) > len(header):
+            raise InputError(f"{table}: row {number}: {len(row)} cells; expected {len(header)}")
+        cells = dict.fromkeys(header, "") | dict(zip(header, row, strict=False))
+        cells.pop("", None)
+        if not (clip := cells.pop(name)):
+            raise InputError(f"{table}: row {number}: {','.join(row)!r}; expected a file name")
+        yield number, clip, cells
+
+
+def read_attributes(table: Path) -> Iterator[tuple[int, str, str]]:
+    """``file_name,d1p,d1v,...``: row, file name, and attributes joined as in the names of clips."""
+    for number, clip, cells in _columns(table, "file_name", set(), "file_name,d1p,d1v,..."):
+        yield number, clip, "_".join(filter(None, cells.values()))
+
+
+def read_recordings(table: Path) -> Iterator[tuple[int, str, str]]:
+    """``clip,...,recording,...``: row, file name of the clip, and recording."""
+    for number, clip, cells in _columns(table, "clip", {"recording"}, "clip and recording"):
+        yield number, clip, cells["recording"]
+
+
+def read_truth(table: Path, words: dict[str, str]) -> Iterator[tuple[int, str, str]]:
+    """Row, file name and meaning of ``file name,0 or 1``, or a word, with or without a header."""
+    meaning = dict(zip("01", dict.fromkeys(words.values()), strict=True)) | words
+    rows, count = list(_cells(table)), 0
+    for place, (number, row) in enumerate(rows):
+        row = row[: 1 + max(column for column, cell in enumerate(row) if cell)]
+        value = re.sub("[.,]0+$", "", row[-1].lower())
+        if len(row) == 2 and row[0] and value in meaning:
+            count += 1
+            yield number, row[0], meaning[value]
+        elif place or len(row) != 2 or re.search("[0-9]", row[0]):  # no header either
+            raise InputError(
+                f"{table}: row {number}: {','.join(row)!r}; expected a file name and one of "
+                f"{', '.join(meaning)}"
+            )
+    if not count:
+        raise InputError(f"{table}: no rows below the header; expected a file name and 0 or 1")
