@@ -297,7 +297,10 @@ def test_every_exercise_has_its_folded_solution():
     assert exercises == solutions and len(set(exercises)) == 16
 
 
-@pytest.mark.parametrize("label", ["ex-product", "ex-pauc", "ex-frames", "ex-mel"])
+COMPUTED = ("product", "machine", "pauc", "hmean", "frames", "mel", "upper-half")  # exercises
+
+
+@pytest.mark.parametrize("label", [f"ex-{name}" for name in COMPUTED])
 def test_code_in_solutions_gives_the_numbers_in_their_text(label):
     solution = re.search(rf"````\{{solution\}} {label}\n(.*?)\n````", TEXT, re.DOTALL)[1]
     prose, code = re.match(r"(.*)```python\n(.*?)```", solution, re.DOTALL).groups()
@@ -307,4 +310,5 @@ def test_code_in_solutions_gives_the_numbers_in_their_text(label):
             shown.append(eval(ast.unparse(line), namespace))
         else:
             exec(ast.unparse(line), namespace)
-    assert shown and all(f"{number:.3g}" in prose for number in np.ravel(shown))
+    numbers = [number for value in shown for number in np.ravel(value)]
+    assert numbers and all(f"{number:.3g}" in prose for number in numbers)
