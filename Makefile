@@ -53,7 +53,7 @@ slides: $(VENV)/installed  ## build the three lecture decks: _build/slides/slide
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
 
 pdf: $(VENV)/installed  ## print the built book as one PDF: _build/book.pdf (needs Chromium)
-	$(BIN)/python workflow/print_book.py
+	$(BIN)/python -m workflow.print_book
 
 check: $(VENV)/installed  ## lint, and the tests that are quick, while one works
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(PYTEST) -q -m "not slow"

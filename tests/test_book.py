@@ -418,8 +418,8 @@ def test_a_question_answers_the_choice_that_is_made(page, site):
 
 def test_the_book_is_printed_as_one_pdf_with_every_chapter_in_its_outline(built, browser, tmp_path):
     out = tmp_path / "book.pdf"
-    command = [sys.executable, ROOT / "workflow/print_book.py", out]
-    command += ["--source", built / "_build/source", "--config", ROOT / "_config.yml"]
+    command = [sys.executable, "-m", "workflow.print_book", "--site", built / "_build/html"]
+    command += ["--toc", built / "_build/source/_toc.yml", "--out", out]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     pdf = out.read_bytes()
