@@ -40,7 +40,7 @@ seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hour
 	[ "$$STUDY" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
 
 evidence: $(VENV)/installed  ## make every table behind the claims of the book, resumed where it stopped (11 hours of two cores)
-	$(BIN)/python workflow/evidence.py
+	$(BIN)/python -m workflow.evidence
 
 similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
 	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \

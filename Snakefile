@@ -67,8 +67,8 @@ CORPUS = f"{DONE}/corpus.json"
 RUN = f"{DONE}/{{machine_type}}/{{variant}}-s{{seed}}-{{mark}}"
 RUN_LOG = "_build/logs/{{machine_type}}-{{variant}}-s{{seed}}-{{mark}}-{}.log"
 PLANS = {(escaped(p.machine_type), p.variant, str(p.seed)): p for p in STUDY.plans()}
-# The mark is the record of the run as of that stage: Snakemake compares contents, too. What went wrong
-# is said at once, and again at the end.
+# The mark is the record of the run as of that stage: Snakemake compares contents, too. Errors
+# are printed at once, and again at the end.
 STAGE = (
     THREADS + "asd {params.command} {params.words} > {output:q} 2> {log:q} && "
     'cp "$(tail -n 1 {output:q})"/params.json {output:q} || '
@@ -131,7 +131,7 @@ MAPPED = {  # what Fig. 3 shows, as far as the study has it
     or STUDY.machine_types[:2],
     "variants": [name for name in ("proposed", "product-only") if name in STUDY.variants],
 }
-SEED = STUDY.seeds[0]  # of the pages that show one run, or one a variant
+SEED = STUDY.seeds[0]  # of the pages that show one run, or one per variant
 
 
 class Page(NamedTuple):

@@ -16,9 +16,10 @@ from asdlib.waves import WaveBank, normalise
 
 @dataclass(frozen=True)
 class Part:
-    """Clips of one bank: rows of ``bank.clips``, and their product ID's number among K, or -1.
+    """Clips of one bank: rows of ``bank.clips``, and the number of their product ID, or -1.
 
-    ``mean`` and ``std`` scale their samples; the field ``normalisation`` decides whose they are.
+    ``mean`` and ``std`` scale the samples, those of the bank or, by the field ``normalisation``, of
+    the target.
     """
 
     bank: WaveBank
@@ -27,18 +28,18 @@ class Part:
     mean: float
     std: float
 
-    def crops(
-        self, which: np.ndarray, length: int, rng: np.random.Generator
-    ) -> np.ndarray | torch.Tensor:
-        """A random crop of each: int16 ``(B, length)``, not scaled yet."""
+    # "which" are B of the clips; a bank on a device gives tensors where another gives arrays
+
+    def crops(self, which: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+        """A random crop of each clip: int16 ``(B, length)``, not scaled yet."""
         return self.bank.random_crops(self.rows[which], length, rng)
 
     def segments(self, which: np.ndarray, count: int, length: int) -> torch.Tensor:
-        """Evenly spread segments of each: float32 ``(B, count, length)``."""
+        """Evenly spread segments of each clip: float32 ``(B, count, length)``."""
         return normalise(self.bank.segments(self.rows[which], count, length), self.mean, self.std)
 
-    def first(self, which: np.ndarray, count: int, length: int) -> np.ndarray | torch.Tensor:
-        """The ``count`` leading segments of each: int16 ``(B * count, length)``, not scaled yet."""
+    def first(self, which: np.ndarray, count: int, length: int) -> np.ndarray:
+        """The leading segments of each clip: int16 ``(B * count, length)``, not scaled yet."""
         clips = np.repeat(self.rows[which], count)
         starts = np.tile(np.arange(count) * length, len(which))
         room = np.maximum(self.bank.frames[clips] - length, 0)
@@ -63,69 +64,53 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
     """90/10 of every bank's train clips, stratified by product ID and drawn by ``seed``.
 
     Every product ID of the target is in both parts, and an event (the clips of one recording) is in
-    one of them only. The other machine types are split too, so that no training clip
-    enters the validation loss. Raises :class:`InputError` where a product ID has too few clips or
-    events, or where L_machine is on and there is no other machine type.
+    one of them only. The other machine types are split too, so that no training clip enters the
+    validation loss. Raises :class:`InputError` where a product ID has too few clips or events, or
+    where L_machine is on and there is no other machine type.
     """
     if profile.needs_others and not others:
         raise InputError(
-            f"{_folder(target)}: no other machine type beside it; "
+            f"{folder_of(target.clips)}: no other machine type beside it; "
             "L_machine needs negatives (variant product-only does not)"
         )
     products = tuple(sorted(target.clips["product"][target.clips.split == "train"].unique()))
-    number = {product: k for k, product in enumerate(products)}
 
-    def both_parts(bank: WaveBank, is_target: bool) -> tuple[Part, Part]:
+    def both_parts(bank: WaveBank) -> list[Part]:
         rows = np.flatnonzero(bank.clips.split == "train")
-        names = bank.clips["product"].to_numpy()[rows]
-        own = is_target or profile.normalisation == "own"
-        scale = (bank.mean, bank.std) if own else (target.mean, target.std)
-        return tuple(
-            Part(
-                bank,
-                rows[part],
-                np.array([number[n] if is_target else -1 for n in names[part]], int),
-                *scale,
-            )
-            for part in _divided(bank, rows, profile.validation_share, seed, is_target)
-        )
+        numbers = np.full(len(rows), -1)
+        if bank is target:
+            numbers = np.searchsorted(products, bank.clips["product"].to_numpy(str)[rows])
+        scale = bank if profile.normalisation == "own" else target
+        places = _divided(bank, rows, profile.validation_share, seed, bank is target)
+        return [Part(bank, rows[p], numbers[p], scale.mean, scale.std) for p in places]
 
-    train, validation = both_parts(target, True)
+    train, validation = both_parts(target)
     if len(train) < 2 and not others:
         raise InputError(
-            f"{_folder(target)}: {len(train)} clip to train on, and {len(validation)} for "
+            f"{folder_of(target.clips)}: {len(train)} clip to train on, and {len(validation)} for "
             "validation; expected at least 2 to train on without other machines"
         )
-    pairs = [both_parts(bank, False) for bank in others]
-    return Split(
-        products,
-        train,
-        validation,
-        tuple(pair[0] for pair in pairs),
-        tuple(pair[1] for pair in pairs),
-    )
+    pairs = tuple(zip(*map(both_parts, others), strict=True)) or ((), ())
+    return Split(products, train, validation, *pairs)
 
 
 def _divided(
     bank: WaveBank, rows: np.ndarray, share: float, seed: int, is_target: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Places in ``rows`` of the train part and of the validation part, each sorted.
+    """The places in ``rows`` of the train part and of the validation part, each sorted.
 
-    Whole events are drawn, stratified by product ID; a clip without a known event is its own.
+    Whole events are drawn, stratified by product ID; a clip without an event is an event of one.
     """
     clips = bank.clips.iloc[rows]
-    keys = [
-        (product, event, -1 if event else row)
-        for product, event, row in zip(clips["product"], clips.event, rows, strict=True)
-    ]
-    events = pd.factorize(pd.Series(keys))[0]  # (rows,): the number of each clip's event
+    keys = ["product", "event", np.where(clips.event == "", rows, -1)]
+    events = clips.groupby(keys, sort=False).ngroup()  # (rows,): the number of each clip's event
     first = np.unique(events, return_index=True)[1]  # (events,): a clip of each
     names = clips["product"].to_numpy()[first]
     counts = pd.Series(names).value_counts()
     if is_target and counts.min() < 2:
         what = "train clip" if len(first) == len(rows) else "recording to train on"
         raise InputError(
-            f"{_folder(bank)}: product ID {counts.idxmin()} has {counts.min()} {what}; "
+            f"{folder_of(bank.clips)}: product ID {counts.idxmin()} has {counts.min()} {what}; "
             "expected at least 2, one of them for validation"
         )
     if len(first) < 2:  # a single clip of another machine: train on it, and validate on it
@@ -135,16 +120,15 @@ def _divided(
     splitter = StratifiedShuffleSplit(1, test_size=size, random_state=seed)
     train, validation = next(splitter.split(first, strata))
     if is_target:  # the share of a small product ID may round down to no clip
-        missing = set(names) - set(names[validation])
-        moved = [next(event for event in train if names[event] == name) for name in sorted(missing)]
-        validation = np.concatenate([validation, np.array(moved, int)])
+        for name in sorted(set(names) - set(names[validation])):
+            validation = np.append(validation, train[names[train] == name][0])
     held_out = np.isin(events, validation)
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def _folder(bank: WaveBank) -> Path:
-    """The folder of a bank's machine type, for errors."""
-    return bank.clips.path.iloc[0].parent.parent
+def folder_of(clips: pd.DataFrame) -> Path:
+    """The folder of a machine type, by its clips, for errors."""
+    return clips.path.iloc[0].parent.parent
 
 
 @dataclass(frozen=True)
@@ -162,32 +146,34 @@ class Batch:
 
         A product of -1 is another machine, whose y is all zero.
         """
-        labels = products[:, None] == np.arange(count), products >= 0
-        device = waves.device
-        return cls(
-            waves,
-            *(torch.from_numpy(part).float().to(device, non_blocking=True) for part in labels),
-        )
+        labels = [
+            torch.from_numpy(part).float().to(waves.device, non_blocking=True)
+            for part in (products[:, None] == np.arange(count), products >= 0)
+        ]
+        return cls(waves, *labels)
+
+    @classmethod
+    def drawn(cls, parts: list[Part], which: list, crops: list, count: int, device) -> "Batch":
+        """Of each part the int16 ``crops`` ``(B, n)`` and the clips ``(B,)`` they are from."""
+        products = [part.products[clips] for part, clips in zip(parts, which, strict=True)]
+        return cls.of(scaled(parts, crops, device), np.concatenate(products), count)
 
 
 def scaled(parts: list[Part], crops: list, device="cpu") -> torch.Tensor:
     """The int16 ``crops`` ``(B, n)`` of each of ``parts`` as one float32 tensor on the device."""
-    scales = {(part.mean, part.std) for part in parts}
-    if len(scales) == 1:
-        mean, std = scales.pop()
-    else:  # one value per row
-        rows = [len(part) for part in crops]
-        mean = np.repeat([part.mean for part in parts], rows)[:, None]
-        std = np.repeat([part.std for part in parts], rows)[:, None]
+    scales = [(part.mean, part.std) for part in parts]
+    mean, std = scales[0]
+    if len(set(scales)) > 1:  # one value per row
+        mean, std = np.repeat(scales, [len(sound) for sound in crops], axis=0).T[..., None]
     # copied as int16, half the size of the float32 it becomes
     sound = torch.cat([torch.as_tensor(part).to(device, non_blocking=True) for part in crops])
     return normalise(sound, mean, std)
 
 
 def steps_an_epoch(split: Split, profile: Profile) -> int:
-    """An epoch is one pass over the target's clips, in batches as even as can be.
+    """How many batches one pass over the target's clips takes; they are as even as possible.
 
-    No batch has a single row: BatchNorm needs a variance.
+    No batch has a single row, since BatchNorm needs a variance.
     """
     clips = len(split.train)
     fewest = 1 if split.others_train else 2
@@ -202,38 +188,31 @@ def balanced_batches(
     The others are drawn evenly from all their clips. Without L_machine a batch holds its target
     half alone, so that every variant sees the same target clips in the same number of steps.
     """
-    order = rng.permutation(len(split.train))
+    order, length = rng.permutation(len(split.train)), profile.segment_frames
+    parts = [split.train, *split.others_train]
     sizes = np.array([len(part) for part in split.others_train])
-    for batch in np.array_split(order, steps_an_epoch(split, profile)):
-        parts = [split.train]
-        waves = [split.train.crops(batch, profile.segment_frames, rng)]
-        products = [split.train.products[batch]]
+    for targets in np.array_split(order, steps_an_epoch(split, profile)):
+        which, crops = [targets], [split.train.crops(targets, length, rng)]
         if len(sizes):
-            owner = rng.choice(len(sizes), len(batch), p=sizes / sizes.sum())
+            owner = rng.choice(len(sizes), len(targets), p=sizes / sizes.sum())
             counts = np.bincount(owner, minlength=len(sizes))
             for part, count in zip(split.others_train, counts, strict=True):
-                which = rng.choice(len(part), count, replace=count > len(part))
-                parts.append(part)
-                waves.append(part.crops(which, profile.segment_frames, rng))
-                products.append(part.products[which])
-        yield Batch.of(scaled(parts, waves, device), np.concatenate(products), len(split.products))
+                which.append(rng.choice(len(part), count, replace=count > len(part)))
+                crops.append(part.crops(which[-1], length, rng))
+        yield Batch.drawn(parts, which, crops, len(split.products), device)
 
 
 def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") -> Batch:
     """The validation part as one batch: leading segments, and up to as many of other machines."""
     rng = np.random.default_rng(seed)
+    parts, which = [split.validation], [np.arange(len(split.validation))]
+    clips = [(part, row) for part in split.others_validation for row in range(len(part))]
+    drawn = [clips[k] for k in rng.permutation(len(clips))[: len(split.validation)]]
+    for other in split.others_validation:
+        if rows := [row for part, row in drawn if part is other]:
+            parts.append(other)
+            which.append(np.array(rows))
     count, length = profile.validation_segments, profile.segment_frames
-    others, everything = split.others_validation, np.arange(len(split.validation))
-    parts, waves = [split.validation], [split.validation.first(everything, count, length)]
-    products = [np.repeat(split.validation.products, count)]
-    if others:
-        owner = np.repeat(np.arange(len(others)), [len(part) for part in others])
-        row = np.concatenate([np.arange(len(part)) for part in others])
-        drawn = rng.permutation(len(owner))[: len(everything)]
-        for number, part in enumerate(others):
-            which = row[drawn[owner[drawn] == number]]
-            if len(which):
-                parts.append(part)
-                waves.append(part.first(which, count, length))
-                products.append(np.repeat(part.products[which], count))
-    return Batch.of(scaled(parts, waves, device), np.concatenate(products), len(split.products))
+    crops = [part.first(rows, count, length) for part, rows in zip(parts, which, strict=True)]
+    which = [np.repeat(rows, count) for rows in which]
+    return Batch.drawn(parts, which, crops, len(split.products), device)

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from asdlib.batches import Part
-from asdlib.encoder import Encoder, device_of, keep_heap
+from asdlib.encoder import Encoder, device_of
 from asdlib.profiles import Profile
 
 ARRAYS = ("embeddings", "logits", "output")
@@ -21,8 +21,8 @@ class Embedded:
     """Clips with the embeddings ``(clips, S, D)`` of their segments, as float32.
 
     ``clips`` are rows of the corpus index with one more column, ``part``: "train", "validation",
-    "test" or "others". ``logits`` ``(clips, S, K)`` are those of the product IDs, and ``output``
-    ``(clips, S)`` is an anomaly score of the system's own; each where it has one.
+    "test" or "others". ``logits`` ``(clips, S, K)`` of the product IDs and ``output``
+    ``(clips, S)``, an anomaly score of the system's own, are None where a system has none.
     """
 
     clips: pd.DataFrame
@@ -36,7 +36,7 @@ class Embedded:
         return Embedded(self.clips[rows], *(None if a is None else a[rows] for a in arrays))
 
     def of_product(self, product: str) -> np.ndarray:
-        """Which clips are of that product ID: ``(clips,)`` of bool."""
+        """Which clips are of a product ID: bool ``(clips,)``."""
         return (self.clips["product"] == product).to_numpy()
 
     def of_parts(self, *parts: str) -> "Embedded":
@@ -44,7 +44,7 @@ class Embedded:
         return self[self.clips.part.isin(parts).to_numpy()]
 
     def fitted_on(self, inlier_part: str) -> "Embedded":
-        """The clips that h is fitted on: those of the validation part, or all train clips."""
+        """The clips that h is fitted on: the validation part, or all train clips."""
         return self.of_parts("validation", *(["train"] if inlier_part == "train" else []))
 
     @classmethod
@@ -57,7 +57,7 @@ class Embedded:
         )
 
     def save(self, path) -> None:
-        """Write all of it to an ``.npz`` file; of a clip's path the last three names."""
+        """Write everything to an ``.npz`` file, with the last three names of each clip's path."""
         names = ["/".join(path.parts[-3:]) for path in self.clips.path]
         arrays = {name: getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
         for name, values in self.clips.assign(path=names).items():
@@ -68,7 +68,7 @@ class Embedded:
 
     @classmethod
     def load(cls, path) -> "Embedded":
-        """What :meth:`save` wrote, to the bit."""
+        """Read what :meth:`save` wrote, to the bit."""
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
         clips = pd.DataFrame(
@@ -83,9 +83,8 @@ def embed_segments(
 ) -> tuple[np.ndarray, np.ndarray]:
     """f and g_product of all S segments of every clip: ``(clips, S, 128)``, ``(clips, S, K)``.
 
-    Overlapping segments mostly start between hops, so that no frame of their log-mels is the same.
+    Overlapping segments mostly start between hops, so their log-mels have no frame in common.
     """
-    keep_heap()
     device, count = device_of(encoder), profile.segments
     clips_at_once = max(rows // count, 1)
     chunks = range(0, len(part), clips_at_once)

@@ -1,8 +1,5 @@
 """The encoder f: log-mel, timm backbone, embedding; and the two heads that train it."""
 
-import ctypes
-import platform
-
 import torch
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
@@ -17,7 +14,7 @@ FILTERS_AT_ONCE = 16  # of the mel filters that are multiplied with the same bin
 class LogMel(nn.Module):
     """Log-compressed mel spectrogram (section IV-A).
 
-    ``(B, n)`` samples of mean 0 and variance 1 to ``(B, mel bins, frames)``:
+    ``(B, n)`` samples of mean 0 and variance 1 become ``(B, mel bins, frames)``:
     ``log(mel + log_floor)``, or the mel itself where ``log_mel`` is off. The same numbers as
     torchaudio's MelSpectrogram, in a third of its time.
     """
@@ -86,26 +83,27 @@ class Encoder(nn.Module):
         """Embeddings ``(B, 128)`` of log-mels ``(B, mel bins, frames)``."""
         image = mel[:, None].contiguous(memory_format=torch.channels_last)
         with autocast(image.device):
-            pooled = _pooled(self.backbone, image)
+            features = self.backbone.forward_features(image)
+            # the global average over height and width
+            pooled = features.mean(dim=_image_axes(self.backbone), dtype=torch.float32)
         return self.head(pooled)
 
     def heads(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """g_product(f(x)), ``(B, K)``, and g_affine of Eq. 2, ``(B,)``."""
+        machine = embedding
         if self.machine_input == "norm":
-            seen = embedding.norm(dim=1, keepdim=True)
+            machine = embedding.norm(dim=1, keepdim=True)
         elif self.machine_input == "mean-square":
-            seen = embedding.square().mean(dim=1, keepdim=True)
-        else:
-            seen = embedding
-        return self.g_product(embedding), self.g_affine(seen).squeeze(1)
+            machine = embedding.square().mean(dim=1, keepdim=True)
+        return self.g_product(embedding), self.g_affine(machine).squeeze(1)
 
     def centre(self, machine_logit: Tensor) -> Tensor:
         """Move the offset of g_affine so that the median of ``machine_logit`` becomes 0.
 
-        ``machine_logit`` ``(N,)`` are those of the first batch; returns them moved. The norm of a
-        fresh embedding is near 5 and the slope is 1 or -1: with the offset that a linear layer
-        starts with, near 0, every clip would be "surely target", or surely not, and Eq. 2 saturated
-        before it has learnt anything.
+        ``machine_logit`` ``(N,)`` holds the logits of the first batch, which are returned moved.
+        A fresh embedding has a norm near 5 and the slope is 1 or -1: with the usual offset of a
+        linear layer, near 0, every clip would be "surely target", or surely not, and Eq. 2 would be
+        saturated before it has learnt anything.
         """
         shift = machine_logit.detach().quantile(0.5)
         with torch.no_grad():
@@ -116,30 +114,24 @@ class Encoder(nn.Module):
 def start_slope(g_affine: nn.Linear, machine_slope: str) -> None:
     """Start the slope of Eq. 2 at 1 ("positive"), -1 ("negative") or where it is ("random").
 
-    Eq. 2 itself does not say who gets the small norms. With a slope that starts positive the other
-    machines are "collected near the center of the hypersphere" (section III); with a negative one
-    the target is. Left to chance, as a linear layer starts by default, it is the seed that decides.
+    Eq. 2 itself does not say who gets the small norms. If the slope starts positive, the other
+    machines are "collected near the center of the hypersphere" (section III); if negative, the
+    target is. A linear layer starts at random, and then the seed decides.
     """
     if machine_slope != "random":
         nn.init.constant_(g_affine.weight, 1 if machine_slope == "positive" else -1)
 
 
-def _pooled(backbone: nn.Module, image: Tensor) -> Tensor:
-    """Globally averaged features of the last convolutional layer, float32 ``(B, num_features)``."""
-    features = backbone.forward_features(image)
-    where = (1, 2) if _channels_last(backbone) else (2, 3)
-    return features.mean(dim=where, dtype=torch.float32)
-
-
-def _channels_last(backbone: nn.Module) -> bool:
-    """Whether features are ``(B, height, width, channels)`` rather than ``(B, channels, ...)``."""
-    return getattr(backbone, "output_fmt", "NCHW") == "NHWC"
+def _image_axes(backbone: nn.Module) -> tuple[int, int]:
+    """The axes of height and width in a feature map of four."""
+    return (1, 2) if getattr(backbone, "output_fmt", "NCHW") == "NHWC" else (2, 3)
 
 
 def _backbone(profile: Profile) -> nn.Module:
     """A timm convolutional network with one input channel and no classifier.
 
-    Raises :class:`InputError` for one that has no feature map, or none of this profile's mel.
+    Raises :class:`InputError` for a network that has no feature map, or cannot take this
+    profile's mel.
     """
     name, pretrained = profile.backbone, profile.pretrained and not profile.weights
     import timm  # takes as long as torch itself, and who only scores needs no network
@@ -149,13 +141,14 @@ def _backbone(profile: Profile) -> nn.Module:
     try:
         net = timm.create_model(name, pretrained=pretrained, in_chans=1, num_classes=0)
     except Exception as error:  # timm, huggingface_hub and urllib each have their own
-        if not pretrained:
-            raise InputError(f"backbone {name!r} cannot be made: {_in_a_line(error)}") from error
-        raise InputError(
-            f"the pretrained weights of {name!r} cannot be fetched ({type(error).__name__}); "
-            "connect to the internet once, take weights from a file, or train from scratch with "
-            "pretrained=False"
-        ) from error
+        sentence = f"backbone {name!r} cannot be made: {_in_a_line(error)}"
+        if pretrained:
+            sentence = (
+                f"the pretrained weights of {name!r} cannot be fetched ({type(error).__name__}); "
+                "connect to the internet once, take weights from a file, or train from scratch "
+                "with pretrained=False"
+            )
+        raise InputError(sentence) from error
     if profile.weights:
         load_weights(net, profile.weights)
     frames = profile.segment_frames // round(profile.hop_seconds * SAMPLE_RATE) + 1
@@ -167,8 +160,8 @@ def _backbone(profile: Profile) -> nn.Module:
             f"backbone {name!r} takes no mel of {profile.mel_bins} bins x {frames} frames: "
             f"{_in_a_line(error)}"
         ) from error
-    axis = 3 if _channels_last(net) else 1
-    if getattr(features, "ndim", 0) != 4 or features.shape[axis] != net.num_features:
+    channels = 6 - sum(_image_axes(net))  # of the axes 1, 2 and 3 the one that is left
+    if getattr(features, "ndim", 0) != 4 or features.shape[channels] != net.num_features:
         raise InputError(
             f"backbone {name!r} has no feature map to pool; expected a convolutional network"
         )
@@ -184,24 +177,11 @@ def device_of(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
-def keep_heap() -> None:
-    """Have glibc keep the memory that tensors free for those of the next step.
-
-    It would give much of it back to the system, which clears every page anew: measured, a third of
-    a training step of the paper profile on a CPU, a tenth of the quick one's. Peaks stay the same.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        m_trim_threshold, m_mmap_max = -1, -4  # of malloc.h
-        libc = ctypes.CDLL(None)
-        libc.mallopt(m_trim_threshold, -1)  # never
-        libc.mallopt(m_mmap_max, 0)
-
-
 def autocast(device: torch.device):
     """bfloat16 where the device gains from it: CUDA does, CPUs (measured) do not.
 
-    For the backbone only: the norm of a bfloat16 embedding would lose the digits that Eq. 2 and h
-    live on, and a bfloat16 mel the quiet bins.
+    For the backbone only: Eq. 2 and h need more digits than a bfloat16 embedding has, and the
+    quiet bins more than a bfloat16 mel has.
     """
     gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, torch.bfloat16, enabled=gains)

@@ -26,11 +26,6 @@ class GMM:
             size, covariance_type=covariance, reg_covar=floor, random_state=seed
         )
 
-    def parameters(self, width: int) -> int:
-        """Free parameters of the mixture over vectors of ``width`` numbers."""
-        full = self.mixture.covariance_type == "full"
-        return self.size * (width + (width * (width + 1) // 2 if full else width) + 1) - 1
-
     def fit(self, embeddings: np.ndarray) -> "GMM":
         # float64: full covariances of float32 embeddings stop being positive definite
         embeddings = embeddings.astype(np.float64)
@@ -43,31 +38,29 @@ class GMM:
         return -self.mixture.score_samples(embeddings.astype(np.float64))
 
 
-class LOF:
+class _Fitted:
+    """What the models below share: ``model`` of scikit-learn's."""
+
+    def fit(self, embeddings: np.ndarray):
+        self.model.fit(embeddings)
+        return self
+
+
+class LOF(_Fitted):
     """Local outlier factor among ``size`` neighbours, 1 for an inlier (section IV-A)."""
 
     def __init__(self, size: int):
-        self.size = size
         self.model = LocalOutlierFactor(n_neighbors=size, novelty=True)
-
-    def fit(self, embeddings: np.ndarray) -> "LOF":
-        self.model.fit(embeddings)
-        return self
 
     def score(self, embeddings: np.ndarray) -> np.ndarray:
         return -self.model.score_samples(embeddings)
 
 
-class KNN:
+class KNN(_Fitted):
     """Mean distance to the ``size`` nearest embeddings of normal sound: a cheap reference."""
 
     def __init__(self, size: int):
-        self.size = size
         self.model = NearestNeighbors(n_neighbors=size)
-
-    def fit(self, embeddings: np.ndarray) -> "KNN":
-        self.model.fit(embeddings)
-        return self
 
     def score(self, embeddings: np.ndarray) -> np.ndarray:
         return self.model.kneighbors(embeddings)[0].mean(axis=1)
@@ -87,8 +80,8 @@ class Mahalanobis:
 def product_probability(logits: np.ndarray) -> np.ndarray:
     """Without h: 1 minus the probability of the clip's own product ID (section IV-B).
 
-    ``logits`` are those of the own product ID, any shape; the paper averages the probability, and
-    one minus it makes higher more anomalous.
+    ``logits`` of the own product ID, of any shape. The paper averages the probability; one minus it
+    is higher for the more anomalous.
     """
     return 1 / (1 + np.exp(np.clip(logits, -80, 80)))
 
@@ -96,7 +89,7 @@ def product_probability(logits: np.ndarray) -> np.ndarray:
 def upper_half(scores: np.ndarray) -> np.ndarray:
     """The S // 2 highest of S segment scores, those above the median: ``(clips, S // 2)``.
 
-    Of a single segment there is no half: it stands for itself.
+    A single segment stands for itself.
     """
     return np.sort(scores, axis=1)[:, -max(scores.shape[1] // 2, 1) :]
 
@@ -123,12 +116,13 @@ def aggregate(scores: np.ndarray, aggregation: str, inlier: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Kind:
-    """All that is known of an h.
+    """All facts about an h.
 
-    ``make(p, profile, seed)`` gives an unfitted model, and ``says(embedded, k)`` what the system
-    itself says of clips of the k-th product ID, ``(clips, S)``; an h has one of them, or both: then
-    p is the weight of what it says, in %. ``sizes`` are the p to try, None those of the profile;
-    ``needs(p)`` is the least number of vectors to fit it to; ``aggregation`` the paper's A.
+    ``make(p, profile, seed)`` returns an unfitted model, and ``says(embedded, k)`` the system's own
+    scores for clips of the k-th product ID, ``(clips, S)``. An h has one of the two, or both: then
+    p is the weight of the system's scores, in %. ``sizes`` are the p to try, where None stands for
+    the profile's; ``needs(p)`` is the least number of vectors to fit; ``aggregation`` is the
+    paper's A.
     """
 
     make: Callable | None = None
@@ -151,21 +145,17 @@ def _gmm(p: int, profile, seed: int) -> GMM:
     return GMM(p, profile.covariance, profile.covariance_floor, seed)
 
 
-def _probability(embedded, k: int) -> np.ndarray:
-    return product_probability(embedded.logits[..., k])
-
-
 def _output(embedded, k: int) -> np.ndarray:
-    # a network's logit, whose mean the author's code takes where the paper takes the probability's
+    """The system's anomaly score, or minus the logit, whose mean the author's code takes."""
     return -embedded.logits[..., k] if embedded.output is None else embedded.output
 
 
-# Every h by its name. That of another system joins them where the system is defined.
+# Every h by its name. An h of another system is added where that system is defined.
 INLIERS = {
     "GMM": Kind(_gmm, sizes=None, needs=lambda p: p, aggregation="upper-half"),
     "LOF": Kind(lambda p, *_: LOF(p), sizes=None, needs=lambda p: p + 1),
     "kNN": Kind(lambda p, *_: KNN(p), sizes=None, needs=lambda p: p),
     "Mahalanobis": Kind(lambda *_: Mahalanobis(), needs=lambda p: 2),
-    "none": Kind(says=_probability),
-    "output": Kind(says=_output),  # the system's own anomaly score, or minus the logit
+    "none": Kind(says=lambda embedded, k: product_probability(embedded.logits[..., k])),
+    "output": Kind(says=_output),
 }

@@ -20,11 +20,9 @@ def product_loss(logits: Tensor, product: Tensor, machine: Tensor, rows: str = "
     rows, those of other machines with all-zero labels. (A profile's ``all-when-mixed`` is ``all``
     in a mixed batch and ``included`` in any other.) Zero where no target row is in the batch.
     """
-    weight = {
-        "weighted": machine,
-        "included": (machine > 0).to(logits.dtype),
-        "all": torch.ones_like(machine),
-    }[rows]
+    weight = machine
+    if rows != "weighted":
+        weight = (machine > 0).to(logits.dtype) if rows == "included" else torch.ones_like(machine)
     entropies = binary_cross_entropy_with_logits(logits, product, reduction="none")  # (N, K)
     total = weight.sum() * logits.shape[1]
     return (weight[:, None] * entropies).sum() / total.clamp_min(torch.finfo(logits.dtype).tiny)
@@ -36,7 +34,7 @@ def machine_loss(logit: Tensor, machine: Tensor) -> Tensor:
 
 
 def combined_loss(machine_part, product_part, machine_weight: float, product_weight: float):
-    """Eq. 3: L_machine + lambda L_product; ``machine_weight`` 0 is "only product IDs"."""
+    """Eq. 3: L_machine + lambda L_product; with ``machine_weight`` 0, "only product IDs"."""
     return machine_weight * machine_part + product_weight * product_part
 
 

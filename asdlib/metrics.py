@@ -14,7 +14,7 @@ def auc_pauc(anomalous: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     """AUC and pAUC (p = 0.1, McClish-standardised: chance is 0.5), both 0 to 1.
 
     ``anomalous`` ``(clips,)`` of 0 and 1; ``scores`` ``(clips,)``, higher = more anomalous. NaN
-    where only one of the two labels is there.
+    where one of the two labels is missing.
     """
     if len(np.unique(anomalous)) < 2:
         return float("nan"), float("nan")
@@ -27,7 +27,7 @@ def auc_pauc(anomalous: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
 def harmonic_mean(values) -> float:
     """Harmonic mean of ``values``, AUC and pAUC ``(product IDs, 2)``, as in Table II.
 
-    A row with a NaN, as a product ID with a single label has, is left out; NaN where none is left.
+    Rows with a NaN, of product IDs with a single label, are left out; NaN where none is left.
     """
     areas = np.asarray(values, float)
     areas = areas[~np.isnan(areas.reshape(len(areas), -1 if areas.size else 0)).any(axis=1)]
@@ -35,15 +35,12 @@ def harmonic_mean(values) -> float:
 
 
 def table(scores: pd.DataFrame, score: str = "score", by=("product",)) -> pd.DataFrame:
-    """AUC and pAUC by product ID, or by the columns in ``by``, from a frame with a row a clip."""
-    known = scores[scores.label.isin(["normal", "anomaly"])]
-    if known.empty:
+    """AUC and pAUC by product ID, or by the columns in ``by``, of ``scores``, one row per clip."""
+    labelled, rows = scores[scores.label.isin(["normal", "anomaly"])], []
+    if labelled.empty:
         raise InputError("no labelled test clips: AUC needs normal and anomalous ones")
-    rows = [
-        dict(zip(by, keys, strict=True))
-        | dict(zip(("AUC", "pAUC"), auc_pauc(part.label == "anomaly", part[score]), strict=True))
-        | {"normal": int((part.label == "normal").sum())}
-        | {"anomalous": int((part.label == "anomaly").sum())}
-        for keys, part in known.groupby(list(by), sort=True)
-    ]
-    return pd.DataFrame(rows)
+    for keys, clips in labelled.groupby(list(by)):
+        anomalous = clips.label == "anomaly"
+        areas = auc_pauc(anomalous, clips[score])
+        rows.append([*keys, *areas, (~anomalous).sum(), anomalous.sum()])
+    return pd.DataFrame(rows, columns=[*by, "AUC", "pAUC", "normal", "anomalous"])

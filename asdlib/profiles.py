@@ -5,7 +5,8 @@ The defaults of :class:`Profile` are the paper's reading (Table I, section IV-A)
 measures its effect.
 """
 
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -21,6 +22,8 @@ Share = Annotated[float, Field(gt=0, le=0.5)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+T = TypeVar("T")
+Several = Annotated[tuple[T, ...], Field(min_length=1)]
 
 
 class Profile(Settings):
@@ -29,7 +32,7 @@ class Profile(Settings):
     # log-mel (section IV-A)
     segment_seconds: Positive = 2.0  # T of Eq. 4, and the length of a training crop
     window_seconds: Positive = 0.128
-    hop_seconds: Positive = 0.016
+    hop_seconds: Annotated[float, Field(ge=1 / SAMPLE_RATE)] = 0.016  # at least one sample
     mel_bins: Count = 224
     mel_low_hz: NotNegative = 50.0
     mel_high_hz: Annotated[float, Field(gt=0, le=SAMPLE_RATE / 2)] = 7800.0
@@ -43,25 +46,19 @@ class Profile(Settings):
     mixup_alpha: NotNegative = 0.2  # 0 switches Mixup off
     # optimisation
     learning_rate: Positive = 1e-3
-    # target and other machines together, half and half
-    batch_size: Annotated[int, Field(ge=4)] = 128
+    batch_size: Annotated[int, Field(ge=4)] = 128  # half target, half other machines
     epochs: Count = 300
     weight_decay: NotNegative = 0.0
-    compile: bool = False  # torch.compile the encoder: minutes to begin with, then faster on CUDA
+    compile: bool = False  # torch.compile the encoder: slow to begin with, then faster on CUDA
     validation_share: Share = 0.1
     validation_segments: Count = 1  # from the start of a clip, for the validation loss
     # inlier model h and aggregator A (Eq. 4)
     segments: Count = 10  # S
     inlier: Inlier | Literal["auto"] = "auto"  # "auto": GMM or LOF, by the validation IDs
-    # all that are tried
-    inliers: Annotated[tuple[Inlier, ...], Field(min_length=1)] = (
-        "GMM", "LOF", "kNN", "Mahalanobis", "none",
-    )  # fmt: skip
+    inliers: Several[Inlier] = ("GMM", "LOF", "kNN", "Mahalanobis", "none")  # all that are tried
     inlier_size: Annotated[int, Field(ge=0)] = 0  # p; 0: the best on the validation IDs
-    # what h is fitted on: the 10 % part, or all of train
-    inlier_part: Literal["validation", "train"] = "validation"
-    # the candidates for p
-    inlier_sizes: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8, 16, 32, 64)
+    inlier_part: Literal["validation", "train"] = "validation"  # h is fitted on the 10 %, or on all
+    inlier_sizes: Several[Count] = (1, 2, 4, 8, 16, 32, 64)  # the candidates for p
     covariance: Literal["full", "diag"] = "full"
     covariance_floor: NotNegative = 1e-6  # added to a GMM's variances
     # switches: the paper's reading, or its closest, is the default
@@ -71,12 +68,10 @@ class Profile(Settings):
     log_mel: bool = True
     mel_power: Positive = 2.0  # 2: power, 1: magnitude
     log_floor: Positive = 1e-6  # added before the logarithm; the amplitude has variance 1
-    # whose mean and variance scale the other machines' sound
-    normalisation: Literal["target", "own"] = "target"
+    normalisation: Literal["target", "own"] = "target"  # whose statistics scale the other machines
     product_bias: bool = False  # g_product of Eq. 1 is linear; True gives it a bias
-    # what g_affine of Eq. 2 sees
-    machine_input: Literal["norm", "mean-square", "embedding"] = "norm"
-    # the sign that g_affine's slope starts with; see encoder.start_slope
+    machine_input: Literal["norm", "mean-square", "embedding"] = "norm"  # of g_affine, Eq. 2
+    # the sign of g_affine's slope at the start; see encoder.start_slope
     machine_slope: Literal["positive", "negative", "random"] = "positive"
     # where g_affine's offset starts: the median logit of the first batch at 0, or the layer's own
     machine_start: Literal["centred", "layer"] = "centred"
@@ -90,41 +85,29 @@ class Profile(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Profile":
-        """What can be known to fail later is refused here."""
-        if self.product_weight == 0 and self.machine_weight == 0:
+        """Refuse now what would fail later."""
+        lengths = ("hop_seconds", "window_seconds", "segment_seconds")
+        for least, name in pairwise(lengths):
+            value, bound = getattr(self, name), getattr(self, least)
+            if value < bound:
+                raise ValueError(f"{name} is {value}; expected at least {least}, {bound}")
+        low, high = self.mel_low_hz, self.mel_high_hz
+        if low >= high:
+            raise ValueError(f"mel_low_hz is {low}; expected less than mel_high_hz, {high}")
+        if self.batch_size % 2:
+            raise ValueError(f"batch_size is {self.batch_size}; expected an even number")
+        if self.product_weight == self.machine_weight == 0:
             raise ValueError(
                 "product_weight and machine_weight are both 0: nothing to train on; "
                 "expected one of them above 0"
             )
-        if self.batch_size % 2:
-            raise ValueError(f"batch_size is {self.batch_size}; expected an even number")
-        if self.mel_low_hz >= self.mel_high_hz:
-            raise ValueError(
-                f"mel_low_hz is {self.mel_low_hz}; expected less than mel_high_hz, "
-                f"{self.mel_high_hz}"
-            )
-        if not SAMPLE_RATE * self.hop_seconds >= 1:
-            raise ValueError(
-                f"hop_seconds is {self.hop_seconds}; expected at least one sample, "
-                f"{1 / SAMPLE_RATE}"
-            )
-        if self.window_seconds < self.hop_seconds:
-            raise ValueError(
-                f"window_seconds is {self.window_seconds}; expected at least hop_seconds, "
-                f"{self.hop_seconds}"
-            )
-        if self.segment_seconds < self.window_seconds:
-            raise ValueError(
-                f"segment_seconds is {self.segment_seconds}; expected at least window_seconds, "
-                f"{self.window_seconds}"
-            )
-        if self.inlier == "auto" and not self.candidates:
+        if self.inlier != "auto":
+            one_of("inlier", self.inlier, self.inliers)
+        elif not self.candidates:
             raise ValueError(
                 f"inlier is auto and inliers are {', '.join(self.inliers)}; expected "
                 f"{' or '.join(PAPER_INLIERS)} among them, or the name of one as inlier"
             )
-        if self.inlier != "auto" and self.inlier not in self.inliers:
-            raise ValueError(f"unknown inlier {self.inlier!r}; known: {', '.join(self.inliers)}")
         if self.product_weight == 0 and (self.inlier == "none" or set(self.inliers) == {"none"}):
             raise ValueError(
                 "inlier is none and product_weight is 0: an untrained g_product has no probability "
@@ -162,27 +145,23 @@ class Profile(Settings):
         return self.model_dump(mode="json")
 
 
-# Table I, row by row; a machine type that is not in it keeps the defaults above.
+# Table I; a machine type that is not in it keeps the defaults above.
+_SMALL_BATCH = dict(batch_size=32, product_weight=0.1)
 TABLE_I = {
-    "fan": dict(
-        learning_rate=1e-3, batch_size=32, product_weight=0.1, inlier="GMM", inlier_size=16
-    ),
+    "fan": dict(_SMALL_BATCH, learning_rate=1e-3, inlier="GMM", inlier_size=16),
     "gearbox": dict(inlier="GMM", inlier_size=64),
     "pump": dict(inlier="GMM", inlier_size=2),
     "valve": dict(learning_rate=5e-4, inlier="GMM", inlier_size=32),
     "slider": dict(inlier="GMM", inlier_size=2),
     "ToyCar": dict(inlier="LOF", inlier_size=16),
-    "ToyTrain": dict(
-        learning_rate=5e-4, batch_size=32, product_weight=0.1, inlier="LOF", inlier_size=8
-    ),
+    "ToyTrain": dict(_SMALL_BATCH, learning_rate=5e-4, inlier="LOF", inlier_size=8),
 }
 
 PAPER = Profile()
-# For two CPU cores: of six small backbones at several learning rates the smallest learnt most in
-# half a minute, on the uav recordings. The slope of Eq. 2 starts negative, so that the target is at
-# the centre, which is not the paper's side. It was compared with the paper's when g_affine did not
-# start centred; which side is better with a centred start is measured next, and until then this
-# one stays.
+# For two CPU cores: of six small backbones at several learning rates, this one learnt most in half
+# a minute, on the uav recordings. The slope of Eq. 2 starts negative, so that the target is at the
+# centre, which is not the paper's side. It was compared with the paper's before g_affine started
+# centred; it stays until both sides have been compared with a centred start.
 QUICK = Profile(
     segment_seconds=1.0,
     hop_seconds=0.032,
@@ -214,9 +193,8 @@ def make_profile(
 ) -> Profile:
     """The profile of one run: by name, Table I for the machine type, the variant, then overrides.
 
-    ``rival`` are the changes of another system than the paper's, instead of a variant's: of Table I
-    it takes how to train, since h and weights are the method's own. Raises :class:`InputError` for
-    an unknown profile, variant, field or value, listing the known.
+    ``rival`` holds the changes of a system other than the paper's and replaces the variant's; only
+    learning rate and batch size of Table I apply to it, since h and weights are the method's own.
     """
     one_of("profile", name, PROFILES)
     row = TABLE_I.get(machine_type, {}) if name == "paper" else {}

@@ -6,21 +6,20 @@ import numpy as np
 import pandas as pd
 
 from asdlib import metrics
+from asdlib.batches import folder_of
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
-from asdlib.inliers import GMM, INLIERS, aggregate
+from asdlib.inliers import INLIERS, aggregate
 from asdlib.profiles import Profile
 from asdlib.waves import distinct_segments
 
-ABOUT = ["file", "product", "domain", "role", "label", "attributes"]  # a clip
-METRICS = (
-    *("product", "role", "AUC", "pAUC", "normal", "anomalous"),
-    *("inlier", "size", "best", "chosen"),
-)
+ABOUT = ["file", "product", "domain", "role", "label", "attributes"]  # columns about a clip
+METRICS = ["product", "role", "AUC", "pAUC", "normal", "anomalous"]
+METRICS += ["inlier", "size", "best", "chosen"]
 
 
 def validation_products(products) -> tuple[str, ...]:
-    """The product IDs that may choose: the first half (0, 1, 2 of the paper's six); none of one."""
+    """The product IDs that choose h and p: the first half, rounded down (0, 1, 2 of six)."""
     products = sorted(products)
     return tuple(products[: len(products) // 2])
 
@@ -28,25 +27,24 @@ def validation_products(products) -> tuple[str, ...]:
 def segment_scores(
     inlier: str, size: int, fit: Embedded, test: Embedded, products, profile: Profile, seed: int = 0
 ) -> np.ndarray:
-    """Anomaly scores of every test segment by its own product ID's h: ``(clips, S)``."""
+    """Anomaly scores of every test segment by its own product ID's h: ``(clips, S)``.
+
+    h is fitted on distinct segments only, since it would take copies for neighbours.
+    """
     scores, kind = np.full(test.embeddings.shape[:2], np.nan), INLIERS[inlier]
     for k, product in enumerate(products):
         rows = test.of_product(product)
-        clips = test[rows]
-        said = kind.says(clips, k) if kind.says and rows.any() else 0.0
-        if kind.make and rows.any():
-            model = kind.make(size, profile, seed)
-            model.fit(_vectors(fit[fit.of_product(product)], profile))
-            vectors = clips.embeddings.reshape(-1, clips.embeddings.shape[-1])
-            distances = model.score(vectors).reshape(clips.embeddings.shape[:2])
-            said = (size * said + (100 - size) * distances) / 100 if kind.says else distances
-        scores[rows] = said
+        if not rows.any():
+            continue
+        own = kind.says(test[rows], k) if kind.says else 0.0
+        if kind.make:
+            normal, clips = fit[fit.of_product(product)], test.embeddings[rows]
+            distinct = _distinct(normal.clips, normal.embeddings.shape[1], profile)
+            model = kind.make(size, profile, seed).fit(normal.embeddings[distinct])
+            distances = model.score(clips.reshape(-1, clips.shape[-1])).reshape(clips.shape[:2])
+            own = (size * own + (100 - size) * distances) / 100 if kind.says else distances
+        scores[rows] = own
     return scores
-
-
-def _vectors(embedded: Embedded, profile: Profile) -> np.ndarray:
-    """The embeddings of distinct segments, ``(rows, D)``: h would take copies for neighbours."""
-    return embedded.embeddings[_distinct(embedded.clips, embedded.embeddings.shape[1], profile)]
 
 
 def _distinct(clips: pd.DataFrame, segments: int, profile: Profile) -> np.ndarray:
@@ -55,10 +53,10 @@ def _distinct(clips: pd.DataFrame, segments: int, profile: Profile) -> np.ndarra
 
 
 def check_enough(clips: pd.DataFrame, segments: int, profile: Profile) -> int:
-    """How many vectors the product ID with the fewest of ``clips`` has, up to ``segments`` of each.
+    """The vectors of the product ID with the fewest, up to ``segments`` from each of its ``clips``.
 
-    Raises :class:`InputError` where they are too few for an h. It needs no embedding, so that it
-    can be asked before the hours of training.
+    Raises :class:`InputError` where they are too few for an h. It needs no embeddings, so that it
+    can be called before the hours of training.
     """
     distinct = _distinct(clips, segments, profile).sum(axis=1)
     counts = pd.Series(distinct).groupby(clips["product"].to_numpy()).sum()
@@ -69,7 +67,7 @@ def check_enough(clips: pd.DataFrame, segments: int, profile: Profile) -> int:
         needed = max(map(kind.needs, sizes), default=2 * min(profile.inlier_sizes))
         if vectors < needed:
             raise InputError(
-                f"{clips.path.iloc[0].parent.parent}: product ID {counts.idxmin()}: {vectors} "
+                f"{folder_of(clips)}: product ID {counts.idxmin()}: {vectors} "
                 f"embeddings are too few for {inlier}, which needs {needed}: take a smaller p, "
                 "more segments, or inlier_part='train'"
             )
@@ -102,8 +100,6 @@ def score_clips(
                 _warn_if_overparametrised(size, vectors, fit.embeddings.shape[-1], profile)
             try:
                 segments = segment_scores(inlier, size, fit, test, products, profile, seed)
-            except InputError:
-                raise
             except ValueError as error:  # of scikit-learn, for an ill-conditioned covariance
                 warnings.warn(f"{inlier} with p = {size} left out: {error}", stacklevel=2)
                 continue
@@ -121,12 +117,8 @@ def score_clips(
         )
     chosen, reason = _choose(profile, sizes, candidates)
     scores = clips[ABOUT].assign(score=columns[_column(chosen, sizes[chosen])], **columns)
-    return scores, {
-        "inlier": chosen,
-        "sizes": sizes,
-        "chosen_by": reason,
-        "candidates": candidates,
-    }
+    choice = {"inlier": chosen, "sizes": sizes, "chosen_by": reason, "candidates": candidates}
+    return scores, choice
 
 
 def metrics_by_product(scores: pd.DataFrame, choice: dict) -> pd.DataFrame:
@@ -139,7 +131,8 @@ def metrics_by_product(scores: pd.DataFrame, choice: dict) -> pd.DataFrame:
     if not (scores.label != "unknown").any():
         return pd.DataFrame(columns=METRICS)
     rows = []
-    for inlier, size in ((c["inlier"], c["size"]) for c in choice["candidates"]):
+    for candidate in choice["candidates"]:
+        inlier, size = candidate["inlier"], candidate["size"]
         areas = metrics.table(scores, _column(inlier, size), by=("product", "role"))
         best = choice["sizes"][inlier] == size
         chosen = best and inlier == choice["inlier"]
@@ -163,18 +156,18 @@ def _validation_mean(clips: pd.DataFrame) -> float | None:
 def _choose(profile: Profile, sizes: dict, candidates: list[dict]) -> tuple[str, str]:
     if profile.inlier != "auto":
         return profile.inlier, "the profile"
-    ranked = [c for c in candidates if c["validation"] is not None]
-    ranked = [c for c in ranked if c["inlier"] in profile.candidates]
-    if ranked:
+    rivals = [c for c in candidates if c["inlier"] in profile.candidates]
+    if ranked := [c for c in rivals if c["validation"] is not None]:
         return max(ranked, key=lambda c: c["validation"])["inlier"], "validation IDs"
     default = next(name for name in profile.candidates if name in sizes)
     return default, "default: no labelled validation IDs"
 
 
 def _warn_if_overparametrised(size: int, vectors: int, width: int, profile: Profile) -> None:
-    """scikit-learn fits p full covariances to a handful of vectors without a word; we say it."""
+    """Say what scikit-learn does not: that p covariances are fitted to a handful of vectors."""
+    covariance = width * (width + 1) // 2 if profile.covariance == "full" else width
+    parameters = size * (width + covariance + 1) - 1  # with means and weights, which sum to 1
     numbers = vectors * width
-    parameters = GMM(size, profile.covariance).parameters(width)
     if parameters > numbers:
         warnings.warn(
             f"a GMM with p = {size} has {parameters} parameters, and {vectors} vectors of {width} "

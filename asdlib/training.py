@@ -9,34 +9,27 @@ import torch
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
-from asdlib.batches import (
-    Batch,
-    Split,
-    balanced_batches,
-    steps_an_epoch,
-    validation_batch,
-)
-from asdlib.encoder import Encoder, keep_heap
+from asdlib.batches import Batch, Split, balanced_batches, steps_an_epoch, validation_batch
+from asdlib.encoder import Encoder
 from asdlib.errors import InputError
-from asdlib.losses import (
-    combined_loss,
-    machine_loss,
-    mixup,
-    mixup_probability,
-    product_loss,
-)
+from asdlib.losses import combined_loss, machine_loss, mixup, mixup_probability, product_loss
 from asdlib.profiles import Profile
 
 
 def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Profile) -> dict:
-    """L, L_machine and L_product of a batch (Eq. 3, 2, 1), by name.
+    """L, L_machine and L_product of a batch (Eq. 3, 2, 1), by name; ``loss`` is minimised.
 
-    Those of another system take the same and have an embedding to look at; ``loss`` is minimised.
+    Another system has a function of its own, which takes the same and may use the embedding.
     """
     rows = profile.product_rows
     if rows == "all-when-mixed":
         rows = "all" if batch.mixed else "included"
     product = product_loss(product_logits, batch.product, batch.machine, rows)
+    return with_machine_loss(product, machine_logit, batch, profile)
+
+
+def with_machine_loss(product: torch.Tensor, machine_logit, batch: Batch, profile: Profile) -> dict:
+    """``product``, a loss in the place of Eq. 1, with Eq. 2 and their sum, Eq. 3, by name."""
     machine = machine_loss(machine_logit, batch.machine)
     total = combined_loss(machine, product, profile.machine_weight, profile.product_weight)
     return {"loss": total, "machine_loss": machine, "product_loss": product}
@@ -45,9 +38,9 @@ def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Prof
 def validate(
     encoder: Encoder, batch: Batch, mels: torch.Tensor, profile: Profile, losses: Callable = losses
 ) -> dict:
-    """``losses`` of the unmixed validation batch, whose log-mels are ``mels``, in evaluation mode.
+    """``losses`` of the unmixed validation batch, whose log-mels are ``mels``.
 
-    128 rows at a time.
+    In evaluation mode, 128 rows at a time.
     """
     encoder.eval()
     with torch.inference_mode():
@@ -58,7 +51,7 @@ def validate(
 
 
 def make_optimiser(encoder: Encoder, profile: Profile, steps: int):
-    """AdamW and OneCycleLR, stepped once a batch, with the learning rate of Table I at its top."""
+    """AdamW and OneCycleLR, stepped once per batch; the rate of Table I is the highest."""
     optimiser = torch.optim.AdamW(
         encoder.parameters(), profile.learning_rate, weight_decay=profile.weight_decay, fused=True
     )
@@ -66,7 +59,7 @@ def make_optimiser(encoder: Encoder, profile: Profile, steps: int):
 
 
 def mix(batch: Batch, profile: Profile, rng: np.random.Generator) -> Batch:
-    """Mixup of the whole batch, one share a row, drawn from Beta(alpha, alpha)."""
+    """Mixup of the whole batch, with a share from Beta(alpha, alpha) for each row."""
     rows = len(batch.machine)
     share = torch.from_numpy(rng.beta(profile.mixup_alpha, profile.mixup_alpha, rows)).float()
     partner = torch.from_numpy(rng.permutation(rows))
@@ -87,19 +80,18 @@ def train(
     checkpoint=None,
     losses: Callable = losses,
 ) -> tuple[Encoder, pd.DataFrame]:
-    """Train f on ``split``; the encoder of the smallest validation loss, and a row an epoch.
+    """Train f on ``split``; returns the encoder of the smallest validation loss, and the history.
 
-    Where ``checkpoint`` holds an unfinished training of the same, it goes on from there: batches,
-    crops and Mixup hang on the seed and the step only, there are no workers whose number matters.
-    History columns: epoch, the names of ``losses``, the same with ``validation_``, learning_rate,
-    clips_per_second.
+    A ``checkpoint`` of the same training, unfinished, is continued: batches, crops and Mixup depend
+    on the seed and the step only, and no number of workers matters. The history has one row per
+    epoch, with columns epoch, the names of ``losses``, the same with ``validation_``,
+    learning_rate, clips_per_second.
     """
-    keep_heap()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
     state = checkpoint.load() if checkpoint else None
-    # who goes on brings its own weights, and may be where no others can be fetched
+    # a checkpoint has weights of its own, and the pretrained ones may be out of reach
     encoder = Encoder(profile.from_scratch if state else profile, len(split.products)).to(device)
     if profile.compile:
         encoder.compile()
@@ -108,10 +100,10 @@ def train(
     held_out = validation_batch(split, profile, seed, device)
     held_out_mels = encoder.logmel(held_out.waves)
     best, best_loss, history, done = None, np.inf, [], 0
+    kept = {"encoder": encoder, "optimiser": optimiser, "schedule": schedule}
     if state:
-        encoder.load_state_dict(state["encoder"])
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
+        for name, part in kept.items():
+            part.load_state_dict(state[name])
         best, best_loss, history = state["best"], state["best_loss"], state["history"]
         done = len(history) * steps_an_epoch(split, profile)
         checkpoint.restore_random(state, rng)
@@ -130,7 +122,7 @@ def train(
                 schedule.step()
                 rows, done = rows + len(batch.machine), done + 1
                 bar.update()
-            # waits for the device, which the time must include
+            # tolist waits for the device, which the time must include
             means = dict(zip(parts, (sums / rows).tolist(), strict=True))
             speed = rows / (time.perf_counter() - begun)
             validation = validate(encoder, held_out, held_out_mels, profile, losses)
@@ -148,17 +140,9 @@ def train(
                 best_loss = unseen
                 best = {name: value.clone() for name, value in encoder.state_dict().items()}
             if checkpoint:
-                checkpoint.save(
-                    {
-                        "encoder": encoder.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                        "schedule": schedule.state_dict(),
-                        "best": best,
-                        "best_loss": best_loss,
-                        "history": history,
-                    },
-                    rng,
-                )
+                state = {name: part.state_dict() for name, part in kept.items()}
+                state |= {"best": best, "best_loss": best_loss, "history": history}
+                checkpoint.save(state, rng)
     if best is None:
         raise InputError(
             f"the validation loss was never a finite number in {profile.epochs} epochs; try a "
@@ -176,9 +160,9 @@ def train_step(
     centre: bool = False,
     losses: Callable = losses,
 ) -> dict:
-    """One optimiser step; what ``losses`` says, detached.
+    """One optimiser step; returns the ``losses`` of the batch, detached.
 
-    ``centre`` on the first batch: g_affine starts where its median logit is 0.
+    With ``centre``, for the first batch, g_affine starts where its median logit is 0.
     """
     optimiser.zero_grad(set_to_none=True)
     embedding = encoder(batch.waves)

@@ -113,7 +113,7 @@ def open_bank(clips: pd.DataFrame, folder, read_clip: Callable, progress: bool =
     machine_type = clips.machine_type.iloc[0]
     frames = clips.frames.to_numpy()
     offsets = np.concatenate([[0], np.cumsum(frames)[:-1]])
-    stem = Path(folder) / f"{machine_type}-{_listing(clips)}"
+    stem = Path(folder) / f"{machine_type}-{_listing(clips.path)}"
     record = _beside(stem, ".json")
     if not record.exists():
         stem.parent.mkdir(parents=True, exist_ok=True)
@@ -131,23 +131,26 @@ def _beside(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)
 
 
-def _listing(clips: pd.DataFrame) -> str:
+def _listing(paths: Iterable[Path]) -> str:
     """A short hash of which files these are, without reading them."""
-    files = ((os.fsencode(path.resolve()), path.stat()) for path in clips.path)
-    return _hash(b"%b|%d|%d" % (name, s.st_size, s.st_mtime_ns) for name, s in files)
+    files = ((os.fsencode(path.resolve()), path.stat()) for path in paths)
+    lines = (b"%b|%d|%d\n" % (name, s.st_size, s.st_mtime_ns) for name, s in files)
+    return hashlib.sha256(b"".join(lines)).hexdigest()[:12]
 
 
-def _hash(lines: Iterable[bytes]) -> str:
-    return hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()[:12]
-
-
-def _remove_outdated(stem: Path, files: str) -> None:
-    """Remove the banks that were made of the same ``files`` before they were changed."""
-    for record in stem.parent.glob(f"*-{'[0-9a-f]' * 12}.json"):
-        other = record.with_name(record.name.removesuffix(".json"))
-        if other != stem and json.loads(record.read_text()).get("files") == files:
+def _remove_outdated(new: Path) -> None:
+    """Remove the banks beside a ``new`` one of which a file has changed or is gone."""
+    for record in new.parent.glob(f"*-{'[0-9a-f]' * 12}.json"):
+        stem, files = record.with_name(record.stem), json.loads(record.read_text()).get("files")
+        if stem == new or not isinstance(files, list):
+            continue
+        try:
+            outdated = not stem.name.endswith(_listing(map(Path, files)))
+        except OSError:
+            outdated = True
+        if outdated:
             for ending in (".json", ".npy", ".lock"):  # the record first: none is without a bank
-                _beside(other, ending).unlink(missing_ok=True)
+                _beside(stem, ending).unlink(missing_ok=True)
 
 
 def _decode(
@@ -196,12 +199,12 @@ def _decode(
             "mean": mean / FULL_SCALE,
             "std": float(np.sqrt(variance)) / FULL_SCALE,
             "fingerprint": hashlib.sha256(b"".join(digests)).hexdigest(),
-            "files": _hash(os.fsencode(path.resolve()) for path in clips.path),
+            "files": [str(path.resolve()) for path in clips.path],
         }
         os.replace(part, _beside(stem, ".npy"))
         record = _beside(stem, ".json.part")
         record.write_text(json.dumps(facts))
         os.replace(record, _beside(stem, ".json"))
-        _remove_outdated(stem, facts["files"])
+        _remove_outdated(stem)
     finally:
         part.unlink(missing_ok=True)

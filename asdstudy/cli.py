@@ -167,7 +167,7 @@ def simulate(
     simulation: Simulation,
     out: Annotated[Path, Argument(metavar="OUT", help="the folder of the corpus")],
     machine_types: Types = "",
-    workers: Annotated[int | None, Option(min=1, help="processes; one a core if not given")] = None,
+    workers: Annotated[int | None, Option(min=1, help="processes; one per core by default")] = None,
 ):
     """Make a corpus of simulated machines.
 
@@ -197,7 +197,7 @@ def collect(
     overrides: Annotated[str, Option(help="fields by machine type, as JSON")] = "{}",
     out_dir: Annotated[Path | None, Option(metavar="DIR", help="root of the run folders")] = None,
 ):
-    """Collect finished runs into a table of results: a row a run, product ID and h."""
+    """Collect finished runs into a table of results: one row per run, product ID and h."""
     from asdstudy.report.results import collect, save
     from asdstudy.runs.run import find_runs
 

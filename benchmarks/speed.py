@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from asdlib import batches, training
-from asdlib.encoder import Encoder, LogMel, device_of, keep_heap
+from asdlib.encoder import Encoder, LogMel, device_of
 from asdlib.inliers import INLIERS
 from asdlib.profiles import SAMPLE_RATE, Profile, make_profile
 from asdlib.waves import WaveBank
@@ -36,7 +36,7 @@ from asdstudy.data import open_corpus
 from asdstudy.data.inputs import read_clip
 from asdstudy.data.machines import MACHINE_TYPES
 from asdstudy.data.simulate import Simulation, make_corpus
-from asdstudy.runs.device import on
+from asdstudy.runs.device import keep_heap, on
 
 LIMIT = 0.9  # of the bare network's speed, at the least
 LOGMEL_LIMIT = 1.6  # times the time of torch.stft alone, at the most

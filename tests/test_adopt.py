@@ -104,7 +104,7 @@ def test_another_rate_and_channels_on_request(folder):
 
 
 def test_resampling_may_not_go_beyond_full_scale(folder):
-    """As a recording that is clipped itself does: told, and not cut off."""
+    """A recording that is clipped itself overshoots: that is an error, and not cut off."""
     path = folder / "Fan north" / "normal" / "rec 0.wav"
     time = np.arange(44_100) / 44_100
     soundfile.write(path, 0.999 * np.sign(np.sin(2 * np.pi * 997 * time)), 44_100)
@@ -246,7 +246,7 @@ def test_from_folder_to_scores(folder, capsys):
 @pytest.mark.slow
 def test_the_chapter_works_word_by_word(tmp_path, monkeypatch, capsys):
     """Its practice recordings, every adopt and describe it shows, and the message it promises."""
-    chapter = (ROOT / "book" / "own-data.md").read_text().split("## Your own recordings")[1]
+    chapter = (ROOT / "book" / "own-data.md").read_text().split("## From your own recordings to scores")[1]
     python = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
     commanded = re.findall(r"^\$ asd (.*)$", chapter, re.MULTILINE)
     promised = re.search(r"^error: .*$", chapter, re.MULTILINE)[0]

@@ -380,7 +380,7 @@ def said_by_make(*words: str) -> list[str]:
 def test_the_chapter_works_word_by_word(elsewhere, monkeypatch):
     """Its command, its cell, and its notebook on what they fetched, with a smaller network."""
     chapter = (ROOT / "book" / "own-data.md").read_text()
-    chapter = chapter.split("## The paper's data")[1].split("\n## ")[0]
+    chapter = chapter.split("## How to get the paper's data")[1].split("\n## ")[0]
     fetched, trained, _ = re.findall(r"^\$ (.*)$", chapter, re.MULTILINE)
     (cell,) = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
     command, *words = shlex.split(fetched)

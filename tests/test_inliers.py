@@ -22,12 +22,6 @@ def test_gmm_of_one_component_is_a_gaussian():
     np.testing.assert_allclose(model.score(np.array([[0.0], [1.0], [3.0]])), expected, rtol=1e-12)
 
 
-def test_gmm_counts_its_parameters():
-    # p - 1 weights, p means and p symmetric matrices
-    assert GMM(2).parameters(3) == 1 + 2 * 3 + 2 * 6
-    assert GMM(2, "diag").parameters(3) == 1 + 2 * 3 + 2 * 3
-
-
 def test_knn_by_hand():
     model = KNN(2).fit(np.array([[0.0], [1.0], [5.0]]))
     assert model.score(np.array([[2.0]])).tolist() == [1.5]

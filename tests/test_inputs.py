@@ -19,9 +19,9 @@ from asdstudy.data.settings import Adoption
 def test_every_format_becomes_int16(tmp_path, subtype, exact):
     sound = np.array([0.0, 0.5, -0.25, 0.999])
     soundfile.write(tmp_path / "a.wav", sound, 16_000, subtype=subtype)
-    found = inputs.read_clip(tmp_path / "a.wav")
-    assert found.dtype == np.int16
-    assert np.abs(found - sound * 32768).max() <= 1
+    clip = inputs.read_clip(tmp_path / "a.wav")
+    assert clip.dtype == np.int16
+    assert np.abs(clip - sound * 32768).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from asdstudy import paths
 from asdstudy.data import open_corpus
 from asdstudy.data.corpora import COLUMNS
 from asdstudy.report import figures, results, tables
+from asdstudy.runs import record
 from asdstudy.runs import stages as runs
 from asdstudy.runs.plan import Plan, overrides_in
 from asdstudy.runs.provenance import code_files
@@ -154,9 +155,10 @@ def test_a_stage_is_done_again_after_a_change_of_its_code(
 ):
     execute(noise, out_dir=tmp_path)
     hashed = runs.code_hash
-    monkeypatch.setattr(
-        runs, "code_hash", lambda *names: hashed(*names) + "+" * (names[0] == changed)
-    )
+    for module in (runs, record):
+        monkeypatch.setattr(
+            module, "code_hash", lambda *names: hashed(*names) + "+" * (names[0] == changed)
+        )
     did.clear()
     execute(noise, out_dir=tmp_path)
     assert did == [*again]

@@ -108,11 +108,15 @@ def test_unlabelled_clips_are_scored_without_metrics():
     assert choice["chosen_by"].startswith("default")
 
 
-def test_more_parameters_than_numbers_is_said():
+# p - 1 weights, p means of 3 numbers, and p symmetric matrices or diagonals
+@pytest.mark.parametrize(
+    "covariance, parameters", [("full", 1 + 2 * 3 + 2 * 6), ("diag", 1 + 2 * 3 + 2 * 3)]
+)
+def test_more_parameters_than_numbers_is_said(covariance, parameters):
     fit, test = embedded(1, clips=2), embedded(1, seed=1)
-    with pytest.warns(UserWarning, match="p = 2 has 19 parameters, and 4 vectors of 3"):
+    with pytest.warns(UserWarning, match=f"p = 2 has {parameters} parameters, and 4 vectors of 3"):
         fit = scoring.Embedded(fit.clips, fit.embeddings[:, :2], fit.logits[:, :2])
-        scoring.score_clips(fit, test, ("00",), PROFILE)
+        scoring.score_clips(fit, test, ("00",), PROFILE.replace(covariance=covariance))
 
 
 def failing(*sizes):

@@ -1,6 +1,9 @@
 """The rivals of Table II: complete run folders, and what sets each apart."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -14,6 +17,7 @@ from asdlib import InputError
 from asdlib.batches import Batch, split_clips
 from asdlib.embedding import Embedded
 from asdlib.inliers import Mahalanobis
+from asdlib.profiles import Inlier
 from asdlib.scoring import segment_scores
 from asdstudy.data import open_corpus
 from asdstudy.runs import stages as runs
@@ -104,6 +108,13 @@ def test_ddcsads_score_by_hand(noise):
     for percent, expected in ((0, 3.0), (100, 0.5), (25, 0.25 * 0.5 + 0.75 * 3.0)):
         told = segment_scores("centroid", percent, fit, test, ["00"], profile)
         assert told[0, 0] == pytest.approx(expected)
+
+
+def test_the_stages_can_score_with_every_h():
+    """In a process of its own, since others have imported the systems here."""
+    code = "import asdstudy.runs.stages, asdlib.inliers; print(*asdlib.inliers.INLIERS)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == set(get_args(Inlier))
 
 
 def test_centroid_counts_in_its_own_mean_distance():

@@ -101,7 +101,7 @@ def test_nothing_is_decoded_twice(tmp_path, monkeypatch):
 
 
 def test_the_bank_of_files_that_have_changed_goes(tmp_path):
-    """Of the same files only: those of other clips, types and corpora stay, and what is no bank."""
+    """Of all that it holds: those of other types and corpora stay, and what is no bank."""
     root, folder = write_corpus(tmp_path / "c"), tmp_path / "waves"
     other = write_corpus(tmp_path / "other", ("pump",))
     (folder).mkdir()
@@ -109,15 +109,20 @@ def test_the_bank_of_files_that_have_changed_goes(tmp_path):
     open_bank(corpora.index(other), folder, progress=False)
     pump = corpora.index(root, ["pump"])
     open_bank(corpora.index(root, ["fan"]), folder, progress=False)
-    open_bank(pump[pump["product"] == "00"], folder, progress=False)
     before = {*folder.iterdir()}
+    open_bank(pump[pump["product"] == "00"], folder, progress=False)
     for shift in (0, 1, 2):  # as if copied anew
         for path in pump.path:
             os.utime(path, ns=(shift, shift))
         bank = open_bank(pump, folder, progress=False)
         assert np.array_equal(bank.sound(pump.path[0]), inputs.read_clip(pump.path[0]))
     assert before < {*folder.iterdir()} and len([*folder.iterdir()]) == len(before) + 3
-    assert len(list(folder.glob("*.npy"))) == 4
+    assert len(list(folder.glob("*.npy"))) == 3
+    shutil.rmtree(other)  # of a corpus that is gone, and of one with another clip more
+    shutil.copyfile(pump.path[0], pump.path[0].with_name("section_00_source_train_normal_0099.wav"))
+    os.utime(pump.path[0], ns=(9, 9))
+    open_bank(corpora.index(root, ["pump"]), folder, progress=False)
+    assert len(list(folder.glob("*.npy"))) == 2  # of fan and of pump
 
 
 @pytest.mark.filterwarnings("ignore:a GMM with p")

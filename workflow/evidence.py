@@ -1,7 +1,8 @@
 """Measure what the book claims: the runs behind each table of book/measured, by question.
 
-The chapter "Protocol" says why these runs, and what decides. ``python workflow/evidence.py NAME``
-makes the runs of a study, or goes on with them where it was stopped, and writes the table.
+The chapter "Protocol" says why these runs, and what decides. ``python -m workflow.evidence NAME``
+makes the runs of a study, or goes on with them where it was stopped, and writes the table. A run
+that several studies share is made once.
 """
 
 import argparse
@@ -10,17 +11,37 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+import pandas as pd
+
 from asdlib.errors import InputError
+from asdlib.weights import LITE0
 from asdstudy import paths
 from asdstudy.data import is_corpus
 from asdstudy.data.machines import MACHINE_TYPES
 from asdstudy.data.simulate import Simulation, make_corpus
 from asdstudy.report import results
+from asdstudy.runs.run import Run
 from asdstudy.runs.sweeps import Job, sweep
+from workflow import rescoring
+
+FEW_CLIPS = {"train_clips": 20, "test_clips": 20}
+# Question 6, when each loss helps: one dial of the simulator at a time, the other at its default.
+DIALS = {
+    (dial, value): Simulation(**FEW_CLIPS, **{dial: value})
+    for dial in ("product_similarity", "machine_similarity")
+    for value in (0.2, 0.6, 0.9)
+}
+
+
+def dialled(made: Simulation) -> str:
+    """The name of a corpus of question 6."""
+    return f"similarity-p{made.product_similarity:g}-m{made.machine_similarity:g}"
+
 
 SIMULATIONS = {
     "simulated": Simulation(),
-    "simulated-small": Simulation(train_clips=20, test_clips=20),
+    "simulated-small": Simulation(**FEW_CLIPS),
+    **{dialled(made): made for made in DIALS.values()},
 }
 RECORDINGS = {"mimii-mini": "mimii-mini", "uav": "real-mini"}  # a corpus: its folder in ../shared
 TYPES = {
@@ -29,6 +50,13 @@ TYPES = {
     "mimii-mini": ("fan", "pump", "slider", "valve"),
     "uav": ("uav",),
 }
+ALL_SOUND = [(name, of) for name in ("simulated", "mimii-mini", "uav") for of in TYPES[name]]
+# For questions of many settings: all recordings, and two of the simulated machine types.
+SOME_SOUND = [
+    (name, of) for name, of in ALL_SOUND if name != "simulated" or of in ("fan", "slider")
+]
+MIMII = [(name, of) for name, of in ALL_SOUND if name == "mimii-mini"]
+SEEDS, TEN_SEEDS, THREE_SEEDS = range(5), range(10), range(3)
 TRIAL_SEEDS = (100, 101, 102)  # those of no result
 PAPERS_SIDE = {"machine_slope": "positive"}
 
@@ -72,6 +100,85 @@ TRIALS = {
     },
 }
 
+# Question 1, the parts of the method: Eq. 2, Eq. 1 beside it, Mixup. The score without h is among
+# those of every run.
+ABLATION = ("proposed", "product-only", "machine-only", "no-mixup")
+# Question 2: those of Table II and the baselines of the challenge.
+RIVALS = ("ddcsad", "serial", "parallel", "ae", "classifier")
+# Question 3, the sides of the sphere: one change at a time, from either side. The author's code
+# leaves the side to chance. With the whole embedding as the input there is no sphere.
+_EITHER_SIDE = {
+    "reference": {},
+    "mean of squares": {"machine_input": "mean-square"},
+    "uncentred start": {"machine_start": "layer"},
+    "lambda 1": {"product_weight": 1.0},
+    "lambda 10": {"product_weight": 10.0},
+}
+SIDES = {
+    "others at the centre": {name: PAPERS_SIDE | c for name, c in _EITHER_SIDE.items()},
+    "target at the centre": {
+        name: {"machine_slope": "negative"} | c for name, c in _EITHER_SIDE.items()
+    },
+    "left to chance": {"reference": {"machine_slope": "random"}},
+    "none": {"whole embedding": {"machine_input": "embedding"}},
+}
+# Question 5: every open choice that is not among those of question 3. What changes the scoring
+# alone stands last: it takes the encoders of the default.
+SWITCHES = {
+    "default": {"default": {}},
+    "bias of g_product": {"with a bias": {"product_bias": True}},
+    "log-mel": {
+        "magnitude instead of power": {"mel_power": 1.0},
+        "no logarithm": {"log_mel": False},
+        "magnitude, no logarithm": {"log_mel": False, "mel_power": 1.0},
+    },
+    "log floor": {"0.01 instead of 1e-6": {"log_floor": 0.01}},
+    "amplitude": {"every machine by its own": {"normalisation": "own"}},
+    "rows of Eq. 1": {
+        "all with target sound": {"product_rows": "included"},
+        "all rows": {"product_rows": "all"},
+        "all rows of mixed batches only": {"product_rows": "all-when-mixed"},
+    },
+    "schedule of Mixup": {
+        "falling": {"mixup_schedule": "falling"},
+        "always": {"mixup_schedule": "always"},
+    },
+    # of product-only, which stands here to be compared with
+    "other machines of product-only": {
+        "leave": {"variant": "product-only"},
+        "stay": {"variant": "product-only", "keep_others": True},
+    },
+    # as in the author's code; the mean probability stands beside it in the same run
+    "without h": {"mean logit": {"inlier": "output", "inliers": ("none", "output")}},
+    "h is fitted on": {"the validation part": {"inlier_part": "validation"}},
+    "covariance of the GMM": {"diagonal": {"covariance": "diag"}},
+    "aggregation": {
+        "lower half": {"aggregation": "lower-half"},
+        "mean": {"aggregation": "mean"},
+        "maximum": {"aggregation": "max"},
+    },
+}
+# Question 6: the method and either of its losses alone.
+LOSSES = ("proposed", "product-only", "machine-only")
+# Question 7: ImageNet weights or none, with the paper's picture of a sound and with quick's. The
+# large network wants a smaller rate than quick's own.
+_LITE0 = {"backbone": "tf_efficientnet_lite0"}
+PICTURES = {
+    "near the paper": _LITE0
+    | PAPERS_SIDE
+    | {
+        "segment_seconds": 2.0,
+        "hop_seconds": 0.016,
+        "mel_bins": 224,
+        "epochs": 40,
+        "batch_size": 32,
+        "product_weight": 1.0,
+        "learning_rate": 1e-3,
+    },
+    "quick": _LITE0 | {"learning_rate": 3e-3},
+}
+STARTS = {"pretrained": {"weights": LITE0}, "from scratch": {"weights": ""}}
+
 
 def folder_of(corpus: str) -> Path:
     """Where a corpus lies: ``../shared`` for recordings, or ``data/<corpus>``."""
@@ -96,12 +203,81 @@ def trials(system: str) -> list[Job]:
     ]
 
 
-STUDIES = {f"trials-{system}": partial(trials, system) for system in TRIALS}
+def jobs_with(sound, seeds, changes: dict, **labels) -> list[Job]:
+    """A job for each seed and machine type of ``sound``; ``labels`` say what ``changes`` stand for.
+
+    A run of ``quick`` and of ``proposed``, but for the changes.
+    """
+    return [
+        Job(
+            {"corpus": corpus, "machine_type": name, "variant": "proposed", "seed": seed} | changes,
+            labels,
+        )
+        for seed in seeds
+        for corpus, name in sound
+    ]
 
 
-def measure(study: str, workers: int) -> Path:
-    """Make the runs of a study, and its table ``book/measured/<study>.csv``."""
-    jobs = STUDIES[study]()
+def ablation() -> list[Job]:
+    """Question 1."""
+    return [job for name in ABLATION for job in jobs_with(ALL_SOUND, TEN_SEEDS, {"variant": name})]
+
+
+def rivals() -> list[Job]:
+    """Question 2; the average spectrum learns nothing, so that all seeds would be the same."""
+    jobs = [job for name in RIVALS for job in jobs_with(ALL_SOUND, SEEDS, {"variant": name})]
+    return jobs + jobs_with(ALL_SOUND, [0], {"variant": "spectrum"})
+
+
+def board(settings: dict[str, dict[str, dict]], name: str) -> list[Job]:
+    """Questions 3 and 5: the settings of each ``name``, such as a switch."""
+    return [
+        job
+        for group, changes in settings.items()
+        for setting in changes
+        for job in jobs_with(
+            SOME_SOUND, SEEDS, changes[setting], **{name: group, "setting": setting}
+        )
+    ]
+
+
+def dials() -> list[Job]:
+    """Question 6."""
+    labels = [{"dial": dial, "setting": value} | FEW_CLIPS for dial, value in DIALS]
+    sounds = [[(dialled(made), "fan"), (dialled(made), "slider")] for made in DIALS.values()]
+    return [
+        job
+        for sound, about in zip(sounds, labels, strict=True)
+        for variant in LOSSES
+        for job in jobs_with(sound, SEEDS, {"variant": variant}, **about)
+    ]
+
+
+def pretrained() -> list[Job]:
+    """Question 7; near the paper with three seeds, since a run takes minutes there."""
+    return [
+        job
+        for picture, seeds in (("near the paper", THREE_SEEDS), ("quick", SEEDS))
+        for start in STARTS
+        for job in jobs_with(
+            MIMII, seeds, PICTURES[picture] | STARTS[start], picture=picture, start=start
+        )
+    ]
+
+
+STUDIES = {
+    **{f"trials-{system}": partial(trials, system) for system in TRIALS},
+    "ablation": ablation,
+    "rivals": rivals,
+    "sides": partial(board, SIDES, "side"),
+    "switches": partial(board, SWITCHES, "switch"),
+    "dials": dials,
+    "pretrained": pretrained,
+}
+
+
+def runs_of(jobs: list[Job], workers: int | None) -> list[Run]:
+    """The runs of some jobs, made or gone on with; simulated corpora are made first."""
     for corpus in sorted({job.arguments["corpus"] for job in jobs}):
         folder = folder_of(corpus)
         if corpus in SIMULATIONS:
@@ -109,18 +285,38 @@ def measure(study: str, workers: int) -> Path:
         for job in jobs:
             if job.arguments["corpus"] == corpus:
                 job.arguments["data_dir"] = folder
-    runs = sweep(jobs, workers)
+    return sweep(jobs, workers)
+
+
+def measure(study: str, workers: int | None) -> Path:
+    """Make the runs of a study, and its table ``book/measured/<study>.csv``."""
+    jobs = STUDIES[study]()
     labels = [job.labels for job in jobs]
-    return results.save(results.collect(runs, labels), paths.measured_dir() / f"{study}.csv")
+    return _save(results.collect(runs_of(jobs, workers), labels), study)
+
+
+def scores(workers: int | None) -> Path:
+    """Question 4: the embeddings of the proposed method, scored in more ways.
+
+    Of five seeds of question 1, whose table says all else of these runs.
+    """
+    jobs = jobs_with(ALL_SOUND, SEEDS, {})
+    return _save(rescoring.table(runs_of(jobs, workers), workers), "scores")
+
+
+def _save(table: pd.DataFrame, study: str) -> Path:
+    return results.save(table, paths.measured_dir() / f"{study}.csv")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("study", nargs="*", choices=STUDIES, help="all unless named")
+    parser.add_argument("study", nargs="*", choices=[*STUDIES, "scores"], help="all unless named")
     parser.add_argument("--workers", type=int, default=0, help="runs at a time; 0: one a core")
     chosen = parser.parse_args()
-    for study in chosen.study or STUDIES:
-        print(f"{study}: {measure(study, chosen.workers or None)}")
+    for study in chosen.study or [*STUDIES, "scores"]:
+        workers = chosen.workers or None
+        table = scores(workers) if study == "scores" else measure(study, workers)
+        print(f"{study}: {table}")
 
 
 if __name__ == "__main__":

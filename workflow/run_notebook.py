@@ -49,6 +49,8 @@ def run(notebook: Path, output: Path, log: Path, parameters: dict) -> str | None
         begun = [cell.metadata.get("papermill", {}).get("start_time") for cell in cells]
         cell = max((number for number, time in enumerate(begun) if time), default=0)
         what = f"in cell {cell}: the kernel was killed, as where there is not enough memory"
+    except OSError as error:  # of the notebook or the log, not of what a cell does
+        what = f"with {error.filename or log}: {error.strerror}"
     except (ValueError, AttributeError, nbformat.ValidationError) as error:
         log.touch()
         what = f"before its first cell: no notebook that can be read ({type(error).__name__})"

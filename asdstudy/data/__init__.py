@@ -37,7 +37,7 @@ def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, pro
 
 def open_bank(clips: pd.DataFrame, folder, progress: bool = True):
     """The wave bank of one machine type's ``clips``, see :func:`asdlib.waves.open_bank`."""
-    from asdlib import waves  # brings torch: not for who asks for a setting only
+    from asdlib import waves  # brings torch, which nobody needs for a setting
 
     return waves.open_bank(clips, folder, inputs.read_clip, progress)
 

@@ -51,11 +51,11 @@ def adopt(
 ) -> Path:
     """Make ``<out>/<machine type>/`` from ``<folder>/<product>/<normal|anomaly>/``.
 
-    Products, by name, become the product IDs 00, 01, ... Of each one's normal recordings a share is
-    for testing, with all anomalous ones. A file is one recording; files of a sub-folder below
-    ``normal`` are one recording together. Names keep what the file was called, and
-    ``recordings.csv`` where each clip comes from. ``beside`` are folders of other machine types,
-    linked into the corpus. Returns ``out``.
+    Products, by name, become the product IDs 00, 01, ... A share of each one's normal recordings
+    is for testing, with all anomalous ones. A file is one recording; the files of a sub-folder of
+    ``normal`` are one recording together. Clips keep the name of their file, and ``recordings.csv``
+    says where each comes from. ``beside`` are folders of other machine types, linked into the
+    corpus. Returns ``out``.
 
     Raises :class:`InputError`, naming the file, for what cannot be used as it is, and leaves
     nothing behind then.
@@ -133,8 +133,8 @@ def _clips(folder: Path, adoption: Adoption, recording: Recording) -> Iterator[t
 def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
     """A recording as ``(samples,)``, float64 within -1 and 1, one channel, 16 kHz.
 
-    Raises :class:`InputError`, naming the file and the option, where that needs a conversion that
-    was not asked for, and where the file is broken or beyond full scale.
+    Raises :class:`InputError`, naming the file and the option, if that needs a conversion without
+    its option, and if the file is broken or beyond full scale.
     """
     info = read_header(path)
     if max(info.samplerate, SAMPLE_RATE) > LARGEST_RATIO * math.gcd(info.samplerate, SAMPLE_RATE):

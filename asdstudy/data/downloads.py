@@ -7,7 +7,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from pathlib import Path, PureWindowsPath
 
 import pooch
@@ -23,11 +23,7 @@ BROKEN = (zipfile.BadZipFile, zlib.error, EOFError)  # what a damaged zip raises
 
 
 class WrongArchive(InputError):
-    """An archive that is damaged, or another one than was asked for: it must be fetched anew."""
-
-
-class Stopped(Exception):
-    """Another thread asked the transfers to end."""
+    """A damaged archive, or one of another commit: it must be fetched again."""
 
 
 class Share:
@@ -36,14 +32,10 @@ class Share:
     def __init__(self, bar: tqdm, stop: threading.Event | None = None):
         self.bar, self.stop, self.done, self.total = bar, stop or threading.Event(), 0, 0
 
-    def go_on(self) -> None:
-        """Raise :class:`Stopped` where it was asked for."""
-        if self.stop.is_set():
-            raise Stopped
-
     def update(self, size: int) -> None:
-        """``size`` more bytes are here."""
-        self.go_on()
+        """Count ``size`` more bytes; raises CancelledError where all transfers are to end."""
+        if self.stop.is_set():
+            raise CancelledError
         self.done += size
         self.bar.update(size)
 
@@ -56,10 +48,10 @@ class Share:
 
 
 def download(url: str, path: Path, checksum: str | None, retries: int, share: Share) -> Path:
-    """Fetch one file, unless it is there with that ``checksum``; a broken one never is at ``path``.
+    """Fetch one file, unless it is there with that ``checksum``; ``path`` is never a broken one.
 
-    Without a checksum it must at least be a zip with an end. What a killed process left of it goes.
-    Raises :class:`InputError`, naming the address, when the last try has failed.
+    Without a checksum it must at least be a zip with an end. Remains of a killed process are
+    removed. Raises :class:`InputError`, naming the address, when the last try has failed.
     """
 
     def attempt(url, output, shelf):
@@ -70,7 +62,7 @@ def download(url: str, path: Path, checksum: str | None, retries: int, share: Sh
 
     if path.exists() and hash_matches(path, checksum):
         return path
-    # pooch writes under names of chance: in a folder of its own they are known to be this file's
+    # pooch writes under random names: in a folder of its own, they can only be this file's
     part, name = path.with_name(f"{path.name}.part").absolute(), path.name  # pooch expands a ~
     shutil.rmtree(part, ignore_errors=True)
     shelf = pooch.create(part, "", registry={name: checksum}, urls={name: url})
@@ -84,7 +76,7 @@ def download(url: str, path: Path, checksum: str | None, retries: int, share: Sh
 
 
 def ask(url: str, retries: int = 3) -> requests.Response:
-    """The whole answer to a GET, asked ``retries`` times more where it breaks or the server fails.
+    """The whole answer to a GET, repeated up to ``retries`` times if it or the server fails.
 
     Raises :class:`requests.RequestException` when the last try has failed, and at once for a
     status below 500, such as "not found".

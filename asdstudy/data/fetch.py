@@ -7,9 +7,9 @@ restart: one that was unpacked whole is noted in ``<folder>/.fetch/`` and never 
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 import requests
@@ -31,13 +31,16 @@ CLIPS = (".wav", ".flac", ".csv")
 UNPACKED = 1.5  # bytes of clips in a byte of zip, for the first estimate: noise hardly shrinks
 
 
-@dataclass(frozen=True)
-class Archive:
+class Archive(NamedTuple):
     """A zip, noted in ``.fetch/<name>.json`` when it is unpacked."""
 
     record: str
     name: str
     machine_type: str | None  # None: the ground truth
+
+    def note(self, folder: Path) -> Path:
+        """Where it is noted."""
+        return folder / ".fetch" / f"{self.name}.json"
 
 
 def fetch(
@@ -51,10 +54,10 @@ def fetch(
 ) -> Path:
     """Download, check and unpack the corpus into ``folder`` (``data/dcase2021``); returns it.
 
-    ``workers`` zips are fetched side by side, each tried ``retries`` times more. ``server``, Zenodo
-    unless named, answers ``/api/records/<record>`` with addresses, sizes and checksums.
-    Raises :class:`InputError` where a record cannot be read, lacks a file or the disk has no room
-    for it, and, when all others are done, for zips that could not be had.
+    Fetches ``workers`` zips side by side, each with up to ``retries`` new tries. ``server``, by
+    default Zenodo, answers ``/api/records/<record>`` with addresses, sizes and checksums.
+    Raises :class:`InputError` if a record cannot be read or lacks a file, or the disk is too small,
+    and, when all others are done, for the zips that failed.
     """
     folder = Path(folder or paths.data_dir("dcase2021"))
     for machine_type in machine_types:
@@ -66,7 +69,7 @@ def fetch(
     ]
     archives.append(Archive(GROUND_TRUTH, "ground_truth", None))
     (folder / ".fetch").mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".fetch" / "lock"):  # who fetches the same at the same time waits
+    with FileLock(folder / ".fetch" / "lock"):  # another process that fetches the same waits
         missing = [archive for archive in archives if not _is_done(folder, archive)]
         if missing:
             files = _files(missing, (server or ZENODO).rstrip("/"), retries)
@@ -120,7 +123,7 @@ def read_record(address: str, retries: int = 3) -> dict[str, dict]:
 
 def _get(archive: Archive, file: dict, folder: Path, retries: int, keep: bool, share: Share):
     """Fetch and unpack one zip, and note what came out of it."""
-    url, note = file["url"], _note(folder, archive)
+    url, note = file["url"], archive.note(folder)
     path = download(url, note.with_name(f"{archive.name}.zip"), file["checksum"], retries, share)
     with open_zip(path) as content:
         chosen = dict(_chosen(content, archive.machine_type))
@@ -129,7 +132,7 @@ def _get(archive: Archive, file: dict, folder: Path, retries: int, keep: bool, s
             raise InputError(f"{url}: nothing below a folder {what}/ in it")
         check_room(folder, sum(m.file_size for m in chosen.values()), f"unpacking {url}")
         for place, member in chosen.items():
-            share.go_on()
+            share.update(0)
             extract(content, member, folder / place)
     sizes = {str(place): member.file_size for place, member in chosen.items()}
     part = note.with_name(f"{note.name}.part")
@@ -139,15 +142,11 @@ def _get(archive: Archive, file: dict, folder: Path, retries: int, keep: bool, s
         path.unlink()
 
 
-def _note(folder: Path, archive: Archive) -> Path:
-    return folder / ".fetch" / f"{archive.name}.json"
-
-
 def _is_done(folder: Path, archive: Archive) -> bool:
     """Whether everything that was unpacked from a zip is still there."""
-    if not _note(folder, archive).exists():
+    if not archive.note(folder).exists():
         return False
-    files = json.loads(_note(folder, archive).read_text())["files"]
+    files = json.loads(archive.note(folder).read_text())["files"]
     places = {folder / place: size for place, size in files.items()}
     return all(place.is_file() and place.stat().st_size == size for place, size in places.items())
 

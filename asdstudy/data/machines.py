@@ -16,11 +16,13 @@ Sources: fans, gears and their sidebands after Randall, "Vibration-based Conditi
 (Harada et al., 2021). The numbers themselves are ours: plausible, not fitted to recordings.
 """
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import astuple, make_dataclass
 from decimal import Decimal
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import fft
 
@@ -33,75 +35,33 @@ RUN_IN_SECONDS = 0.1  # filters are circular: what wraps round rings in this tim
 
 Signal = NDArray[np.float64]
 
+# machines.csv has a row for each number of a machine: what it means, its value for each type, and
+# how much its logarithm varies between product IDs and between clips. Levels are amplitudes
+# relative to each other. The last numbers are small in a healthy machine and grow with its faults.
+# faults.csv has what a fault multiplies them by at TABLE_SEVERITY: at half of that, its root.
+_FOLDER = Path(__file__).parent
+NUMBERS = pd.read_csv(_FOLDER / "machines.csv", index_col="number", dtype=str)
+NUMBERS = NUMBERS.drop(columns="meaning").astype(float)  # as Python reads floats: to the last bit
+MACHINE_TYPES = tuple(NUMBERS.columns.drop(["product", "clip"]))
+TABLE_SEVERITY = 0.7
 
-def _number(product: float, clip: float, default=MISSING) -> float:
-    """A field whose logarithm varies so much between ``product`` IDs and between ``clip``s."""
-    return field(default=default, metadata={"product": product, "clip": clip})
 
-
-@dataclass(frozen=True)
-class Machine:
-    """The numbers a machine's sound is made from; levels are amplitudes relative to each other."""
-
-    shaft_hertz: float = _number(0.20, 0.015)
-    teeth: float = _number(0.22, 0.0)  # blades of a fan, teeth of a gear: rounded when heard
-    wander: float = _number(0.20, 0.30)  # of the speed, relative
-    cycle_hertz: float = _number(0.35, 0.03)  # strokes, valve actuations, rail joints a second
-    duty: float = _number(0.40, 0.04)  # the part of a cycle that the stroke takes
-    irregularity: float = _number(0.40, 0.15)  # of the time from stroke to stroke
-    gating: float = _number(0.40, 0.05)  # how far whine and flow follow the stroke, 0 to 1
-
-    shaft: float = _number(0.30, 0.80)  # level of the harmonics of the rotation
-    mesh: float = _number(0.30, 0.80)  # level of the blade-pass or gear-mesh tone
-    flow: float = _number(0.30, 0.80)  # level of the flow noise
-    friction: float = _number(0.30, 0.80)  # level of the noise of the stroke
-    impacts: float = _number(0.30, 0.80)  # level of the clicks where a stroke starts and ends
-    whine: float = _number(0.30, 0.80)  # level of the motor's whine
-
-    rolloff: float = _number(0.15, 0.20)  # harmonic k has the amplitude k ** -rolloff
-    flow_hertz: float = _number(0.30, 0.30)  # corner of the flow noise
-    flow_slope: float = _number(0.15, 0.04)  # its fall above the corner, in 6 dB an octave
-    friction_hertz: float = _number(0.25, 0.20)  # centre of the noise of the stroke
-    click_hertz: float = _number(0.25, 0.06)
-    click_seconds: float = _number(0.25, 0.10)  # decay time of a click
-    whine_hertz: float = _number(0.20, 0.010)
-
-    mode_1: float = _number(0.15, 0.080)  # resonances of the body, in hertz
-    mode_2: float = _number(0.15, 0.080)
-    mode_3: float = _number(0.15, 0.080)
-    mode_4: float = _number(0.15, 0.080)
-    quality: float = _number(0.20, 0.15, 6.0)  # resonance frequency / bandwidth
-
-    # No machine is perfect: these are small in a healthy one and grow with its faults.
-    wobble: float = _number(1.2, 0.40, 0.05)  # everything swells once a turn
-    uneven: float = _number(1.2, 0.40, 0.08)  # blades or teeth differ round the wheel
-    chipped: float = _number(1.2, 0.40, 0.05)  # one tooth differs: a short disturbance each turn
-    knock: float = _number(1.2, 0.40, 0.02)  # one blow each turn
-    scrape: float = _number(1.2, 0.40, 0.02)  # blows at one place of the stroke
-    rattle: float = _number(1.2, 0.40, 0.02)  # blows at random
-    surge: float = _number(1.2, 0.40, 0.12)  # the flow comes and goes
-    hiss: float = _number(1.2, 0.40, 0.02)  # gas or liquid leaves through a slit
-    squeal: float = _number(1.2, 0.40, 0.02)  # stick-slip tone of the stroke
-    slip: float = _number(1.2, 0.40, 0.004)  # the speed sags in jerks
+class Machine(make_dataclass("Numbers", [*NUMBERS.index], frozen=True)):
+    """The numbers that a machine's sound is made from, all positive."""
 
     def logarithms(self) -> NDArray[np.float64]:
-        """The natural logarithms of all numbers, ``(fields,)``."""
-        return np.array([_log(getattr(self, f.name)) for f in fields(self)])
+        """The natural logarithms of all numbers, ``(numbers,)``."""
+        return np.array([_log(number) for number in astuple(self)])
 
     @classmethod
     def from_logarithms(cls, logarithms: NDArray[np.float64]) -> "Machine":
-        """The machine whose ``logarithms()``, ``(fields,)``, these are."""
+        """The machine whose ``logarithms()``, ``(numbers,)``, these are."""
         return cls(*_exp(logarithms).tolist())
 
     @classmethod
-    def spread(cls, between: str) -> NDArray[np.float64]:
-        """Standard deviations ``(fields,)`` of the logarithms between "product" IDs or "clip"s."""
-        return np.array([f.metadata[between] for f in fields(cls)])
-
-    @classmethod
     def direction(cls, factors: dict[str, float]) -> NDArray[np.float64]:
-        """The offset of the logarithms, ``(fields,)``, that multiplies the named numbers."""
-        return np.array([_log(factors.get(f.name, 1.0)) for f in fields(cls)])
+        """The offset of the logarithms, ``(numbers,)``, that multiplies the named numbers."""
+        return np.array([_log(factors.get(name, 1.0)) for name in NUMBERS.index])
 
 
 # These two are the same on every processor, as numpy's are not.
@@ -114,78 +74,14 @@ def _exp(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([float(Decimal(number).exp()) for number in numbers.tolist()])
 
 
-NUMBERS = """
-                      fan  gearbox     pump    valve   slider   ToyCar ToyTrain
-shaft_hertz            24       19       48       50       12       85       33
-teeth                   7       31        5        2       20       10        9
-wander              0.002    0.002    0.003    0.001    0.006    0.008    0.006
-cycle_hertz             1      1.5        7      2.2      0.9        9        3
-duty                  0.5      0.5      0.7     0.35     0.75      0.4      0.3
-irregularity          0.2      0.2     0.02     0.25     0.03     0.05     0.03
-gating               0.02     0.05      0.7      0.9      0.9      0.1      0.1
-shaft                 0.3      0.3      0.5     0.06      0.1     0.35      0.2
-mesh                  0.7        1      0.3     0.04     0.12      0.7     0.35
-flow                    1     0.25      0.8      0.1     0.08     0.25     0.45
-friction             0.03     0.05     0.25      0.2      0.9     0.08     0.25
-impacts              0.03     0.03     0.12      1.5     0.35     0.06      0.9
-whine                0.05     0.05     0.05     0.03     0.45      0.5      0.4
-rolloff               1.2      0.9      0.7      1.2      0.9      0.6      0.8
-flow_hertz            250      700      900     2500     1200     1800      200
-flow_slope              1      0.8      1.3      0.7      0.8      0.7      1.2
-friction_hertz       1500     1800      900     4200     2600     3200     1100
-click_hertz          1800     2400      700     3500     1400     2800     1200
-click_seconds        0.01    0.006    0.012    0.004    0.015    0.004    0.018
-whine_hertz          1900     2600     1200      900     1100     3100     1700
-mode_1                180      560      120     1300      480      850      300
-mode_2                420     1250      350     2600     1500     2100      750
-mode_3                950     2000      800     4300     2700     3800     1700
-mode_4               2100     3400     1600     6300     4600     5600     2900
-"""
-_HEADER, *_ROWS = [line.split() for line in NUMBERS.strip().splitlines()]
-TYPES = {
-    machine_type: Machine(**{name: float(row[column]) for name, *row in _ROWS})
-    for column, machine_type in enumerate(_HEADER)
-}
-MACHINE_TYPES = tuple(TYPES)
-
-# What a fault multiplies the numbers by at severity 0.7; at 0.35 it is the square root of that.
-TABLE_SEVERITY = 0.7
-FAULTS = {
-    "fan": {
-        "unbalance": {"wobble": 100, "shaft": 1.5, "knock": 100},
-        "wing-damage": {"uneven": 64, "chipped": 36, "rattle": 36},
-        "clogging": {"surge": 64, "mesh": 0.5},
-        "over-voltage": {"shaft_hertz": 1.3, "whine": 2, "whine_hertz": 1.3},
-    },
-    "gearbox": {
-        "damaged-tooth": {"chipped": 80, "knock": 100},
-        "overload": {"shaft_hertz": 0.85, "uneven": 64, "slip": 100},
-    },
-    "pump": {
-        "leak": {"hiss": 200, "surge": 16},
-        "clogging": {"surge": 64, "cycle_hertz": 0.75},
-        "dry-run": {"gating": 0.15, "rattle": 200, "uneven": 36},
-    },
-    "valve": {
-        "contaminated-seat": {"hiss": 100, "irregularity": 2},
-        "contaminated-plunger": {"irregularity": 4, "duty": 1.8, "scrape": 900},
-        "contaminated-inlet": {"squeal": 400, "cycle_hertz": 0.8},
-    },
-    "slider": {
-        "rail-damage": {"scrape": 900},
-        "loose-belt": {"slip": 1200, "rattle": 64, "irregularity": 10},
-        "no-grease": {"squeal": 900, "cycle_hertz": 0.85},
-    },
-    "ToyCar": {
-        "bent-shaft": {"wobble": 100, "knock": 64},
-        "worn-gear": {"uneven": 36, "chipped": 50, "rattle": 64},
-        "damaged-wheel": {"scrape": 900, "slip": 100},
-    },
-    "ToyTrain": {
-        "broken-shaft": {"wobble": 100, "knock": 100, "slip": 64},
-        "track-joint": {"scrape": 900, "cycle_hertz": 0.8},
-        "obstruction": {"slip": 900, "squeal": 200},
-    },
+TYPES = {name: Machine(*NUMBERS[name].tolist()) for name in MACHINE_TYPES}
+_ROWS = pd.read_csv(_FOLDER / "faults.csv", dtype={"factor": float})
+FAULTS = {  # machine type: fault: number: factor
+    machine_type: {
+        fault: dict(zip(part.number, part.factor, strict=True))
+        for fault, part in rows.groupby("fault", sort=False)
+    }
+    for machine_type, rows in _ROWS.groupby("machine_type", sort=False)
 }
 
 
@@ -208,7 +104,9 @@ def machine_sound(machine: Machine, samples: int, rng: np.random.Generator) -> S
     turn = _phasor(angle)
     tooth = np.exp(12 * (turn.real - 1))  # the damaged tooth passes once a turn
 
-    uneven = min(m.uneven, 0.8) * (turn.real + 0.5 * _shifted(turn * turn, rng))
+    uneven = min(m.uneven, 0.8) * (
+        turn.real + 0.5 * (turn * turn * np.exp(2j * np.pi * rng.random())).real
+    )
     teeth = max(round(m.teeth), 2)
     mesh = _phasor(angle * teeth) * _phasor(m.chipped * tooth)
     sound = m.shaft * _harmonics(turn, SHAFT_HARMONICS, m.rolloff, rng)
@@ -276,11 +174,6 @@ def _running_phase(turns: Signal) -> Signal:
     """The running sum of ``turns``, modulo 1: exact, so that the error of one is not magnified."""
     steps = np.cumsum((turns * 2.0**60).astype(np.int64))  # overflows, and keeps the fraction
     return (steps & (2**60 - 1)) / 2.0**60
-
-
-def _shifted(phasor, rng) -> Signal:
-    """The real part of a phasor after a random turn."""
-    return (phasor * np.exp(2j * np.pi * rng.random())).real
 
 
 def _harmonics(phasor, count: int, rolloff: float, rng) -> Signal:

@@ -36,10 +36,10 @@ def write_recordings(
 ) -> pd.DataFrame:
     """Write the clips of ``recordings`` below the ``folder`` of a machine type, and list them.
 
-    Products, by name, become the product IDs 00, 01, ...; names are as in DCASE 2022. For testing
-    are the anomalous recordings and of each product's normal ones the ``test_share`` of the
-    ``settings``, drawn by their ``seed``. ``clips_of`` a recording gives sound, ``(samples,)``,
-    attributes and origin of its clips. The table, a row a clip, is in ``recordings.csv`` too.
+    Products, by name, become the product IDs 00, 01, ...; names are as in DCASE 2022. The test set
+    is all anomalous recordings, and of each product's normal ones the ``test_share`` of the
+    ``settings``, drawn by their ``seed``. ``clips_of`` a recording yields sound, ``(samples,)``,
+    attributes and origin of its clips. The list, one row per clip, is in ``recordings.csv`` too.
     Raises :class:`InputError`, naming ``place``, where a product has too few normal recordings.
     """
     products = sorted({recording.product for recording in recordings})
@@ -91,7 +91,7 @@ def write_clip(path: Path, sound: np.ndarray) -> None:
 
 
 def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Path]:
-    """Links that put machine types of other corpora into one: what they are to lead to, by place.
+    """Links that put machine types of other corpora into ``corpus``: their targets, by place.
 
     Raises :class:`InputError` for a folder without ``train/`` or a name that is taken.
     """

@@ -26,7 +26,7 @@ class Simulation(Settings):
 
 
 class Adoption(Settings):
-    """What is done to one's own recordings: nothing is converted unless it is asked for."""
+    """How one's own recordings are used: nothing is converted without its option."""
 
     resample: bool = Field(False, description="to 16 kHz, whatever the rate")
     channel: str | None = Field(None, description="which one, 0 being the first, or their mean")

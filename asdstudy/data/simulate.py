@@ -2,16 +2,16 @@
 
     asd simulate data/simulated --seed 0 --product-similarity 0.5
 
-Two dials turn what the paper argues about and no recording lets one turn: how alike the product IDs
-of a machine type are, and how alike the machine types are. Each clip is drawn from its own seed, so
-it is the same in whatever order, on however many processes, and in whatever company it is made.
+Two settings vary what the paper argues about and recordings fix: how alike the product IDs of a
+machine type are, and how alike the machine types are. Each clip is drawn from its own seed, so it
+does not depend on the order, the number of processes or the other clips.
 """
 
 import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,15 @@ from tqdm import tqdm
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
-from asdstudy.data.machines import FAULTS, MACHINE_TYPES, TABLE_SEVERITY, TYPES, Machine, Signal
+from asdstudy.data.machines import (
+    FAULTS,
+    MACHINE_TYPES,
+    NUMBERS,
+    TABLE_SEVERITY,
+    TYPES,
+    Machine,
+    Signal,
+)  # fmt: skip
 from asdstudy.data.recordings import write_clip
 from asdstudy.data.settings import Simulation
 
@@ -41,7 +49,7 @@ CLIPS_PER_JOB = 16
 
 @dataclass(frozen=True)
 class Clip:
-    """A simulated clip and the truth behind it, which a recording would not tell."""
+    """A simulated clip and what it is made of, which no recording shows."""
 
     machine: Signal  # what the microphone hears of the machine, (samples,)
     noise: Signal  # what it hears of the factory, (samples,)
@@ -65,7 +73,7 @@ def machine_type_numbers(simulation: Simulation, machine_type: str) -> NDArray[n
 def product_numbers(simulation: Simulation, machine_type: str, product: int) -> NDArray[np.float64]:
     """The logarithms of a product ID's numbers, ``(fields,)``."""
     rng = _rng(simulation, machine_type, product)
-    offset = Machine.spread("product") * rng.uniform(-np.sqrt(3), np.sqrt(3), len(fields(Machine)))
+    offset = NUMBERS["product"].to_numpy() * rng.uniform(-np.sqrt(3), np.sqrt(3), len(NUMBERS))
     offset *= 1 - simulation.product_similarity
     return machine_type_numbers(simulation, machine_type) + offset
 
@@ -81,7 +89,7 @@ def draw_machine(
     where = SPLITS.index(split), LABELS.index(label), number
     rng = _rng(simulation, machine_type, product, *where)
     logarithms = product_numbers(simulation, machine_type, product)
-    logarithms += Machine.spread("clip") * rng.standard_normal(len(fields(Machine)))
+    logarithms += NUMBERS["clip"].to_numpy() * rng.standard_normal(len(NUMBERS))
     speed = rng.choice(OPERATING_SPEEDS)
     logarithms += Machine.direction(dict.fromkeys(DRIVEN, speed))
     strength = simulation.severity * rng.uniform(0.7, 1.3)
@@ -133,9 +141,9 @@ def make_corpus(
 ) -> Path:
     """Write a corpus of 16-bit mono WAV files below ``root`` and return ``root``.
 
-    A corpus that is there already is kept, one cut short is gone on with, and more machine types
-    can be added to it; who calls while another is making it waits. ``workers`` are processes, by
-    default one a core.
+    A corpus that is there already is kept, an unfinished one is continued, and machine types can
+    be added. A second process that makes the same corpus waits. ``workers`` are processes, by
+    default one per core.
     Raises :class:`InputError` if ``root`` holds a corpus with other settings.
     """
     root = Path(root)

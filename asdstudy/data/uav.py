@@ -55,11 +55,11 @@ def fetch_uav(
 ) -> Path:
     """Download the recordings and make ``<folder>/uav`` (``data/uav/uav``); returns ``folder``.
 
-    ``server`` is GitHub and ``revision`` a commit known to be whole, unless they are named.
+    ``server`` is GitHub and ``revision`` a complete commit by default.
     ``beside`` are folders of other machine types, linked into the corpus. The clips of a flight
     are all in train or all in test, and every clip has noise of its own. A corpus that is there
-    already is kept. Raises :class:`InputError` where it was made otherwise, where the archive
-    cannot be had or is of another commit, and for a recording in it that cannot be used.
+    already is kept. Raises :class:`InputError` if it was made otherwise, if the archive cannot be
+    fetched or is of another commit, and for a recording in it that cannot be used.
     """
     folder, revision = Path(folder or paths.data_dir("uav")), revision or REVISION
     wanted = {"repository": REPOSITORY, "revision": revision, "generator": GENERATOR}
@@ -134,7 +134,7 @@ def _commit(content: zipfile.ZipFile, source: dict) -> str | None:
 
 
 def _flights(content: zipfile.ZipFile, path: Path, recipe: Recipe) -> Iterator[Recording]:
-    """The recordings of an archive that the recipe is of, in a fixed order."""
+    """The recordings of an archive that the recipe takes, in a fixed order."""
     members = sorted(name for name in content.namelist() if name.lower().endswith(".wav"))
     if not members:
         raise InputError(f"{path}: no recordings in it; expected {EXPECTED}")

@@ -34,21 +34,21 @@ def about(table: pd.DataFrame) -> str:
     """Whose sound, which profile and which seeds a table of results is of."""
     seeds = sorted(table.seed.unique())
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    changed = " with overrides" if is_overridden(table) else ""
+    changed = " with overrides" if (table.overrides != "{}").any() else ""
     sounds = ", ".join(dict.fromkeys(map(sound_of, table.corpus)))
     return f"{sounds}, {', '.join(table.profile.unique())} profile{changed}, {which}"
 
 
 def about_run(params: dict) -> str:
     """:func:`about` a single run, from its record."""
-    overrides = json.dumps(params["overrides"])
-    row = params | {"profile": params["profile_name"], "overrides": overrides}
-    return about(pd.DataFrame([row]))
+    return about(_row(params))
 
 
-def is_overridden(table: pd.DataFrame) -> bool:
-    """Whether any of the runs changed a field of its profile."""
-    return (table.overrides != "{}").any()
+def _row(params: dict) -> pd.DataFrame:
+    """A run as a row of a table of results, from its record."""
+    seconds = None if params.get("resumed") else params.get("wall_seconds")
+    row = {"profile": params["profile_name"], "overrides": json.dumps(params["overrides"])}
+    return pd.DataFrame([params | row | {"wall_seconds": seconds}])
 
 
 def comparable(table: pd.DataFrame) -> str:
@@ -56,11 +56,10 @@ def comparable(table: pd.DataFrame) -> str:
 
     Only runs on DCASE 2021 in the paper profile, without overrides, may.
     """
-    corpora, profiles = set(table.corpus), set(table.profile)
     reasons = [
-        *("simulated sound" if name == "simulated" else name for name in corpora - {"dcase2021"}),
-        *(f"{name} profile" for name in profiles - {"paper"}),
-        *(["fields of the profile overridden"] if is_overridden(table) else []),
+        *(sound_of(name) for name in {*table.corpus} - {"dcase2021"}),
+        *(f"{name} profile" for name in {*table.profile} - {"paper"}),
+        *(["fields of the profile overridden"] if (table.overrides != "{}").any() else []),
     ]
     return f"no: {', '.join(reasons)}" if reasons else "yes"
 
@@ -87,9 +86,7 @@ def origin(table: pd.DataFrame, source: str) -> str:
 
 def origin_of_run(params: dict) -> str:
     """:func:`origin` of a single run, from its record."""
-    row = params | stamp(params) | {"profile": params["profile_name"]}
-    seconds = None if params["resumed"] else params["wall_seconds"]
-    return origin(pd.DataFrame([row | {"wall_seconds": seconds}]), "this one")
+    return origin(_row(params).assign(**stamp(params)), "this one")
 
 
 def origin_of_page(sound: str) -> str:

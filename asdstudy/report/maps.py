@@ -122,10 +122,10 @@ def closeness_by_label(runs: Sequence[Run]) -> pd.DataFrame:
     Normal and anomalous clips are beside each other.
     """
     keys = ["machine type", "variant", "slope of Eq. 2", "kind"]
-    slopes = [run.profile.machine_slope if run.profile.machine_weight else "none" for run in runs]
     names = [
-        (run.params["machine_type"], run.params["variant"], slope)
-        for run, slope in zip(runs, slopes, strict=True)
-    ]
+        (run.params["machine_type"], run.params["variant"],
+         run.profile.machine_slope if run.profile.machine_weight else "none")
+        for run in runs
+    ]  # fmt: skip
     table = pd.concat(map(closeness, runs), keys=names, names=keys[:3])
     return table.groupby(keys, sort=False).mean(numeric_only=True).unstack("kind")

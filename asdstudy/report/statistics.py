@@ -49,19 +49,11 @@ def by_type(
     "All" is over all machine types and product IDs, as in the last column of Tables II and III;
     it is NaN if a system and seed lack one of the machine types.
     """
-    both, keys = (
-        pd.concat([rows, rows.assign(machine_type=ALL)]),
-        ["system", "machine_type", "seed"],
-    )
-    table = values(both, keys, role, measure)
-    of_type = table[table.machine_type != ALL].dropna()
-    types = (
-        of_type.groupby(["system", "seed"])
-        .size()
-        .reindex(pd.MultiIndex.from_frame(table[["system", "seed"]]))
-    )
-    complete = types.to_numpy() == rows.machine_type.nunique()
-    return table.assign(value=table.value.where((table.machine_type != ALL) | complete))
+    both = pd.concat([rows, rows.assign(machine_type=ALL)])
+    table = values(both, ["system", "machine_type", "seed"], role, measure)
+    is_all = table.machine_type == ALL
+    types = (table.value.notna() & ~is_all).groupby([table.system, table.seed]).transform("sum")
+    return table.assign(value=table.value.where(~is_all | (types == rows.machine_type.nunique())))
 
 
 def over_seeds(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -136,12 +128,9 @@ def differences(
     system, minus, machine_type, difference, low, high, seeds, product IDs and :func:`verdict`.
     """
     keys, lines = ["machine_type", "product", "seed"], []
-    tested = rows[rows.role == "test"].dropna(subset=AREAS)
+    tested = rows[rows.role == "test"].dropna(subset=AREAS).set_index(keys)
     for group, part in tested.groupby(list(by), sort=False) if by else [((), tested)]:
-        areas = {
-            name: of_name.set_index(keys)[AREAS]
-            for name, of_name in part.groupby("system", sort=False)
-        }
+        areas = {name: of_name[AREAS] for name, of_name in part.groupby("system", sort=False)}
         for name in {*UNTRAINED} & {*areas}:
             areas[name] = areas[name].groupby(keys[:2]).mean()
         ours = areas.pop(against, None)
@@ -153,40 +142,15 @@ def differences(
                 if trained := "seed" in table.index.names:
                     table = table.unstack("seed").dropna(axis=1)  # seeds that all IDs have
                 array = table.to_numpy().reshape(len(table), 4, -1).transpose(2, 0, 1)
-                seeds = len(array) if trained else 0
-                array = array if trained else array[0]
                 if not array.size:
                     continue
-                estimate = paired_bootstrap(
-                    array[..., :2],
-                    array[..., 2:],
-                    table.index.get_level_values(0),
-                    draws,
-                    measure=measure,
-                )
-                lines.append(
-                    (
-                        *group,
-                        against,
-                        system,
-                        name,
-                        *estimate,
-                        seeds,
-                        len(table),
-                        verdict(*estimate[1:]),
-                    )
-                )
-    columns = [
-        "system",
-        "minus",
-        "machine_type",
-        "difference",
-        "low",
-        "high",
-        "seeds",
-        "product IDs",
-    ]
-    return pd.DataFrame(lines, columns=[*by, *columns, "verdict"])
+                pair = np.split(array if trained else array[0], 2, axis=-1)
+                of_types = table.index.get_level_values(0)
+                lead, low, high = paired_bootstrap(*pair, of_types, draws, measure=measure)
+                line = (against, system, name, lead, low, high, len(array) * trained, len(table))
+                lines.append((*group, *line, verdict(low, high)))
+    columns = "system minus machine_type difference low high seeds".split()
+    return pd.DataFrame(lines, columns=[*by, *columns, "product IDs", "verdict"])
 
 
 def verdict(low: float, high: float) -> str:
@@ -201,21 +165,10 @@ def in_words(differences: pd.DataFrame) -> str:
     for row in over_all.rename(columns={"product IDs": "n"}).itertuples():
         bounds = f"95 % interval {row.low:+.1f} to {row.high:+.1f}"
         bounds = "no interval" if pd.isna(row.low) else bounds
+        seeds = f"{row.seeds} seeds, " * (row.seeds > 0)  # of two that are not trained none
         lines.append(
             f"- **{row.system} minus {row.minus}**: {row.difference:+.1f} points "
-            f"({bounds}, {row.seeds} seeds, {row.n} product IDs); *{row.verdict}*."
-        )
-    return "\n".join(lines)
-
-
-def tally(differences: pd.DataFrame, of: str) -> str:
-    """On which side of zero the intervals of :func:`differences` lie: a line for each ``of``."""
-    lines = []
-    for name, part in differences.groupby(of, sort=False):
-        counts = part.verdict.value_counts().reindex(["helps", "hurts"], fill_value=0)
-        lines.append(
-            f"- **{name}**: {part.difference.mean():+.1f} points on average; the interval is above "
-            f"zero in {counts.helps} of {len(part)} cases, and below it in {counts.hurts}."
+            f"({bounds}, {seeds}{row.n} product IDs); *{row.verdict}*."
         )
     return "\n".join(lines)
 

@@ -23,7 +23,7 @@ from asdstudy import paths
 
 
 class Stopped(BaseException):
-    """The run was asked to end, by SIGTERM; the same command takes it up again.
+    """SIGTERM ended the run; the same command continues it.
 
     It may come at any line, so it must be none of what ``except Exception`` takes for a failure.
     """
@@ -58,7 +58,7 @@ class Checkpoint:
 
     def __init__(self, path: Path | None = None, identity: dict | None = None):
         self.path, self.identity = path, json.dumps(identity or {}, sort_keys=True)
-        self.taken_up = False  # whether load found something to go on from
+        self.taken_up = False  # whether the training continues from it
 
     def load(self) -> dict | None:
         """The saved state, or None where there is none for this identity; says why in a warning."""
@@ -67,23 +67,14 @@ class Checkpoint:
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             kept = json.loads(state["identity"])
-            same = json.loads(self.identity).items() <= kept.items()
+            if json.loads(self.identity).items() <= kept.items():
+                self.taken_up = True
+                return state
+            why = "is of another run (parameters, sound or code have changed)"
         except Exception as error:  # torch, pickle and zipfile each have their own
-            warnings.warn(
-                f"{self.path}: not a checkpoint that can be read ({type(error).__name__}); "
-                "training begins anew",
-                stacklevel=2,
-            )
-            return None
-        if not same:
-            warnings.warn(
-                f"{self.path}: is of another run (parameters, sound or code have changed); "
-                "training begins anew",
-                stacklevel=2,
-            )
-            return None
-        self.taken_up = True
-        return state
+            why = f"not a checkpoint that can be read ({type(error).__name__})"
+        warnings.warn(f"{self.path}: {why}; training begins anew", stacklevel=2)
+        return None
 
     def save(self, state: dict, rng: np.random.Generator) -> None:
         """Replace the file by ``state``: tensors, numbers, strings, and lists and dicts of them.

@@ -1,4 +1,4 @@
-"""``asd run``, and ``asd stage train``, ``embed``, ``score``, ``evaluate``, one a stage of it."""
+"""``asd run``, and ``asd stage train``, ``embed``, ``score``, ``evaluate``, its stages."""
 
 import sys
 from pathlib import Path

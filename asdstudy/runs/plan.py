@@ -51,7 +51,7 @@ class Plan:
         for kind in ("corpus", "machine_type", "variant", "profile_name"):
             name_of(kind.replace("_", " "), getattr(self, kind))
         object.__setattr__(self, "seed", seed_of(self.seed))
-        self.profile  # noqa: B018 (what is wrong is said now)
+        self.profile  # noqa: B018 (raises where a value is wrong)
 
     @cached_property
     def profile(self) -> Profile:
@@ -72,7 +72,7 @@ class Plan:
         return self.folder.with_name(f".{self.folder.name}.unfinished")
 
     def code(self, stage: str) -> tuple[str, ...]:
-        """The modules with which a stage computes."""
+        """The modules that a stage computes with."""
         if stage in ("train", "embed"):
             return (f"asdstudy.systems.{VARIANTS[self.variant].system}",)
         modules = {"score": ("asdlib.scoring", "asdstudy.systems.centroid")}

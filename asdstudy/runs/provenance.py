@@ -50,7 +50,7 @@ def stamp(params: dict) -> dict:
 def code_files(*modules: str) -> list[Path]:
     """The files of some modules of this project and of every one that they import, or those do.
 
-    What a stage computes depends on these. They are read from the source, and nothing is imported.
+    The result of a stage depends on these. They are read as text; nothing is imported.
     """
     root, files, names = Path(__file__).parents[2], {}, [*modules]
     while names:
@@ -70,7 +70,7 @@ def code_files(*modules: str) -> list[Path]:
 
 
 def code_hash(*modules: str) -> str:
-    """A short hash of :func:`code_files`: a stage that was done by other code is done again."""
+    """A short hash of :func:`code_files`: a stage is repeated when its code changes."""
     digest = hashlib.sha256()
     for path in code_files(*modules):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())

@@ -1,8 +1,8 @@
-"""The record of a run: which stages are whole, what each was done with, and where they lie.
+"""The record of a run: which stages are whole, what each was done with, and where they are.
 
-A run folder is whole or not there. Until its last stage is done the run is a draft, hidden beside
-the folder, and an earlier run in that folder stays as it is. ``params.json`` in either begins with
-the plan and has a section for each stage.
+A run folder is whole or does not exist. Until its last stage is done the run is a draft, hidden
+beside the folder, and an earlier run in that folder stays as it is. ``params.json`` in either has
+the plan, and a section for each stage.
 """
 
 import hashlib
@@ -32,28 +32,31 @@ def place_of(plan: Plan) -> Path:
 
 
 def read_record(folder: Path) -> dict:
-    """``params.json`` of a run; nothing where it is missing or broken: there is no run then."""
+    """``params.json`` of a run; nothing where it is missing or broken: no run then."""
     try:
         record = json.loads((folder / "params.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        for stage in STAGES:
+            dict(record.get(stage, {"identity": {}})["identity"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return record
 
 
 def has_stage(folder: Path, stage: str, identity: dict | None = None) -> bool:
-    """Whether a stage is whole in ``folder``, and was done with ``identity`` as far as that says.
-
-    No file of a stage is ever empty, so an empty one is broken.
-    """
+    """Whether a stage is whole in ``folder``, and of that ``identity`` where one is named."""
     section = read_record(folder).get(stage)
     return (
         section is not None
         and (identity or {}).items() <= section["identity"].items()
-        and all(
-            path.is_dir() or path.is_file() and path.stat().st_size > 0
-            for path in (folder / name for name in FILES[stage])
-        )
+        and sizes_of(folder, stage).items() >= section.get("sizes", {}).items()
+        and all(sizes_of(folder, stage).values())
     )
+
+
+def sizes_of(folder: Path, stage: str) -> dict[str, int]:
+    """The bytes of each file of a stage: 0 where it is missing, 1 for a folder."""
+    paths = [folder / name for name in FILES[stage]]
+    return {p.name: int(p.is_dir()) or p.exists() and p.stat().st_size for p in paths}
 
 
 def section_of(plan: Plan, stage: str) -> dict:
@@ -64,7 +67,7 @@ def section_of(plan: Plan, stage: str) -> dict:
 
 
 def identity_of(plan: Plan, stage: str, banks: dict | None = None) -> dict:
-    """What a stage after the training is done with; of ``banks`` embed alone knows."""
+    """The inputs, parameters and code of a stage after training; only embed needs ``banks``."""
     before = section_of(plan, STAGES[STAGES.index(stage) - 1])["identity"]
     identity = {"after": hash_of(before), "code": code_hash(*plan.code(stage))}
     if stage == "embed":
@@ -74,18 +77,19 @@ def identity_of(plan: Plan, stage: str, banks: dict | None = None) -> dict:
 
 
 def hash_of(identity: dict) -> str:
-    """A short hash of what a stage was done with, for the one that stands on it."""
+    """A short hash of a stage's identity, for that of the next stage."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def is_done(plan: Plan, stage: str, identity: dict) -> bool:
     """Whether a stage is done with that identity, in the draft or the folder of the run.
 
-    A draft without it was begun with other code or sound, and goes where the folder has it.
+    Where only the folder has it, the draft comes from other code or sound and is removed.
     """
     if has_stage(plan.draft, stage, identity):
         return True
-    if has_stage(plan.folder, stage, identity):
+    before = STAGES[: STAGES.index(stage)]
+    if has_stage(plan.folder, stage, identity) and all(has_stage(plan.folder, b) for b in before):
         shutil.rmtree(plan.draft, ignore_errors=True)
         return True
     return False

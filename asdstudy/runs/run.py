@@ -23,17 +23,17 @@ class Run:
     """A finished run, as its folder was when it was read.
 
     ``params``: the plan, and of all stages together what they record: corpus fingerprint, choice
-    of h and p, warnings, times, versions, commit; ``history``: a row an epoch; ``scores``: a row a
-    test clip, its score by the chosen h and p and a column for each candidate; ``candidates``: one
-    row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p), best and chosen,
-    none where there are no labels; ``metrics``: of these the best p of each h.
+    of h and p, warnings, times, versions, commit; ``history``: one row per epoch; ``scores``: one
+    row per test clip, its score by the chosen h and p and a column for each candidate;
+    ``candidates``: one row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p),
+    best and chosen, none where there are no labels; ``metrics``: of these the best p of each h.
     """
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        self.params = self._params()
-        self.profile = Profile(**self.params["profile"])
         try:
+            self.params = self._params()
+            self.profile = Profile(**self.params["profile"])
             self.history = pd.read_csv(self.folder / "history.csv")
             self.scores = read_scores(self.folder)
             self.candidates = pd.read_csv(
@@ -44,7 +44,9 @@ class Run:
             )
             best = self.candidates[self.candidates["best"]]
             self.metrics = best.drop(columns="best").reset_index(drop=True)
-        except (OSError, ValueError, KeyError) as error:  # pandas' errors are ValueErrors
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:  # pandas' are ValueErrors
             raise InputError(
                 f"{self.folder}: a broken run ({error}); expected a whole one, which the command "
                 "that made it makes again"
@@ -59,7 +61,7 @@ class Run:
             )
         sections = [params.pop(stage) for stage in STAGES]
         for section in reversed(sections):  # of device, versions and commit those of the training
-            params |= {name: value for name, value in section.items() if name != "identity"}
+            params |= {n: v for n, v in section.items() if n not in ("identity", "sizes")}
         for clock in ("wall_seconds", "cpu_seconds"):
             params[clock] = round(sum(section[clock] for section in sections), 1)
         params["warnings"] = [warning for section in sections for warning in section["warnings"]]

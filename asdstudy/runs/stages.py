@@ -1,7 +1,7 @@
 """The stages of a run: train, embed, score, evaluate. Each reads what the one before it left.
 
 They meet on the disk only. Each stage makes a draft of the run: the files of the stages before it,
-its own, and the record of what it was done with. The last stage makes the run's folder of it, in
+its own, and the record of its identity. The last stage makes the run's folder of it, in
 place of an earlier run. A stage that was done with the same parameters, sound and code is not done
 again, and a run takes the encoder and the embeddings of another that differs in its scoring alone.
 """
@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from asdstudy import paths
 from asdstudy.data import open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
 from asdstudy.runs.checkpoints import Checkpoints, refuse_full_disk
-from asdstudy.runs.device import onto_device
+from asdstudy.runs.device import keep_heap, onto_device
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
 from asdstudy.runs.record import (
@@ -40,9 +40,10 @@ from asdstudy.runs.record import (
     place_of,
     read_record,
     section_of,
+    sizes_of,
 )
 from asdstudy.runs.run import Run, read_scores
-from asdstudy.systems import system_of
+from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 from asdstudy.systems.task import Task, make_task
 
 
@@ -70,7 +71,7 @@ def execute(
 
 
 def task_of(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Task:
-    """The split of the clips, checked: what can be known to fail later is refused here."""
+    """The split of the clips, checked: refuses here what would fail later."""
     system, profile = system_of(plan.variant), plan.profile
     task = make_task(system, plan.machine_type, banks, profile, plan.seed, progress)
     rows = task.train_rows if profile.inlier_part == "train" else task.split.validation.rows
@@ -81,6 +82,7 @@ def task_of(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Ta
 
 def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.DataFrame:
     """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``, which is returned."""
+    keep_heap()
     cuda, task = torch.cuda.is_available(), task_of(plan, banks, progress)
     identity = plan.training | {
         "fingerprint": sound_fingerprint(banks),
@@ -112,6 +114,7 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
 
 def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embedded:
     """EMBED: encoder and clips become ``embeddings.npz``, all train clips marked by their part."""
+    keep_heap()
     identity = identity_of(plan, "embed", banks)
     if section_of(plan, "train")["identity"]["fingerprint"] != identity["fingerprint"]:
         raise InputError(f"{plan.folder}: trained on other sound; expected the same corpus")
@@ -158,34 +161,34 @@ def evaluate(plan: Plan) -> Run:
 
 
 def _is_done(plan: Plan, stage: str, identity: dict) -> bool:
-    """Whether a stage is done, or could be taken from another run."""
+    """Whether a stage is done, here or in another run that it can be copied from."""
     return is_done(plan, stage, identity) or _take(plan, stage, identity)
 
 
 def _take(plan: Plan, stage: str, identity: dict) -> bool:
-    """Copy a stage from a run beside that did the same, if there is one."""
+    """Copy a stage from another run of the same identity, if there is one."""
     for folder in sorted(path.parent for path in plan.folder.parent.glob("*/params.json")):
         if folder not in (plan.folder, plan.draft) and has_stage(folder, stage, identity):
-            with _leaving(plan, stage) as (part, section):
-                _copy(folder, part, stage)
-                section |= read_record(folder)[stage]
-            return True
+            with suppress(FileNotFoundError):  # another process has just put it elsewhere
+                with _leaving(plan, stage) as (part, section):
+                    section |= read_record(folder).get(stage, {})
+                    _copy(folder, part, stage)
+                return True
     return False
 
 
-def _copy(folder: Path, part: Path, stage: str) -> None:
-    """Copy the files of a stage, as far as they are there."""
-    for path in (folder / name for name in FILES[stage]):
-        if path.exists():
-            copy = shutil.copytree if path.is_dir() else shutil.copyfile
-            copy(path, part / path.name)
+def _copy(folder: Path, part: Path, *stages: str) -> None:
+    """Copy the files of some stages."""
+    for name in sum((FILES[stage] for stage in stages), ()):
+        copy = shutil.copytree if (folder / name).is_dir() else shutil.copyfile
+        copy(folder / name, part / name)
 
 
 @contextmanager
 def _stage(plan: Plan, stage: str, identity: dict):
-    """:func:`_leaving`, with what there is to record of a stage that was really done.
+    """:func:`_leaving` for a stage that is computed: records its identity, warnings and times.
 
-    UserWarnings inside are said, and in its section.
+    UserWarnings are printed as well.
     """
     begun, worked, warned = time.perf_counter(), time.process_time(), set()
 
@@ -218,10 +221,10 @@ def _leaving(plan: Plan, stage: str):
     try:
         with paths.whole_folder(plan.folder if is_last else plan.draft) as part:
             yield part, section
-            place, record = place_of(plan), plan.record
-            for earlier in STAGES[: STAGES.index(stage)]:
-                _copy(place, part, earlier)
-                record[earlier] = read_record(place)[earlier]
+            place, earlier = place_of(plan), STAGES[: STAGES.index(stage)]
+            record = plan.record | {name: section_of(plan, name) for name in earlier}
+            _copy(place, part, *earlier)
+            section["sizes"] = sizes_of(part, stage)
             (part / "params.json").write_text(json.dumps(record | {stage: section}, indent=1))
     except Exception as error:
         refuse_full_disk(error, plan.folder)

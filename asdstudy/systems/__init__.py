@@ -2,8 +2,8 @@
 
 A system is a module with ``train(task)``, which returns a :class:`~.task.Trained`, ``embed(task,
 weights)``, which returns an :class:`~asdlib.embedding.Embedded`, and three facts: ``SEGMENTED``,
-whether it embeds segments, or clips as a whole; ``SAYS``, which of the scores that need no h it has
-("none", the probability of the product ID; "output", what it says itself; "centroid"); and
+whether it embeds segments, or clips as a whole; ``SAYS``, its scores without a fitted h ("none",
+the probability of the product ID; "output", an anomaly score of its own; "centroid"); and
 ``HEARS_OTHERS``, whether it trains on other machine types even without Eq. 2.
 """
 
@@ -22,47 +22,32 @@ class Variant(NamedTuple):
     changes: dict = MappingProxyType({})
 
 
-# No other machines, no Mixup.
-_CLASSIFY = {"product_bias": True, "machine_weight": 0.0, "mixup_alpha": 0.0}
+_ALONE = {"machine_weight": 0.0}  # without the other machines
+_CLASSIFY = _ALONE | {"product_bias": True, "mixup_alpha": 0.0}
 _OUTPUT = {"inlier": "output", "inliers": ("output",)}
-AUTOENCODER_EPOCHS = 100  # the baseline's; that of `parallel` has as many, whatever its `epochs`
+_CENTROID = {"inlier": "centroid", "inliers": ("centroid",)}
+_SPECTRUM = {"inlier": "Mahalanobis", "inliers": ("Mahalanobis", "kNN", "output")}
+AUTOENCODER_EPOCHS = 100  # the baseline's, and in `parallel`, too, whatever its `epochs`
 
-# The other systems of Table II, the challenge's baselines, and what needs no training: as far as
-# their descriptions go; the chapter on rivals tells what is guessed.
+# The other systems of Table II, the challenge's baselines, and one without training, as far as
+# their descriptions go; the chapter on rivals names the guesses.
 RIVALS = {
-    "ddcsad": Variant(
-        "ddcsad",
-        {
-            "product_rows": "all",  # negatives count in the binary classification
-            "product_bias": True,
-            "product_weight": 1.0,
-            "machine_weight": 0.0,
-            "mixup_alpha": 0.0,
-            "inlier": "centroid",
-            "inliers": ("centroid",),
-        },
-    ),
-    "serial": Variant("softmax", _CLASSIFY),
-    "parallel": Variant("parallel", _CLASSIFY | _OUTPUT),
-    "ae": Variant("autoencoder", _OUTPUT | {"epochs": AUTOENCODER_EPOCHS, "machine_weight": 0.0}),
-    "classifier": Variant(
-        "softmax", _CLASSIFY | _OUTPUT | {"backbone": "mobilenetv2_050", "pretrained": False}
-    ),
-    "spectrum": Variant(
-        "spectrum",
-        {
-            "machine_weight": 0.0,
-            "inlier_part": "train",  # nothing was trained, so no clip is better unheard
-            "inlier": "Mahalanobis",
-            "inliers": ("Mahalanobis", "kNN", "output"),
-        },
-    ),
+    # negatives count in DDCSAD's binary classification
+    "ddcsad": _CLASSIFY | _CENTROID | {"product_rows": "all", "product_weight": 1.0},
+    "serial": _CLASSIFY,
+    "parallel": _CLASSIFY | _OUTPUT,
+    "ae": _ALONE | _OUTPUT | {"epochs": AUTOENCODER_EPOCHS},
+    "classifier": _CLASSIFY | _OUTPUT | {"backbone": "mobilenetv2_050", "pretrained": False},
+    # nothing was trained, so no clip is better unheard
+    "spectrum": _ALONE | _SPECTRUM | {"inlier_part": "train"},
 }
+_SYSTEMS = {"serial": "softmax", "classifier": "softmax", "ae": "autoencoder"}
+RIVALS = {name: Variant(_SYSTEMS.get(name, name), fields) for name, fields in RIVALS.items()}
 VARIANTS = {name: Variant("serial", changes) for name, changes in ABLATION.items()} | RIVALS
 
 
 def profile_of(name: str, machine_type: str, variant: str = "proposed", **overrides) -> Profile:
-    """The profile of a run of any variant, as :func:`asdlib.profiles.make_profile` makes it."""
+    """:func:`asdlib.profiles.make_profile` for a variant of any system."""
     one_of("variant", variant, VARIANTS)
     if variant in ABLATION:
         return make_profile(name, machine_type, variant, **overrides)
@@ -70,5 +55,5 @@ def profile_of(name: str, machine_type: str, variant: str = "proposed", **overri
 
 
 def system_of(variant: str) -> ModuleType:
-    """The module of a variant's system: imported when it is needed, since it brings torch."""
+    """The module of a variant's system, imported only when needed, since it imports torch."""
     return import_module(f"asdstudy.systems.{VARIANTS[variant].system}")

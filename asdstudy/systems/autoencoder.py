@@ -3,9 +3,9 @@
 As the DCASE 2021 Task 2 baseline describes itself: five stacked frames of 128 log-mel bins in dB
 (Slaney's mel scale and norm, raw amplitude), dense layers 128-128-128-128-8-128-128-128-128, batch
 normalisation and ReLU after each, mean squared error, Adam; the score of a clip is the mean over
-its frames of the squared error. One model serves all product IDs of a machine type. These settings
-are the baseline's own in every profile. What differs: weights start as torch starts them, the 10 %
-for validation are clips and not rows of frames, a clip that is too short is repeated.
+its frames of the squared error. One model serves all product IDs of a machine type, with the
+baseline's settings in every profile. Three things differ: weights start as torch starts them, the
+10 % for validation are clips and not rows of frames, and a clip that is too short is repeated.
 """
 
 from dataclasses import dataclass
@@ -54,9 +54,9 @@ class Autoencoder(nn.Module):
 class Frames:
     """Log-mel in dB of some clips, and rows of five neighbouring frames of it.
 
-    ``mel`` ``(all frames, 128)``, clip after clip; ``first`` ``(N,)``: where each row begins, so
-    that none reaches into the next clip; ``clip`` ``(N,)``: whose it is. The rows themselves would
-    take five times the memory, so :meth:`rows` makes them when they are needed.
+    ``mel`` ``(all frames, 128)``, clip after clip; ``first`` ``(N,)``, the first frame of each row,
+    none of which reaches into the next clip; ``clip`` ``(N,)``, the clip of each row. The rows
+    would take five times the memory of ``mel``, so :meth:`rows` makes them when they are needed.
     """
 
     mel: Tensor
@@ -117,25 +117,21 @@ def embed(task: Task, weights: dict[str, Tensor]) -> Embedded:
     """The mean code of each clip; the output is its mean squared error."""
     model = Autoencoder().to(device())
     model.load_state_dict(weights)
-    several = []
-    for rows in (task.train_rows, task.test_rows):
+
+    def arrays(rows: np.ndarray) -> tuple:
         scores, codes = score(model, task.part(rows))
-        several.append(Embedded(task.clips(rows), codes[:, None], output=scores[:, None]))
-    return Embedded.joined(several)
+        return codes[:, None], None, scores[:, None]
+
+    return task.embedded(arrays)
 
 
 def train_autoencoder(
-    train: Part,
-    validation: Part,
-    epochs: int,
-    seed: int,
-    on="cpu",
-    progress: bool = True,
-    checkpoint=None,
+    train: Part, validation: Part, epochs: int, seed: int, on="cpu", progress=True, checkpoint=None
 ) -> tuple[Autoencoder, pd.DataFrame]:
-    """The autoencoder after ``epochs`` passes over all frames of ``train``; a row an epoch.
+    """The autoencoder after ``epochs`` passes over all frames of ``train``, and the history.
 
-    The last epoch is kept, as in the baseline. History columns: epoch, loss, validation_loss.
+    The last epoch is kept, as in the baseline. The history has one row per epoch, with columns
+    epoch, loss, validation_loss.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
@@ -165,14 +161,8 @@ def train_autoencoder(
         if not np.isfinite(history[-1]).all():
             raise InputError(f"the autoencoder's loss is {history[-1][1:]} in epoch {epoch}")
         if checkpoint:
-            checkpoint.save(
-                {
-                    "model": model.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "history": history,
-                },
-                rng,
-            )
+            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+            checkpoint.save(state | {"history": history}, rng)
     return model.eval(), pd.DataFrame(history, columns=["epoch", "loss", "validation_loss"])
 
 

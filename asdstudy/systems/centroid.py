@@ -4,14 +4,14 @@ import numpy as np
 
 from asdlib.inliers import INLIERS, Kind
 
-WEIGHTS = (0, 25, 50, 75, 100)  # %; of the probability in the score, beside the distance
+WEIGHTS = (0, 25, 50, 75, 100)  # of the probability in the score, in %; the distance has the rest
 
 
 class Centroid:
     """Distance to the mean of the fitted embeddings, in units of their own mean distance.
 
     The distance of DDCSAD's score (section II). The unit makes it comparable with a probability;
-    the paper does not say how the two are brought together.
+    the paper does not say how the two are combined.
     """
 
     def fit(self, embeddings: np.ndarray) -> "Centroid":

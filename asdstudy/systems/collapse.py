@@ -1,6 +1,7 @@
 """Whether Eq. 2 has collapsed in a training."""
 
 import math
+from itertools import permutations
 
 import torch
 
@@ -12,10 +13,8 @@ from asdlib.profiles import Profile
 COLLAPSED = 0.01  # of the other side's mean norm: a spread that makes a side one point
 
 
-def collapses(
-    encoder: Encoder, split: Split, profile: Profile, seed: int, rows: int = 128
-) -> list[str]:
-    """What Eq. 2 has lost by the kept epoch, a sentence each; empty where all is well.
+def collapses(encoder: Encoder, split: Split, profile: Profile, seed: int) -> list[str]:
+    """One sentence for each way in which Eq. 2 has collapsed by the kept epoch.
 
     On the unmixed validation batch: the embeddings of the other machines, or of the target, are one
     point, or L_machine is no better than that of a constant answer.
@@ -24,14 +23,12 @@ def collapses(
         return []
     batch = validation_batch(split, profile, seed, device_of(encoder))
     with torch.inference_mode():
-        embedding = torch.cat([encoder(waves) for waves in batch.waves.split(rows)])
+        embedding = torch.cat([encoder(waves) for waves in batch.waves.split(128)])
         loss = machine_loss(encoder.heads(embedding)[1], batch.machine).item()
-    sides = {
-        "the target": embedding[batch.machine == 1],
-        "the other machines": embedding[batch.machine == 0],
-    }
+    sides = {"the target": embedding[batch.machine == 1]}
+    sides["the other machines"] = embedding[batch.machine == 0]
     sentences = []
-    for name, opposite in (tuple(sides), tuple(sides)[::-1]):
+    for name, opposite in permutations(sides):
         spread = (sides[name] - sides[name].mean(dim=0)).square().sum(dim=1).mean().sqrt().item()
         norm = sides[opposite].norm(dim=1).mean().item()
         if spread < COLLAPSED * norm:

@@ -9,20 +9,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from asdlib.batches import Batch, Part, Split
-from asdlib.embedding import Embedded
+from asdlib.batches import Batch, Part, Split, folder_of
+from asdlib.embedding import Embedded, embed_segments
 from asdlib.errors import InputError
 from asdlib.profiles import Profile
 from asdlib.training import losses as two_entropies
 from asdlib.training import train as train_encoder
-from asdstudy.systems.serial import embed_rows, load_encoder
+from asdstudy.systems.serial import load_encoder
 from asdstudy.systems.task import Task, Trained, below, size
 
 SEGMENTED, SAYS, HEARS_OTHERS = True, ("none", "output", "centroid"), True
 
 
 def train(task: Task) -> Trained:
-    """A network a product ID; the names of its weights begin with the ID."""
+    """One network per product ID; the names of its weights begin with the ID."""
     weights, histories, parameters = {}, [], 0
     for k, product in enumerate(task.split.products):
         encoder, history = train_encoder(
@@ -36,17 +36,17 @@ def train(task: Task) -> Trained:
 
 
 def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
-    """The train and test clips of the target; of the logits only that of the own ID is a number."""
-    names, several = task.bank.clips["product"].to_numpy(), []
+    """The train and test clips of the target; the logits are NaN but for the clip's own ID."""
+    names, products, several = task.bank.clips["product"].to_numpy(), task.split.products, []
     for rows in (task.train_rows, task.test_rows):
-        for k, product in enumerate(task.split.products):
+        for k, product in enumerate(products):
             encoder = load_encoder(below(f"{product}.", weights), task.profile, 1)
-            if len(clips := rows[names[rows] == product]):
-                part = embed_rows(encoder, task, clips)
-                shape = (*part.logits.shape[:2], len(task.split.products))
-                logits = np.full(shape, np.nan, np.float32)
-                logits[..., k] = part.logits[..., 0]
-                several.append(replace(part, logits=logits))
+            if len(own := rows[names[rows] == product]):
+                part = task.part(own)
+                embeddings, logit = embed_segments(encoder, part, task.profile, task.progress)
+                logits = np.full((*logit.shape[:2], len(products)), np.nan, np.float32)
+                logits[..., k] = logit[..., 0]
+                several.append(Embedded(task.clips(own), embeddings, logits))
     return Embedded.joined(several)
 
 
@@ -60,11 +60,11 @@ def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Prof
 def centroid_loss(embedding: torch.Tensor, machine: torch.Tensor) -> torch.Tensor:
     """DDCSAD's metric learning (section II): the share of the variance that is within classes.
 
-    ``embedding`` ``(N, D)``; ``machine`` ``(N,)`` is 1 for positives and 0 for negatives, and
-    weighs what Mixup made of both. With c the centroid of a class in the batch, W the sum over both
-    classes of the mean squared distance to their own c, and B the squared distance between the two
-    c, the loss is W / (W + B): 0 when each class is one point, 1 when their centroids coincide.
-    The paper says "minimize within-class variance and maximize between-class variance", no more.
+    ``embedding`` is ``(N, D)``; ``machine`` ``(N,)`` is 1 for positives, 0 for negatives, and
+    between for rows that Mixup made of both. W is the sum over both classes of the mean squared
+    distance to the centroid, B the squared distance between the two centroids; the loss W / (W + B)
+    is 0 when each class is one point, 1 when the centroids coincide. The paper only says "minimize
+    within-class variance and maximize between-class variance".
     """
     weights = torch.stack([machine, 1 - machine])  # (2, N)
     weights = weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-6)
@@ -82,16 +82,14 @@ def one_against_rest(split: Split, k: int) -> Split:
     """
 
     def halves(part: Part) -> tuple[Part, Part]:
-        mine = part.products == k
-        positives = replace(part, rows=part.rows[mine], products=np.zeros(mine.sum(), int))
-        siblings = replace(part, rows=part.rows[~mine], products=np.full((~mine).sum(), -1))
-        return positives, siblings
+        own, products = part.products == k, np.where(part.products == k, 0, -1)
+        return tuple(replace(part, rows=part.rows[c], products=products[c]) for c in (own, ~own))
 
-    (train_positives, train_rest), (positives, rest) = halves(split.train), halves(split.validation)
-    others, held_out = [*split.others_train], [*split.others_validation]
-    if len(train_rest):
-        others, held_out = [train_rest, *others], [rest, *held_out]
+    (train, siblings), (validation, held_out) = halves(split.train), halves(split.validation)
+    others, others_held_out = split.others_train, split.others_validation
+    if len(siblings):
+        others, others_held_out = (siblings, *others), (held_out, *others_held_out)
     if not others:
-        folder = split.train.bank.clips.path.iloc[0].parent.parent
+        folder = folder_of(train.bank.clips)
         raise InputError(f"{folder}: one product ID and no other machine: no negatives")
-    return Split((split.products[k],), train_positives, positives, tuple(others), tuple(held_out))
+    return Split((split.products[k],), train, validation, others, others_held_out)

@@ -45,12 +45,8 @@ def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
         if test.any():
             log_odds = encoded.logits[..., k].mean(axis=1)
             distances = unheard_distances(spectra[train], spectra[test], encoded.clips[train], task)
-            pairs = [
-                (ae.output[train, 0], ae.output[test, 0]),
-                (-log_odds[train], -log_odds[test]),
-                distances,
-            ]
-            output[test] = np.mean([standardised(*pair) for pair in pairs], axis=0)
+            pairs = [(scores[train], scores[test]) for scores in (ae.output[:, 0], -log_odds)]
+            output[test] = np.mean([standardised(*p) for p in (*pairs, distances)], axis=0)
     return Embedded(encoded.clips, encoded.embeddings.mean(axis=1)[:, None], None, output[:, None])
 
 
@@ -64,8 +60,8 @@ def unheard_distances(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mahalanobis distances of train and test vectors from the train ones of a product ID.
 
-    Of the very clips that it was fitted on the distance says far too little, so that each fifth of
-    the train clips is scored by a fit to the others; ``clips`` of one event stay together.
+    Clips lie far too near to a distribution that was fitted to them, so each fifth of the train
+    clips is scored by a fit to the others; ``clips`` of one event stay together.
     """
     alone = pd.Series([str(row) for row in range(len(clips))], clips.index)
     events = pd.factorize(clips.event.where(clips.event != "", "alone " + alone))[0]
@@ -73,9 +69,8 @@ def unheard_distances(
     if count < 3:  # too few to leave any out
         return distances(train, train), distances(train, test)
     unheard = np.empty(len(train))
-    for _, left_out in KFold(min(5, count), shuffle=True, random_state=task.seed).split(
-        range(count)
-    ):
+    folds = KFold(min(5, count), shuffle=True, random_state=task.seed)
+    for _, left_out in folds.split(range(count)):
         fold = np.isin(events, left_out)
         unheard[fold] = distances(train[~fold], train[fold])
     return unheard, distances(train, test)

@@ -13,6 +13,7 @@ from asdlib.encoder import Encoder
 from asdlib.profiles import Profile
 from asdlib.training import losses
 from asdlib.training import train as train_encoder
+from asdlib.waves import WaveBank
 from asdstudy.systems.collapse import collapses
 from asdstudy.systems.task import Task, Trained, device, size
 
@@ -22,11 +23,11 @@ OTHERS_SHOWN = 200  # clips of other machine types that are embedded too, for th
 
 def train(task: Task, losses=losses) -> Trained:
     """Outlier exposure (section IV-A)."""
-    split, profile, seed = task.split, task.profile, task.seed
+    setting = task.split, task.profile, task.seed
     encoder, history = train_encoder(
-        split, profile, seed, None, task.progress, task.checkpoint("encoder"), losses
+        *setting, None, task.progress, task.checkpoint("encoder"), losses
     )
-    for sentence in collapses(encoder, split, profile, seed):
+    for sentence in collapses(encoder, *setting):
         warnings.warn(sentence, stacklevel=2)
     return Trained(encoder.state_dict(), history, 1, size(encoder))
 
@@ -34,21 +35,19 @@ def train(task: Task, losses=losses) -> Trained:
 def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
     """All train and test clips of the target, and some train clips of other machine types."""
     encoder = load_encoder(weights, task.profile, len(task.split.products))
-    several = [embed_rows(encoder, task, rows) for rows in (task.train_rows, task.test_rows)]
+
+    def arrays(rows: np.ndarray, bank: WaveBank | None = None) -> tuple:
+        return embed_segments(encoder, task.part(rows, bank), task.profile, task.progress)
+
+    several = [task.embedded(arrays)]
     rng = np.random.default_rng(task.seed)
     for bank in task.others:
         rows = np.flatnonzero(bank.clips.split == "train")
         count = min(len(rows), -(-OTHERS_SHOWN // len(task.others)))
         rows = np.sort(rng.choice(rows, count, replace=False))
-        arrays = embed_segments(encoder, task.part(rows, bank), task.profile, task.progress)
-        several.append(Embedded(bank.clips.iloc[rows].assign(part="others"), *arrays))
+        clips = bank.clips.iloc[rows].assign(part="others")
+        several.append(Embedded(clips, *arrays(rows, bank)))
     return Embedded.joined(several)
-
-
-def embed_rows(encoder: Encoder, task: Task, rows: np.ndarray) -> Embedded:
-    """Clips of the target."""
-    arrays = embed_segments(encoder, task.part(rows), task.profile, task.progress)
-    return Embedded(task.clips(rows), *arrays)
 
 
 def load_encoder(

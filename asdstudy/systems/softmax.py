@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from asdlib.batches import Batch
+from asdlib.batches import Batch, folder_of
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
-from asdlib.losses import combined_loss, machine_loss
 from asdlib.profiles import Profile
+from asdlib.training import with_machine_loss
 from asdstudy.systems import serial
 from asdstudy.systems.task import Task, Trained
 
@@ -22,7 +22,7 @@ SEGMENTED, SAYS, HEARS_OTHERS = serial.SEGMENTED, serial.SAYS, serial.HEARS_OTHE
 def train(task: Task) -> Trained:
     """One encoder for the machine type."""
     if len(task.split.products) < 2:
-        folder = task.bank.clips.path.iloc[0].parent.parent
+        folder = folder_of(task.bank.clips)
         raise InputError(f"{folder}: one product ID only; a softmax over product IDs needs two")
     return serial.train(task, losses)
 
@@ -30,7 +30,7 @@ def train(task: Task) -> Trained:
 def embed(task: Task, weights: dict[str, Tensor]) -> Embedded:
     """As the serial method, with the log-odds ``log(p / (1 - p))`` of each product ID as its logit.
 
-    So a logit means the same for every system: its logistic function is the probability.
+    So a logit means the same in every system: its logistic function is the probability.
     """
     embedded = serial.embed(task, weights)
     logits = torch.from_numpy(embedded.logits)
@@ -40,15 +40,13 @@ def embed(task: Task, weights: dict[str, Tensor]) -> Embedded:
 def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Profile) -> dict:
     """As :func:`asdlib.training.losses`, with one entropy over the product IDs for Eq. 1's K."""
     product = softmax_product_loss(product_logits, batch.product)
-    machine = machine_loss(machine_logit, batch.machine)
-    total = combined_loss(machine, product, profile.machine_weight, profile.product_weight)
-    return {"loss": total, "machine_loss": machine, "product_loss": product}
+    return with_machine_loss(product, machine_logit, batch, profile)
 
 
 def softmax_product_loss(logits: Tensor, product: Tensor) -> Tensor:
     """One softmax cross-entropy over the K product IDs, in place of Eq. 1's K binary ones.
 
-    Target rows only: rows of all-zero labels add nothing and are not counted.
+    Only target rows count: a row of all-zero labels adds nothing.
     """
     entropies = -(product * logits.log_softmax(dim=1)).sum(dim=1)
     return entropies.sum() / product.sum().clamp_min(torch.finfo(logits.dtype).tiny)

@@ -9,7 +9,7 @@ import torch
 
 from asdlib.embedding import Embedded
 from asdlib.encoder import LogMel
-from asdlib.profiles import Profile
+from asdlib.profiles import SAMPLE_RATE, Profile
 from asdlib.waves import WaveBank, normalise
 from asdstudy.systems.task import Task, Trained
 
@@ -22,14 +22,13 @@ def train(task: Task) -> Trained:
 
 
 def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
-    """The mean log-mel of each clip; the output says how far its level is from the usual one."""
-    several = []
-    for rows in (task.train_rows, task.test_rows):
-        clips = task.clips(rows)
+    """The mean log-mel of each clip; the output is the distance of its level from the usual one."""
+
+    def arrays(rows: np.ndarray) -> tuple:
         spectra = mean_spectra(task.bank, rows, task.profile)
-        distances = level_distances(task.bank, rows)
-        several.append(Embedded(clips, spectra[:, None], output=distances[:, None]))
-    return Embedded.joined(several)
+        return spectra[:, None], None, level_distances(task.bank, rows)[:, None]
+
+    return task.embedded(arrays)
 
 
 def mean_spectra(bank: WaveBank, rows: np.ndarray, profile: Profile) -> np.ndarray:
@@ -37,14 +36,14 @@ def mean_spectra(bank: WaveBank, rows: np.ndarray, profile: Profile) -> np.ndarr
 
     A clip that is shorter than a window is repeated.
     """
-    logmel, shortest = LogMel(profile), round(profile.window_seconds * 16_000)
+    logmel, shortest = LogMel(profile), round(profile.window_seconds * SAMPLE_RATE)
     with torch.inference_mode():
         mels = (logmel(_sound(bank, row, shortest)) for row in rows)
         return torch.stack([mel[0].mean(dim=1) for mel in mels]).numpy()
 
 
 def level_distances(bank: WaveBank, rows: np.ndarray) -> np.ndarray:
-    """How far each clip's RMS level is from the mean of its product ID's train clips, in dB."""
+    """Distance in dB of each clip's RMS level from the mean of its product ID's train clips."""
     everything = bank.clips.index
     powers = [_sound(bank, row).square().mean().item() for row in everything]
     levels = pd.Series(10 * np.log10(np.array(powers) + 1e-12), everything)

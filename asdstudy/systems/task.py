@@ -1,10 +1,11 @@
-"""What a system is given to do, and what it returns of its training."""
+"""The task of a system, and what its training returns."""
 
 import hashlib
 import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from asdlib.batches import Part, Split, split_clips
+from asdlib.batches import Part, Split, folder_of, split_clips
+from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.profiles import Profile
 from asdlib.waves import WaveBank
@@ -21,8 +23,8 @@ from asdlib.waves import WaveBank
 
 @dataclass(frozen=True)
 class Trained:
-    """``weights`` by name; ``history``, a row an epoch and network; how many ``networks`` there are
-    for the machine type, and how many ``parameters`` they have together."""
+    """``weights`` by name; ``history``, one row per epoch and network; the number of ``networks``
+    for the machine type, and of ``parameters`` in all of them."""
 
     weights: dict[str, torch.Tensor]
     history: pd.DataFrame
@@ -34,7 +36,7 @@ class Trained:
 class Task:
     """A target machine type to train on, embed and score, with ``others``, the banks beside it.
 
-    ``checkpoints.of(network)`` is where a network in training is kept, if anywhere.
+    ``checkpoints.of(network)``, if there are any, keeps a network while it is trained.
     """
 
     split: Split
@@ -68,7 +70,7 @@ class Task:
         return hashlib.sha256(rows.encode()).hexdigest()[:16]
 
     def checkpoint(self, network: str):
-        """Where a network is kept while it is trained."""
+        """The checkpoint of a network, or None."""
         return self.checkpoints.of(network) if self.checkpoints else None
 
     def part(self, rows: np.ndarray, bank: WaveBank | None = None) -> Part:
@@ -83,19 +85,16 @@ class Task:
         held_out = np.isin(rows, self.split.validation.rows)
         return clips.assign(part=clips.split.where(~held_out, "validation"))
 
+    def embedded(self, embed: Callable[[np.ndarray], tuple]) -> Embedded:
+        """Train, then test clips of the target; ``embed(rows)`` returns the arrays of Embedded."""
+        halves = (self.train_rows, self.test_rows)
+        return Embedded.joined([Embedded(self.clips(rows), *embed(rows)) for rows in halves])
+
 
 def make_task(
-    system: ModuleType,
-    machine_type: str,
-    banks: dict[str, WaveBank],
-    profile: Profile,
-    seed: int,
-    progress: bool = True,
+    system: ModuleType, machine_type: str, banks: dict, profile: Profile, seed: int, progress=True
 ) -> Task:
-    """Split the clips, and check that the system can be trained on them, and score, at all.
-
-    Raises :class:`InputError` where it cannot.
-    """
+    """Split the clips, or raise :class:`InputError` where they do not suffice for the system."""
     others = [bank for name, bank in banks.items() if name != machine_type]
     heard = others if system.HEARS_OTHERS or profile.needs_others else []
     split = split_clips(banks[machine_type], heard, profile, seed)
@@ -107,7 +106,7 @@ def make_task(
 def check(task: Task, system: ModuleType) -> None:
     """Raise :class:`InputError` for what would fail, or mean nothing, after hours of training."""
     clips, products, profile = task.bank.clips, task.split.products, task.profile
-    folder = clips.path.iloc[0].parent.parent
+    folder = folder_of(clips)
     if not len(task.test_rows):
         raise InputError(f"{folder}: no test clips to score in the source domain")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
@@ -133,15 +132,15 @@ def check(task: Task, system: ModuleType) -> None:
 
 
 def size(network: torch.nn.Module) -> int:
-    """How many weights are trained."""
+    """The number of trained weights."""
     return sum(weight.numel() for weight in network.parameters())
 
 
 def device() -> str:
-    """Where networks run."""
+    """The device that networks run on."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def below(prefix: str, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights of one of several networks, by the names that they have in it."""
+    """The weights of one of several networks, without the ``prefix`` of their names."""
     return {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
