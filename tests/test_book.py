@@ -416,6 +416,16 @@ def test_a_question_answers_the_choice_that_is_made(page, site):
         assert shown.all_inner_texts() == choice.locator(".feedback").all_inner_texts()
 
 
+def test_search_finds_the_chapter_that_explains_a_word(page, site):
+    page.goto(f"{site}problem.html", wait_until="load")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("Mixup")
+    page.keyboard.press("Enter")
+    results = page.locator("#search-results li a")
+    results.first.wait_for()
+    assert any("training.html" in link.get_attribute("href") for link in results.all())
+
+
 def test_the_book_is_printed_as_one_pdf_with_every_chapter_in_its_outline(built, browser, tmp_path):
     out = tmp_path / "book.pdf"
     command = [sys.executable, "-m", "workflow.print_book", "--site", built / "_build/html"]
