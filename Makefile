@@ -6,7 +6,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
 .PHONY: help book evidence corpus dcase2021 check test bench memory lint clean seeds similarity switches \
-	rivals uav slides paper-bench
+	rivals uav slides pdf paper-bench
 
 help:  ## this list
 	@grep -E "^[a-z0-9 -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ slides: $(VENV)/installed  ## build the three lecture decks: _build/slides/slide
 
 # a process a core with one thread each; the tests of a file share what they have made
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
+
+pdf: $(VENV)/installed  ## print the built book as one PDF: _build/book.pdf (needs Chromium)
+	$(BIN)/python -m workflow.print_book
 
 check: $(VENV)/installed  ## lint, and the tests that are quick, while one works
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(PYTEST) -q -m "not slow"

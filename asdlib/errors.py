@@ -1,6 +1,7 @@
 """The one error for input that cannot be used, and what raises it everywhere."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 
@@ -17,6 +18,17 @@ def one_of(kind: str, value, known) -> None:
     """Raise :class:`InputError` unless ``value`` is among ``known``, listing what is."""
     if value not in known:
         raise InputError(f"unknown {kind} {value!r}; known: {', '.join(map(str, known))}")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it; :class:`InputError` where nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}); expected a folder for output"
+        ) from None
 
 
 def check_room(folder: Path, needed: float, what: str) -> None:

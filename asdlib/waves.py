@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from asdlib.errors import InputError, check_room
+from asdlib.errors import InputError, check_room, make_folder
 
 FULL_SCALE = 32768.0  # an int16 sample of this size would be amplitude 1
 
@@ -116,7 +116,7 @@ def open_bank(clips: pd.DataFrame, folder, read_clip: Callable, progress: bool =
     stem = Path(folder) / f"{machine_type}-{_listing(clips.path)}"
     record = _beside(stem, ".json")
     if not record.exists():
-        stem.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(stem.parent)
         with FileLock(_beside(stem, ".lock")):  # of two runs one decodes, the other waits
             if not record.exists():
                 _decode(clips, offsets, int(frames.sum()), stem, read_clip, progress)

@@ -84,7 +84,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"weights {path}: {type(error).__name__}; expected a file of safetensors, or a state "
             "dict that torch.save wrote"
         ) from error
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+    pairs = tensors.items() if isinstance(tensors, dict) else [(None, tensors)]
+    if not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in pairs):
         raise InputError(f"weights {path}: no state dict; expected tensors by name")
     return tensors
 

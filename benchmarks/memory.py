@@ -46,16 +46,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--variant", default="proposed")
     parser.add_argument("--folder", help="where to put the clips for a while (default: temporary)")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         root, begun = Path(folder), time.perf_counter()
         full = Simulation(
-            train_clips=given.train, test_clips=given.test, clip_seconds=given.seconds
+            train_clips=arguments.train, test_clips=arguments.test, clip_seconds=arguments.seconds
         )
         full_size(root, full)
         print(f"simulated in {time.perf_counter() - begun:.0f} s", flush=True)
         # the simulator's processes are children, too, but none comes near a run's memory
-        words = [sys.executable, "-c", RUN, root, given.variant, str(given.epochs)]
+        words = [sys.executable, "-c", RUN, root, arguments.variant, str(arguments.epochs)]
         # the limit is about the CPU: a GPU would take the bank
         environment = {"ASDLIB_ROOT": folder, "CUDA_VISIBLE_DEVICES": ""}
         subprocess.run(list(map(str, words)), check=True, env=os.environ | environment)

@@ -67,31 +67,31 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="toy size, on any computer")
     parser.add_argument("--folder", help="where to put the clips for a while (default: temporary)")
     parser.add_argument("--out", type=Path, help="the CSV to write, besides printing it")
-    given = parser.parse_args()
-    if not given.small and not torch.cuda.is_available():
+    arguments = parser.parse_args()
+    if not arguments.small and not torch.cuda.is_available():
         sys.exit("a GPU is needed, and torch sees none; --small goes the same way at toy size")
-    simulation, overrides = (TOY, dict(TOY_PROFILE)) if given.small else (FULL, {})
-    if given.from_scratch:
+    simulation, overrides = (TOY, dict(TOY_PROFILE)) if arguments.small else (FULL, {})
+    if arguments.from_scratch:
         overrides["pretrained"] = False
     rows = []
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         root = Path(folder)
-        others = [name for name in MACHINE_TYPES if name != "fan"][: 1 if given.small else None]
+        others = [name for name in MACHINE_TYPES if name != "fan"][: 1 if arguments.small else None]
         corpus = full_size(root, simulation, others)
         paths.waves_dir = lambda corpus: root / "waves"
         for variant in VARIANTS:
             try:
                 run = execute(
                     "full-size", "fan", variant, "paper", data_dir=corpus, out_dir=root / "runs",
-                    epochs=given.epochs, **overrides,
+                    epochs=arguments.epochs, **overrides,
                 )  # fmt: skip
             except InputError as error:
                 sys.exit(f"error: {error}")
             rows.append(row(run, simulation))
     table = pd.DataFrame(rows)
     print(table.to_csv(index=False), end="")
-    if given.out:
-        table.to_csv(given.out, index=False)
+    if arguments.out:
+        table.to_csv(arguments.out, index=False)
 
 
 if __name__ == "__main__":

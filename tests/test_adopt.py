@@ -246,11 +246,8 @@ def test_from_folder_to_scores(folder, capsys):
 @pytest.mark.slow
 def test_the_chapter_works_word_by_word(tmp_path, monkeypatch, capsys):
     """Its practice recordings, every adopt and describe it shows, and the message it promises."""
-    chapter = (
-        (ROOT / "book" / "own-data.md")
-        .read_text()
-        .split("## From your own recordings to scores")[1]
-    )
+    chapter = (ROOT / "book" / "own-data.md").read_text()
+    chapter = chapter.split("## From your own recordings to scores")[1]
     python = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
     commanded = re.findall(r"^\$ asd (.*)$", chapter, re.MULTILINE)
     promised = re.search(r"^error: .*$", chapter, re.MULTILINE)[0]

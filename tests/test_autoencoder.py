@@ -78,8 +78,8 @@ def test_score_of_a_clip_is_the_official_mean_over_its_frames(tmp_path):
     frames = autoencoder.frames_of(part)
     for number in range(3):
         rows = frames.rows(torch.arange(309) + 309 * number)
-        told = model(rows).detach().numpy().astype(np.float64)
-        official = np.mean(np.square(rows.numpy() - told).mean(axis=1))
+        output = model(rows).detach().numpy().astype(np.float64)
+        official = np.mean(np.square(rows.numpy() - output).mean(axis=1))
         assert scores[number] == pytest.approx(official, rel=1e-5)
         torch.testing.assert_close(torch.from_numpy(codes[number]), model.encode(rows).mean(dim=0))
 

@@ -98,10 +98,10 @@ def test_no_batch_is_of_a_single_row(tmp_path, clips):
 def test_batches_are_half_target_and_an_epoch_is_one_pass(corpus):
     split, profile = split_of(corpus)
     rng = np.random.default_rng(0)
-    found = list(batches.balanced_batches(split, profile, rng))
-    assert len(found) == batches.steps_an_epoch(split, profile) == 3  # 10 clips, 4 a batch
-    assert sum(int(b.machine.sum()) for b in found) == len(split.train) == 10
-    for batch in found:
+    epoch = list(batches.balanced_batches(split, profile, rng))
+    assert len(epoch) == batches.steps_an_epoch(split, profile) == 3  # 10 clips, 4 a batch
+    assert sum(int(b.machine.sum()) for b in epoch) == len(split.train) == 10
+    for batch in epoch:
         assert batch.machine.mean() == 0.5
         assert batch.waves.shape == (len(batch.machine), profile.segment_frames)
         target = batch.machine == 1

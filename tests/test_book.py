@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -281,6 +282,12 @@ def visited(built, site, browser) -> dict[str, dict]:
             "article .cell_output img",
             "all => all.map(i => i.alt).filter(alt => !alt || alt.endsWith('.png'))",
         )
+        cut = page.eval_on_selector_all(
+            "article div.highlight pre",
+            "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)",
+        )
+        search = page.locator("button.search-button, .search-button-field").filter(visible=True)
+        boxes = search.count() - 1
         stem = name.replace("/", "-")
         page.screenshot(path=shots / f"{stem}.png", full_page=True)
         page.emulate_media(color_scheme="dark")
@@ -290,6 +297,11 @@ def visited(built, site, browser) -> dict[str, dict]:
         page.reload(wait_until="load")
         settled(page, f"{site}{name}.html")
         width = page.evaluate("document.scrollingElement.scrollWidth")
+        page.evaluate("window.MathJax?.startup?.promise")
+        formulas = page.eval_on_selector_all(
+            "article div.math:not(details *) > mjx-container",
+            "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)",
+        )
         page.screenshot(path=shots / f"{stem}-390.png", full_page=True)
         identifiers = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
         found[name] = {
@@ -299,6 +311,9 @@ def visited(built, site, browser) -> dict[str, dict]:
             "images": images,
             "untold": untold,
             "width": width,
+            "cut": cut,
+            "boxes": boxes,
+            "formulas": formulas,
             "ids": set(identifiers),
         }
         page.close()
@@ -339,7 +354,13 @@ def test_no_broken_internal_link(visited, built, site):
     assert broken == []
 
 
+def test_no_line_of_code_is_cut_and_there_is_one_search_box(visited):
+    assert of_each(visited, "cut") == {}
+    assert of_each(visited, "boxes") == {}
+
+
 def test_nothing_overflows_on_a_telephone(visited):
+    assert of_each(visited, "formulas") == {}
     wide = {n: f["width"] for n, f in visited.items() if f["width"] > TELEPHONE["width"] + 1}
     assert wide == {}
 
@@ -382,3 +403,35 @@ def test_search_finds_the_hypersphere(page, site):
     page.wait_for_selector("#search-results li a")
     links = page.eval_on_selector_all("#search-results li a", "all => all.map(a => a.href)")
     assert any("hypersphere.html" in link for link in links)
+
+
+def test_a_question_answers_the_choice_that_is_made(page, site):
+    settled(page, f"{site}problem.html")
+    quiz = page.locator("fieldset.quiz").first
+    choices = quiz.locator(".choice")
+    assert choices.count() > 1 and quiz.locator(".feedback").filter(visible=True).count() == 0
+    for choice in choices.all():
+        choice.locator("input").check()
+        shown = quiz.locator(".feedback").filter(visible=True)
+        assert shown.all_inner_texts() == choice.locator(".feedback").all_inner_texts()
+
+
+def test_search_finds_the_chapter_that_explains_a_word(page, site):
+    page.goto(f"{site}problem.html", wait_until="load")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("Mixup")
+    page.keyboard.press("Enter")
+    results = page.locator("#search-results li a")
+    results.first.wait_for()
+    assert any("training.html" in link.get_attribute("href") for link in results.all())
+
+
+def test_the_book_is_printed_as_one_pdf_with_every_chapter_in_its_outline(built, browser, tmp_path):
+    out = tmp_path / "book.pdf"
+    command = [sys.executable, "-m", "workflow.print_book", "--site", built / "_build/html"]
+    command += ["--toc", built / "_build/source/_toc.yml", "--out", out]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    pdf = out.read_bytes()
+    assert pdf.startswith(b"%PDF") and 60 <= len(re.findall(rb"/Type /Page\b", pdf)) <= 200
+    assert pdf.count(b"/Title ") > len(toc_pages(built))

@@ -40,13 +40,7 @@ def roles(text: str, *names: str) -> set[str]:
     return {" ".join(re.sub(r".*<(.+)>", r"\1", body, flags=re.DOTALL).split()) for body in bodies}
 
 
-REFERENCE = (
-    "commands",
-    "gallery",
-    "teaching",
-    "glossary",
-    "bibliography",
-)  # pages to look things up in
+REFERENCE = ("api", "bibliography", "commands", "gallery", "glossary", "protocol", "teaching")
 PAGES = pages_of(yaml.safe_load((ROOT / "_toc.yml").read_text()))  # in their order
 TEXT = "\n\n".join(map(prose, [*CHAPTERS, *NOTEBOOKS]))
 WORKS = set(re.findall(r"^@\w+\{(.+),$", (BOOK / "references.bib").read_text(), re.MULTILINE))
@@ -291,13 +285,22 @@ def test_a_chapter_opens_with_its_goals_and_ends_with_what_was_learnt(name):
         assert minutes in [str(5 * math.ceil(time / 5)) for time in (read - 1, read, read + 1)]
 
 
+def test_the_reference_names_every_module_of_the_method():
+    named = re.findall(r"automodule:: asdlib\.(\w+)", (BOOK / "api.md").read_text())
+    modules = {path.stem for path in (ROOT / "asdlib").glob("*.py")} - {"__init__"}
+    assert sorted(named) == sorted(modules)
+
+
 def test_every_exercise_has_its_folded_solution():
     exercises = re.findall(r"\{exercise\} .*\n:label: (\S+)", TEXT)
     solutions = re.findall(r"\{solution\} (\S+)\n:class: dropdown", TEXT)
     assert exercises == solutions and len(set(exercises)) == 16
 
 
-@pytest.mark.parametrize("label", ["ex-product", "ex-pauc", "ex-frames", "ex-mel"])
+COMPUTED = ("product", "machine", "pauc", "hmean", "frames", "mel", "upper-half")  # exercises
+
+
+@pytest.mark.parametrize("label", [f"ex-{name}" for name in COMPUTED])
 def test_code_in_solutions_gives_the_numbers_in_their_text(label):
     solution = re.search(rf"````\{{solution\}} {label}\n(.*?)\n````", TEXT, re.DOTALL)[1]
     prose, code = re.match(r"(.*)```python\n(.*?)```", solution, re.DOTALL).groups()
@@ -307,4 +310,5 @@ def test_code_in_solutions_gives_the_numbers_in_their_text(label):
             shown.append(eval(ast.unparse(line), namespace))
         else:
             exec(ast.unparse(line), namespace)
-    assert shown and all(f"{number:.3g}" in prose for number in np.ravel(shown))
+    numbers = [number for value in shown for number in np.ravel(value)]
+    assert numbers and all(f"{number:.3g}" in prose for number in numbers)

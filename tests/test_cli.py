@@ -83,10 +83,15 @@ def test_ctrl_c_is_one_sentence(monkeypatch, tmp_path):
         asd("describe", tmp_path)
 
 
-def test_it_starts_without_what_takes_long_to_import():
-    heavy = "import sys, asdstudy.cli; print(*{'torch', 'scipy', 'pooch'} & set(sys.modules))"
+@pytest.mark.parametrize(
+    "module, heavy",
+    [("asdstudy.cli", "torch scipy pooch"), ("asdstudy.runs.run", "torch timm")],
+    ids=["every command", "a stage that is done"],
+)
+def test_it_starts_without_what_takes_long_to_import(module, heavy):
+    code = f"import sys, {module}; print(*{set(heavy.split())} & set(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", heavy],
+        [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == ""

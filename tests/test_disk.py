@@ -33,8 +33,11 @@ from asdlib.scoring import check_enough, segment_scores
 from asdstudy.data import corpora, inputs, open_bank, open_corpus
 from asdstudy.data.adopt import adopt
 from asdstudy.data.describe import describe
+from asdstudy.data.fetch import fetch
 from asdstudy.data.inputs import name_of
 from asdstudy.data.recordings import links_beside
+from asdstudy.data.simulate import make_corpus
+from asdstudy.data.uav import fetch_uav
 from asdstudy.runs import stages
 from asdstudy.runs.checkpoints import Checkpoint
 from asdstudy.runs.plan import Plan
@@ -465,6 +468,33 @@ def _every_file_is_accounted_for(root, visible, banks):
             open_bank(part, banks, progress=False)
         except InputError as error:
             assert str(root) in str(error)
+
+
+def test_where_nothing_may_be_written_or_read():
+    """One line each: of banks, and of whatever makes a corpus."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clips = corpora.index(write_corpus(folder / "c", ("fan",), products=1))
+        write_corpus(folder / "closed" / "c", ("fan",), products=1)
+        for number in range(3):
+            write_clip(folder / "mine" / "a" / "normal" / f"{number}.wav")
+        (folder / "full").mkdir(mode=0o555)
+        (folder / "closed").chmod(0)
+        out, server = folder / "full" / "out", "http://localhost:1"
+        with _as_nobody(folder):
+            for make in (
+                lambda: open_bank(clips, out, progress=False),
+                lambda: open_bank(clips, out.parent, progress=False),
+                lambda: adopt(folder / "mine", out, "fan", progress=False),
+                lambda: make_corpus(out, progress=False),
+                lambda: fetch(out, ["fan"], server),
+                lambda: fetch_uav(out, server=server),
+            ):
+                with pytest.raises(InputError, match="cannot be written .Permission denied.; exp"):
+                    make()
+            for read in (corpora.index, describe, lambda path: adopt(path, out, "fan")):
+                with pytest.raises(InputError, match="closed/c: no such folder"):
+                    read(folder / "closed" / "c")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from asdlib import InputError
 from asdlib.errors import gigabytes
 from asdstudy.data import corpora, inputs
 from asdstudy.data.adopt import read_recording
+from asdstudy.data.fetch import fetch
 from asdstudy.data.settings import Adoption
+from asdstudy.data.simulate import make_corpus
+from asdstudy.data.uav import fetch_uav
 
 
 @pytest.mark.parametrize("subtype, exact", [("PCM_16", 0), ("PCM_24", 1), ("FLOAT", 1)])
@@ -182,3 +185,16 @@ def test_an_error_is_one_legible_line():
     message = str(InputError("a\nb\x1b[31m\udcff Lüfter é 音\t: x"))
     assert message == r"a\nb\x1b[31m\udcff Lüfter é 音\t: x"
     assert gigabytes(1.5e9) == "1.5 GB"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"seed": 0, "se', b"[1]", b"\xff"])
+def test_a_broken_note_beside_data_is_named(tmp_path, content):
+    for name, make in (
+        ("corpus.json", lambda: make_corpus(tmp_path, progress=False)),
+        ("uav/source.json", lambda: fetch_uav(tmp_path, server="http://localhost:1")),
+        (".fetch/dev_data_fan.json", lambda: fetch(tmp_path, ["fan"], "http://localhost:1")),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name}: broken; expected what was written there"):
+            make()

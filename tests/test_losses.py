@@ -74,8 +74,8 @@ def test_product_rows_after_mixup(rows, expected):
     logits = torch.tensor([[LOG3], [LOG3], [0.0]], dtype=F64)
     product = torch.tensor([[0.5], [1], [0]], dtype=F64)
     machine = torch.tensor([0.5, 1, 0], dtype=F64)
-    found = product_loss(logits, product, machine, rows).item()
-    assert found == pytest.approx(expected, rel=1e-12)
+    loss = product_loss(logits, product, machine, rows).item()
+    assert loss == pytest.approx(expected, rel=1e-12)
 
 
 def test_machine_loss_by_hand():

@@ -8,14 +8,16 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+import test_training
 import torch
 from conftest import write_corpus
 from scipy import special
 from test_training import SMALL
 
 from asdlib import InputError
-from asdlib.batches import Batch, split_clips
+from asdlib.batches import Batch, split_clips, validation_batch
 from asdlib.embedding import Embedded
+from asdlib.encoder import Encoder
 from asdlib.inliers import Mahalanobis
 from asdlib.profiles import Inlier
 from asdlib.scoring import segment_scores
@@ -107,8 +109,8 @@ def test_ddcsads_score_by_hand(noise):
     test = embedded(own[2:3], [[[3.0]]], [[[0.0]]])
     profile = profile_of("quick", "pump", "ddcsad")
     for percent, expected in ((0, 3.0), (100, 0.5), (25, 0.25 * 0.5 + 0.75 * 3.0)):
-        told = segment_scores("centroid", percent, fit, test, ["00"], profile)
-        assert told[0, 0] == pytest.approx(expected)
+        scores = segment_scores("centroid", percent, fit, test, ["00"], profile)
+        assert scores[0, 0] == pytest.approx(expected)
 
 
 def test_the_stages_can_score_with_every_h():
@@ -121,6 +123,29 @@ def test_the_stages_can_score_with_every_h():
 def test_centroid_counts_in_its_own_mean_distance():
     model = Centroid().fit(np.array([[0.0, 0.0], [4.0, 0.0], [2.0, 0.0]]))
     assert model.score(np.array([[2.0, 0.0], [2.0, 4.0]])).tolist() == [0.0, 3.0]
+
+
+def test_a_collapse_is_said(corpus):
+    split, profile = test_training.split_of(corpus)
+    net = Encoder(profile, 2).eval()
+    target = validation_batch(split, profile, 0).machine == 1
+    noise = torch.randn(len(target), 128, generator=torch.Generator().manual_seed(0))
+    cases = {  # size of the target's and the others' embeddings, offset of a slope of 1
+        (1.0, 1e-4, -5.0): ["the embeddings of the other machines are one point"],
+        (1e-4, 1.0, 5.0): ["the embeddings of the target are one point", "no better than"],
+        (1.0, 1.0, 0.0): ["no better than that of a constant answer, 0.693"],
+        (2.0, 0.5, -13.0): [],
+    }
+    for (of_target, of_others, offset), expected in cases.items():
+        places = noise * torch.where(target, of_target, of_others)[:, None]
+        net.forward = lambda waves, places=places: places
+        torch.nn.init.constant_(net.g_affine.weight, 1.0)
+        torch.nn.init.constant_(net.g_affine.bias, offset)
+        sentences = serial.collapses(net, split, profile, 0)
+        assert len(sentences) == len(expected), sentences
+        assert all(part in sentence for part, sentence in zip(expected, sentences, strict=True))
+    alone, profile = test_training.split_of(corpus, machine_weight=0.0)
+    assert serial.collapses(net, alone, profile, 0) == []
 
 
 def test_log_odds_of_a_softmax():

@@ -12,7 +12,6 @@ from asdlib import InputError, batches, encoder, training
 from asdlib.losses import mixup
 from asdlib.profiles import make_profile
 from asdstudy.data import open_corpus
-from asdstudy.systems.collapse import collapses
 
 SMALL = dict(
     backbone="test_efficientnet", pretrained=False, mel_bins=32, segment_seconds=0.5,
@@ -62,29 +61,6 @@ def test_the_start_is_centred_once_and_is_a_switch(corpus):
         offset = abs(net.g_affine.bias.item())
         assert offset > 1.5 if start == "centred" else offset <= 1
     assert first["centred"] < 1 < first["layer"]
-
-
-def test_a_collapse_is_said(corpus):
-    split, profile = split_of(corpus)
-    net = encoder.Encoder(profile, 2).eval()
-    target = batches.validation_batch(split, profile, 0).machine == 1
-    noise = torch.randn(len(target), 128, generator=torch.Generator().manual_seed(0))
-    cases = {  # size of the target's and the others' embeddings, offset of a slope of 1
-        (1.0, 1e-4, -5.0): ["the embeddings of the other machines are one point"],
-        (1e-4, 1.0, 5.0): ["the embeddings of the target are one point", "no better than"],
-        (1.0, 1.0, 0.0): ["no better than that of a constant answer, 0.693"],
-        (2.0, 0.5, -13.0): [],
-    }
-    for (of_target, of_others, offset), expected in cases.items():
-        places = noise * torch.where(target, of_target, of_others)[:, None]
-        net.forward = lambda waves, places=places: places
-        torch.nn.init.constant_(net.g_affine.weight, 1.0)
-        torch.nn.init.constant_(net.g_affine.bias, offset)
-        sentences = collapses(net, split, profile, 0)
-        assert len(sentences) == len(expected), sentences
-        assert all(part in sentence for part, sentence in zip(expected, sentences, strict=True))
-    alone, profile = split_of(corpus, machine_weight=0.0)
-    assert collapses(net, alone, profile, 0) == []
 
 
 def test_rows_of_eq_1_as_in_the_authors_code(corpus):

@@ -93,6 +93,8 @@ def swapped(tensors: dict) -> dict:
         (lambda t: swapped(renamed(t)), r"tensor _2.bias has shape \(24,\); expected bn1.weight"),
         (lambda t: {"state_dict": t}, "no state dict; expected tensors by name"),
         (lambda t: [*t.values()], "no state dict; expected tensors by name"),
+        (lambda t: dict(enumerate(t.values())), "no state dict; expected tensors by name"),
+        (lambda t: torch.zeros(3), "no state dict; expected tensors by name"),
         (lambda t: backbone(), "UnpicklingError; expected a file of safetensors, or a state dict"),
     ],
 )

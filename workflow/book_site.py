@@ -18,6 +18,7 @@ def setup(app) -> dict:
                 app.disconnect(listener.id)
     # after the theme, which adds its buttons at 501
     app.connect("html-page-context", to_sources, priority=900)
+    app.connect("missing-reference", in_another_module)
     app.add_directive("quiz", Quiz)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -56,6 +57,17 @@ class Quiz(SphinxDirective):
 
 def html(text: str) -> nodes.raw:
     return nodes.raw("", text, format="html")
+
+
+def in_another_module(app, env, node, contnode) -> nodes.reference | None:
+    """Docstrings name what is documented in another module by its last name: ``InputError``."""
+    if node["refdomain"] == "py":
+        ending = "." + node["reftarget"]
+        names = [name for name in env.domains["py"].objects if name.endswith(ending)]
+        if len(names) == 1:
+            return env.domains["py"].resolve_xref(
+                env, node["refdoc"], app.builder, node["reftype"], names[0], node, contnode
+            )
 
 
 def to_sources(app, pagename, templatename, context, doctree) -> None:

@@ -1,6 +1,7 @@
 """Corpora: where they are, and what is in them; the modules beside make, fetch and adopt them."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -67,4 +68,4 @@ def summary(clips: pd.DataFrame) -> pd.DataFrame:
 
 def is_corpus(folder, machine_type: str) -> bool:
     """Whether a corpus with that machine type lies there."""
-    return Path(folder).is_dir() and machine_type in corpora.machine_folders(folder)
+    return os.path.isdir(folder) and machine_type in corpora.machine_folders(folder)

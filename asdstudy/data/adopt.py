@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from asdlib.errors import InputError, one_of
+from asdlib.errors import InputError, make_folder, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data.corpora import inside
 from asdstudy.data.inputs import (
@@ -67,6 +67,7 @@ def adopt(
     links = links_beside(Path(out), beside)
     recordings = list(_recordings(folder))
     clips_of = partial(_clips, folder, adoption)
+    make_folder(target.parent)
     with whole_folder(target) as part:
         listing = write_recordings(part, recordings, clips_of, adoption, folder, progress)
         counts = Counter(listing["folder"][listing["clip"].str.startswith("train/")])
@@ -83,7 +84,7 @@ def adopt(
 
 def _recordings(folder: Path) -> Iterator[Recording]:
     """All recordings of a folder, in a fixed order."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; expected {EXPECTED} below it")
     if not inside(folder):
         raise InputError(f"{folder}: is empty; expected {EXPECTED} below it")

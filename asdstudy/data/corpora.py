@@ -100,7 +100,7 @@ def survey(data_dir, machine_types=None) -> Survey:
     most.
     """
     data_dir, faults, unused, places = Path(data_dir), {}, {}, []
-    if not data_dir.is_dir():
+    if not os.path.isdir(data_dir):
         raise InputError(f"{data_dir}: no such folder; expected a corpus of <machine type>/train/")
     folders = machine_folders(data_dir, faults)
     for machine_type in machine_types or ():

@@ -15,9 +15,10 @@ from urllib.parse import urljoin
 import requests
 from filelock import FileLock
 
-from asdlib.errors import InputError, check_room, gigabytes, one_of
+from asdlib.errors import InputError, check_room, gigabytes, make_folder, one_of
 from asdstudy import paths
 from asdstudy.data.downloads import Share, ask, download, extract, open_zip, side_by_side
+from asdstudy.data.inputs import read_json
 from asdstudy.data.machines import MACHINE_TYPES
 
 ZENODO = "https://zenodo.org"
@@ -68,7 +69,7 @@ def fetch(
         for machine_type in machine_types
     ]
     archives.append(Archive(GROUND_TRUTH, "ground_truth", None))
-    (folder / ".fetch").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / ".fetch")
     with FileLock(folder / ".fetch" / "lock"):  # another process that fetches the same waits
         missing = [archive for archive in archives if not _is_done(folder, archive)]
         if missing:
@@ -146,7 +147,7 @@ def _is_done(folder: Path, archive: Archive) -> bool:
     """Whether everything that was unpacked from a zip is still there."""
     if not archive.note(folder).exists():
         return False
-    files = json.loads(archive.note(folder).read_text())["files"]
+    files = read_json(archive.note(folder)).get("files", {"": 0})
     places = {folder / place: size for place, size in files.items()}
     return all(place.is_file() and place.stat().st_size == size for place, size in places.items())
 

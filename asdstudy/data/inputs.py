@@ -7,6 +7,7 @@ What a setting may be is decided by :mod:`asdstudy.data.settings` and its kin, a
 import csv
 import errno
 import io
+import json
 import re
 import stat
 import struct
@@ -136,6 +137,18 @@ def check_file(path: Path, expected: str) -> None:
         nothing = error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink()
         what = "a link to nothing" if nothing else f"cannot be read ({error.strerror})"
         raise InputError(f"{path}: {what}; {expected}") from None
+
+
+def read_json(path: Path) -> dict:
+    """What a tool of ours has noted beside data; :class:`InputError` where that is broken."""
+    expected = "expected what was written there; remove it to start anew"
+    check_file(path, expected)
+    try:
+        if isinstance(record := json.loads(path.read_text()), dict):
+            return record
+    except ValueError:  # no JSON, or no UTF-8
+        pass
+    raise InputError(f"{path}: broken; {expected}")
 
 
 class Header(NamedTuple):

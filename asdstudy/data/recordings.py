@@ -1,5 +1,6 @@
 """From recordings to the clips of a machine type: held out by recording, cut, named, written."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Pa
     links = {}
     for folder in map(Path, machine_folders):
         link = Path(corpus) / name_of("machine type", folder.resolve().name)
-        if not (folder / "train").is_dir():
+        if not os.path.isdir(folder / "train"):
             raise InputError(f"{folder}: no train/ in it; expected the folder of a machine type")
         if link.exists() and link.resolve() == folder.resolve():
             continue

@@ -20,9 +20,10 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from asdlib.errors import InputError, one_of
+from asdlib.errors import InputError, make_folder, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
+from asdstudy.data.inputs import read_json
 from asdstudy.data.machines import (
     FAULTS,
     MACHINE_TYPES,
@@ -151,7 +152,7 @@ def make_corpus(
         one_of("machine type", machine_type, TYPES)
     if _is_there(root, _about(root, simulation, machine_types)):
         return root
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     with FileLock(root / ".lock"):
         about = _about(root, simulation, machine_types)
         if _is_there(root, about):  # made while we waited
@@ -201,7 +202,7 @@ def _make_clips(root: Path, simulation: Simulation, clips: list[tuple]) -> int:
 def _stored(root: Path) -> dict:
     """What the folder says of its corpus; nothing where there is none."""
     path = root / SETTINGS_FILE
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def _is_there(root: Path, about: dict) -> bool:

@@ -21,11 +21,11 @@ import pooch
 from filelock import FileLock
 from tqdm import tqdm
 
-from asdlib.errors import InputError, check_room
+from asdlib.errors import InputError, check_room, make_folder
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
-from asdstudy.data.inputs import check_samples, read_sound
+from asdstudy.data.inputs import check_samples, read_json, read_sound
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Recipe
 from asdstudy.data.simulate import GENERATOR, factory_noise
@@ -66,7 +66,7 @@ def fetch_uav(
     wanted["recipe"] = recipe.model_dump(mode="json")
     url = f"{(server or GITHUB).rstrip('/')}/{REPOSITORY}/archive/{quote(revision)}.zip"
     links = links_beside(folder, beside)
-    (folder / ".fetch").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / ".fetch")
     with FileLock(folder / ".fetch" / "lock"):
         if not _is_there(folder / MACHINE_TYPE, wanted):
             check_room(folder, ROOM, "the archive with its clips")
@@ -90,7 +90,7 @@ def _is_there(folder: Path, wanted: dict) -> bool:
     if not folder.exists():
         return False
     source = folder / "source.json"
-    record = json.loads(source.read_text()) if source.exists() else {}
+    record = read_json(source) if source.exists() else {}
     made = {key: record.get(key) for key in wanted}
     if made != wanted:
         raise InputError(

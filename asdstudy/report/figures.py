@@ -44,16 +44,9 @@ VARIANT_COLOURS = {
 
 def use_style() -> None:
     """Set the book's look: a white background in light and dark mode, sharp on dense screens."""
-    sns.set_theme(context="notebook", style="whitegrid", palette=PALETTE)
-    plt.rcParams.update(
-        {
-            "figure.dpi": 110,
-            "figure.facecolor": "white",
-            "savefig.facecolor": "white",
-            "axes.titlesize": "medium",
-            "legend.frameon": False,
-        }
-    )
+    look = {"figure.dpi": 110, "axes.titlesize": "medium", "legend.frameon": False}
+    look |= dict.fromkeys(["figure.facecolor", "savefig.facecolor"], "white")
+    sns.set_theme(context="notebook", style="whitegrid", palette=PALETTE, rc=look)
 
 
 def headed(figure, title: str) -> None:

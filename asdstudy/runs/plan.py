@@ -11,7 +11,6 @@ import numpy as np
 
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import Profile
-from asdlib.weights import weights_hash
 from asdstudy import paths
 from asdstudy.data.inputs import name_of
 from asdstudy.systems import VARIANTS, profile_of
@@ -104,7 +103,11 @@ class Plan:
         The SHA-256 of the file that ``weights`` names is among it while the file is there: what is
         trained, or begun, does not need it any more.
         """
-        digest = weights_hash(self.profile.weights) if self.profile.weights else None
+        digest = None
+        if self.profile.weights:
+            from asdlib.weights import weights_hash  # brings torch
+
+            digest = weights_hash(self.profile.weights)
         return ({"weights": digest} if digest else {}) | {
             "corpus": self.corpus,
             "machine_type": self.machine_type,

@@ -53,9 +53,8 @@ VARIANTS = {name: Variant("serial", changes) for name, changes in ABLATION.items
 def profile_of(name: str, machine_type: str, variant: str = "proposed", **overrides) -> Profile:
     """:func:`asdlib.profiles.make_profile` for a variant of any system."""
     one_of("variant", variant, VARIANTS)
-    if variant in ABLATION:
-        return make_profile(name, machine_type, variant, **overrides)
-    return make_profile(name, machine_type, rival=VARIANTS[variant].changes, **overrides)
+    rival = VARIANTS[variant].changes if variant in RIVALS else None
+    return make_profile(name, machine_type, variant, rival, **overrides)
 
 
 def system_of(variant: str) -> ModuleType:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from asdlib.batches import Part
 from asdlib.embedding import Embedded
+from asdlib.encoder import device_of
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 from asdlib.waves import normalise
@@ -69,9 +70,6 @@ class Frames:
         frames = self.first[which][:, None] + torch.arange(STACKED, device=which.device)
         return self.mel[frames].flatten(1)
 
-    def to(self, device) -> "Frames":
-        return Frames(self.mel.to(device), self.first.to(device), self.clip.to(device))
-
     def __len__(self) -> int:
         return len(self.first)
 
@@ -85,13 +83,12 @@ def squared_errors(model: Autoencoder, frames: Tensor) -> tuple[Tensor, Tensor]:
 def mel_spectrogram() -> nn.Module:
     """Power mel spectrogram as librosa makes it by default: ``(n,)`` to ``(128, frames)``."""
     return torchaudio.transforms.MelSpectrogram(
-        SAMPLE_RATE, n_fft=WINDOW, hop_length=HOP, n_mels=MEL_BINS, power=2.0,
-        norm="slaney", mel_scale="slaney",
-    )  # fmt: skip
+        SAMPLE_RATE, WINDOW, hop_length=HOP, n_mels=MEL_BINS, norm="slaney", mel_scale="slaney"
+    )
 
 
-def frames_of(part: Part) -> Frames:
-    """The frames of all clips of a part; a clip shorter than five of them is repeated."""
+def frames_of(part: Part, on="cpu") -> Frames:
+    """The frames of all clips of a part, on a device; a clip of less than five is repeated."""
     mel, clips = mel_spectrogram(), []
     for row in part.rows:
         length = max(int(part.bank.frames[row]), HOP * STACKED)
@@ -102,15 +99,15 @@ def frames_of(part: Part) -> Frames:
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     first = [start + np.arange(n - STACKED + 1) for start, n in zip(starts, lengths, strict=True)]
     clip = np.repeat(np.arange(len(clips)), [len(rows) for rows in first])
-    return Frames(torch.cat(clips), torch.from_numpy(np.concatenate(first)), torch.from_numpy(clip))
+    rows = (torch.from_numpy(array).to(on) for array in (np.concatenate(first), clip))
+    return Frames(torch.cat(clips).to(on), *rows)
 
 
 def train(task: Task) -> Trained:
     """The autoencoder, on all train clips of the machine type."""
-    model, history = train_autoencoder(
-        task.split.train, task.split.validation, task.profile.epochs, task.seed, device(),
-        task.progress, task.checkpoint("autoencoder"),
-    )  # fmt: skip
+    parts, checkpoint = (task.split.train, task.split.validation), task.checkpoint("autoencoder")
+    setting = task.profile.epochs, task.seed, device(), task.progress, checkpoint
+    model, history = train_autoencoder(*parts, *setting)
     return Trained(model.state_dict(), history, 1, size(model))
 
 
@@ -142,7 +139,7 @@ def train_autoencoder(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
-    frames, held_out = (frames_of(part).to(on) for part in (train, validation))
+    frames, held_out = (frames_of(part, on) for part in (train, validation))
     model = Autoencoder().to(on)
     optimiser = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True)
     history = []
@@ -190,7 +187,7 @@ def score(model: Autoencoder, part: Part) -> tuple[np.ndarray, np.ndarray]:
     scores, mean_codes = [], []
     for row in range(len(part)):
         clip = replace(part, rows=part.rows[[row]], products=part.products[[row]])
-        frames = frames_of(clip).to(next(model.parameters()).device)
+        frames = frames_of(clip, device_of(model))
         errors, codes = errors_of(model, frames)
         scores.append(errors.double().mean())
         mean_codes.append(codes.mean(dim=0))

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import KFold
 
 from asdlib.embedding import Embedded
+from asdlib.inliers import Mahalanobis
 from asdstudy.systems import AUTOENCODER_EPOCHS, autoencoder, softmax, spectrum
 from asdstudy.systems.task import Task, Trained, below
 
@@ -83,5 +83,5 @@ def unheard_distances(
 
 
 def distances(fitted: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Squared Mahalanobis distances, the covariance shrunk after Ledoit and Wolf."""
-    return LedoitWolf().fit(fitted.astype(np.float64)).mahalanobis(vectors.astype(np.float64))
+    """Squared Mahalanobis distances of ``vectors`` from ``fitted``."""
+    return Mahalanobis().fit(fitted).score(vectors)

@@ -3,22 +3,25 @@
 The proposed method and its ablations.
 """
 
+import math
 import warnings
 from collections.abc import Callable
+from itertools import permutations
 
 import numpy as np
 import torch
 
-from asdlib.batches import Part
+from asdlib.batches import Part, Split, validation_batch
 from asdlib.embedding import Embedded, embed_segments
-from asdlib.encoder import Encoder
+from asdlib.encoder import Encoder, device_of
+from asdlib.losses import machine_loss
 from asdlib.profiles import Profile
 from asdlib.training import losses
 from asdlib.training import train as train_encoder
-from asdstudy.systems.collapse import collapses
 from asdstudy.systems.task import Task, Trained, device, size
 
 SEGMENTED, SAYS, HEARS_OTHERS = True, ("none", "output", "centroid"), False
+COLLAPSED = 0.01  # of the other side's mean norm: a spread that makes a side one point
 OTHERS_SHOWN = 200  # clips of other machine types that are embedded too, for the maps of Fig. 3
 
 
@@ -62,3 +65,36 @@ def load_encoder(
     encoder = Encoder(profile.from_scratch, products).to(on or device())
     encoder.load_state_dict(weights)
     return encoder.eval()
+
+
+def collapses(encoder: Encoder, split: Split, profile: Profile, seed: int) -> list[str]:
+    """One sentence for each way in which Eq. 2 has collapsed by the kept epoch.
+
+    On the unmixed validation batch: the embeddings of the other machines, or of the target, are one
+    point, or L_machine is no better than that of a constant answer.
+    """
+    if not (profile.machine_weight and split.others_train):
+        return []
+    batch = validation_batch(split, profile, seed, device_of(encoder))
+    with torch.inference_mode():
+        embedding = torch.cat([encoder(waves) for waves in batch.waves.split(128)])
+        loss = machine_loss(encoder.heads(embedding)[1], batch.machine).item()
+    sides = {"the target": embedding[batch.machine == 1]}
+    sides["the other machines"] = embedding[batch.machine == 0]
+    sentences = []
+    for name, opposite in permutations(sides):
+        spread = (sides[name] - sides[name].mean(dim=0)).square().sum(dim=1).mean().sqrt().item()
+        norm = sides[opposite].norm(dim=1).mean().item()
+        if spread < COLLAPSED * norm:
+            sentences.append(
+                f"collapse: the embeddings of {name} are one point (spread {spread:.2g}, mean norm "
+                f"of {opposite} {norm:.2g})"
+            )
+    share = batch.machine.mean().item()
+    constant = -share * math.log(share) - (1 - share) * math.log(1 - share)
+    if not loss < constant:
+        sentences.append(
+            f"collapse: L_machine of the validation part, {loss:.3g}, is no better than that of a "
+            f"constant answer, {constant:.3g}"
+        )
+    return sentences

@@ -94,7 +94,7 @@ class Task:
 def make_task(
     system: ModuleType, machine_type: str, banks: dict, profile: Profile, seed: int, progress=True
 ) -> Task:
-    """Split the clips, or raise :class:`InputError` where they do not suffice for the system."""
+    """Split the clips, and raise :class:`InputError` for what would fail hours later."""
     others = [bank for name, bank in banks.items() if name != machine_type]
     heard = others if system.HEARS_OTHERS or profile.needs_others else []
     split = split_clips(banks[machine_type], heard, profile, seed)
@@ -104,18 +104,18 @@ def make_task(
 
 
 def check(task: Task, system: ModuleType) -> None:
-    """Raise :class:`InputError` for what would fail, or mean nothing, after hours of training."""
+    """Raise :class:`InputError` for what would fail, or mean nothing, after the training."""
     clips, products, profile = task.bank.clips, task.split.products, task.profile
     folder = folder_of(clips)
     if not len(task.test_rows):
         raise InputError(f"{folder}: no test clips to score in the source domain")
+    if unknown := sorted(set(clips["product"].iloc[task.test_rows]) - set(products)):
+        raise InputError(f"{folder}: product IDs {unknown} are tested but have no train clips")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if profile.compile and not shutil.which(compiler):
         raise InputError(
             f"compile is True, and {compiler} is not there; expected that C++ compiler"
         )
-    if unknown := sorted(set(clips["product"].iloc[task.test_rows]) - set(products)):
-        raise InputError(f"{folder}: product IDs {unknown} are tested but have no train clips")
     name = system.__name__.rpartition(".")[2]
     for inlier in {"none", "output", "centroid"} & {*profile.inliers}:
         if inlier not in system.SAYS:
