@@ -13,9 +13,9 @@ INTRO = """(commands)=
 # Commands
 
 One console command, `asd`, does what needs no notebook: it makes, fetches, describes and adopts
-corpora, and makes runs, all at once or stage by stage. After `make book` or `make test` it is
-`.venv/bin/asd`. This page is what `--help` says of each command. The chapters {doc}`own-data` and
-{doc}`rerun` use them.
+corpora, makes runs, all at once or stage by stage, and scores new recordings with them. After
+`make book` or `make test` it is `.venv/bin/asd`. This page is what `--help` says of each command.
+The chapters {doc}`own-data`, {doc}`use-it` and {doc}`rerun` use them.
 """
 
 
