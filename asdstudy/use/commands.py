@@ -1,4 +1,4 @@
-"""The commands that use a finished run: ``asd score``, ``asd watch`` and ``asd explain``."""
+"""The commands that use a finished run: ``asd score``, ``watch``, ``explain`` and ``export``."""
 
 import sys
 from pathlib import Path
@@ -31,8 +31,10 @@ WINDOWS = """
 
 def add_use(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    for command in (score, watch, explain):
+    for command in (score, watch):
         app.command(command.__name__, help=command.__doc__ + WINDOWS)(command)
+    app.command("explain")(explain)
+    app.command("export")(export)
 
 
 def score(
@@ -151,3 +153,22 @@ def explain(
         explanation = use.explain(detector, one, others, sys.stderr.isatty())
         use.draw(explanation, detector, recording.name, file)
     print(explanation.in_words(one))
+
+
+def export(
+    run: RunFolder,
+    out: Annotated[Path, Argument(metavar="ONNX", help="the file to write, as in model.onnx")],
+):
+    """Write the encoder of a run as an ONNX file, from samples to embeddings.
+
+    Its input is float32 samples within -1 and 1 at 16 kHz, one segment in each row. The metadata of
+    the file say how long a segment is and how many a clip has. Needs the extra `onnx`.
+    """
+    from asdstudy.use import export as use
+    from asdstudy.use.detector import Detector
+    from asdstudy.use.score import whole_file
+
+    content = use.export(Detector(run))
+    with whole_file(out, binary=True) as file:
+        file.write(content)
+    print(f"{out}: {len(content) / 1e6:.1f} MB")
