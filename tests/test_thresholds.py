@@ -20,6 +20,16 @@ def test_the_gamma_quantile_is_that_of_the_distribution():
     assert gamma_threshold(np.full(4, 2.5)) == 2.5
 
 
+def test_the_gamma_threshold_needs_a_few_dozen_clips():
+    """As the chapter on use says: of six scores it may lie below the median, of 24 it does not."""
+    rng, below = np.random.default_rng(1), {6: 0, 24: 0}
+    for clips in below:
+        for _ in range(60):
+            scores = rng.normal(1.2, 0.2, clips)
+            below[clips] += gamma_threshold(np.sort(scores)) < np.median(scores)
+    assert below[6] > 0 and below[24] == 0
+
+
 def test_the_empirical_threshold_by_hand():
     """Of 9 scores the 9th smallest is exceeded by a tenth one with a probability of 1 in 10."""
     scores = np.array([3, 1, 2, 9, 8, 7, 4, 6, 5.0])

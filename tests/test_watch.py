@@ -68,6 +68,16 @@ def test_a_file_is_taken_when_it_does_not_change_any_more(tmp_path, clips, newco
     assert capsys.readouterr().err == ""
 
 
+def test_a_file_that_does_not_say_how_long_it_is_may_be_being_written(tmp_path, clips, newcomers):
+    """So does a recorder that fills in the length at the end; one into a pipe never does."""
+    content = bytearray(clips[0].read_bytes())
+    assert content[36:40] == b"data"
+    content[40:44] = bytes(4)
+    (tmp_path / "in" / "a.wav").write_bytes(content)
+    taken = [names(newcomers.poll(set())) for _ in range(8)]
+    assert taken == [[]] * 5 + [["a.wav"]] + [[]] * 2
+
+
 def test_the_oldest_comes_first_and_what_is_done_never(tmp_path, clips, newcomers):
     for number, clip in enumerate(clips[:3]):
         copy = shutil.copyfile(clip, tmp_path / "in" / clip.name)
