@@ -185,6 +185,7 @@ def choose_in_folds(table: pd.DataFrame, among: Sequence[str] = PAPER_INLIERS) -
     single product ID.
     """
     own = {"product", "role", "inlier", "size", "best", "chosen", *AREAS, "normal", "anomalous"}
+    own |= {"threshold", *metrics.DETECTION}
     run = [name for name in table if name not in own] or np.zeros(len(table))
     parts = []
     for _, rows in table.groupby(run, sort=False, dropna=False):
