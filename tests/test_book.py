@@ -193,7 +193,7 @@ def test_an_own_machine_type_has_its_page_in_the_book(built, tmp_path):
     done = subprocess.run(
         [Path(sys.executable).with_name("jupyter-book"), "build", tmp_path / "out"],
         cwd=ROOT, capture_output=True, text=True,
-        env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+        env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     index = (tmp_path / "out/_build/html/intro.html").read_text()

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import unittest.mock
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -400,14 +401,26 @@ def _make(root: Path, path: bytes, kind: str, content: str | bytes) -> None:
         pass
 
 
+@cache
+def _import_late_modules():
+    """Import what is imported when it is used: nobody may not read the interpreter's files."""
+    for codec in ("utf-8-sig", "utf-16"):
+        codecs.lookup(codec)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "corpus"
+        root.mkdir()
+        name = "fan/train/section_00_source_train_normal_0009.wav"
+        _make(root, name.encode(), "file", "good")
+        _every_file_is_accounted_for(root, {root / name}, Path(folder) / "waves")
+
+
 @contextmanager
 def _as_nobody(folder: Path):
     """Root may open everything: where the tests run as root, be someone who may not."""
     root = os.geteuid() == 0
     folder.chmod(0o777)
     if root:
-        for codec in ("utf-8-sig", "utf-16"):  # now: nobody may not read the interpreter's files
-            codecs.lookup(codec)
+        _import_late_modules()
         os.seteuid(65534)
     try:
         yield
