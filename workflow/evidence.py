@@ -39,23 +39,19 @@ def dialled(made: Simulation) -> str:
 
 
 SIMULATIONS = {
-    "simulated": Simulation(),
     "simulated-small": Simulation(**FEW_CLIPS),
     **{dialled(made): made for made in DIALS.values()},
 }
 RECORDINGS = {"mimii-mini": "mimii-mini", "uav": "real-mini"}  # a corpus: its folder in ../shared
 TYPES = {
-    "simulated": MACHINE_TYPES,
-    "simulated-small": ("fan", "slider"),
+    "simulated-small": MACHINE_TYPES,
     "mimii-mini": ("fan", "pump", "slider", "valve"),
     "uav": ("uav",),
 }
-ALL_SOUND = [(name, of) for name in ("simulated", "mimii-mini", "uav") for of in TYPES[name]]
-# For questions of many settings: all recordings, and two of the simulated machine types.
-SOME_SOUND = [
-    (name, of) for name, of in ALL_SOUND if name != "simulated" or of in ("fan", "slider")
-]
-MIMII = [(name, of) for name, of in ALL_SOUND if name == "mimii-mini"]
+SIMULATED = [("simulated-small", of) for of in MACHINE_TYPES]
+TWO_SIMULATED = [("simulated-small", of) for of in ("fan", "slider")]  # where settings are many
+MIMII = [("mimii-mini", of) for of in TYPES["mimii-mini"]]
+RECORDED = [*MIMII, ("uav", "uav")]
 SEEDS, TEN_SEEDS, THREE_SEEDS = range(5), range(10), range(3)
 IN_FOLDS = ("mimii-mini",)  # too few IDs for a half that only chooses
 TRIAL_SEEDS = (100, 101, 102)  # those of no result
@@ -209,8 +205,7 @@ def trials(system: str) -> list[Job]:
             | changes,
             {"setting": setting},
         )
-        for corpus in ("mimii-mini", "simulated-small")
-        for seed, machine_type in product(TRIAL_SEEDS, TYPES[corpus])
+        for seed, (corpus, machine_type) in product(TRIAL_SEEDS, [*MIMII, *TWO_SIMULATED])
         for setting, changes in TRIALS[system].items()
     ]
 
@@ -230,26 +225,24 @@ def jobs_with(sound, seeds, changes: dict, **labels) -> list[Job]:
     ]
 
 
-def ablation() -> list[Job]:
+def ablation(sound) -> list[Job]:
     """Question 1."""
-    return [job for name in ABLATION for job in jobs_with(ALL_SOUND, TEN_SEEDS, {"variant": name})]
+    return [job for name in ABLATION for job in jobs_with(sound, TEN_SEEDS, {"variant": name})]
 
 
-def rivals() -> list[Job]:
+def rivals(sound) -> list[Job]:
     """Question 2; the average spectrum learns nothing, so that all seeds would be the same."""
-    jobs = [job for name in RIVALS for job in jobs_with(ALL_SOUND, SEEDS, {"variant": name})]
-    return jobs + jobs_with(ALL_SOUND, [0], {"variant": "spectrum"})
+    jobs = [job for name in RIVALS for job in jobs_with(sound, SEEDS, {"variant": name})]
+    return jobs + jobs_with(sound, [0], {"variant": "spectrum"})
 
 
-def board(settings: dict[str, dict[str, dict]], name: str) -> list[Job]:
+def board(settings: dict[str, dict[str, dict]], name: str, sound) -> list[Job]:
     """Questions 3 and 5: the settings of each ``name``, such as a switch."""
     return [
         job
         for group, changes in settings.items()
         for setting in changes
-        for job in jobs_with(
-            SOME_SOUND, SEEDS, changes[setting], **{name: group, "setting": setting}
-        )
+        for job in jobs_with(sound, SEEDS, changes[setting], **{name: group, "setting": setting})
     ]
 
 
@@ -277,15 +270,21 @@ def pretrained() -> list[Job]:
     ]
 
 
+# Recordings and simulated sound have a table each: they are never averaged.
 STUDIES = {
     **{f"trials-{system}": partial(trials, system) for system in TRIALS},
-    "ablation": ablation,
-    "rivals": rivals,
-    "sides": partial(board, SIDES, "side"),
-    "switches": partial(board, SWITCHES, "switch"),
+    "ablation-recordings": partial(ablation, RECORDED),
+    "ablation-simulated": partial(ablation, SIMULATED),
+    "rivals-recordings": partial(rivals, RECORDED),
+    "rivals-simulated": partial(rivals, SIMULATED),
+    "sides-recordings": partial(board, SIDES, "side", RECORDED),
+    "sides-simulated": partial(board, SIDES, "side", TWO_SIMULATED),
+    "switches-recordings": partial(board, SWITCHES, "switch", RECORDED),
+    "switches-simulated": partial(board, SWITCHES, "switch", TWO_SIMULATED),
     "dials": dials,
     "pretrained": pretrained,
 }
+SCORES = {"scores-recordings": RECORDED, "scores-simulated": SIMULATED}  # question 4
 
 
 def runs_of(jobs: list[Job], workers: int | None) -> list[Run]:
@@ -309,13 +308,13 @@ def measure(study: str, workers: int | None) -> Path:
     return _save(results.collect(runs_of(jobs, workers), labels, folds), study)
 
 
-def scores(workers: int | None) -> Path:
+def scores(study: str, workers: int | None) -> Path:
     """Question 4: the embeddings of the proposed method, scored in more ways.
 
     Of five seeds of question 1, whose table says all else of these runs.
     """
-    jobs = jobs_with(ALL_SOUND, SEEDS, {})
-    return _save(rescoring.table(runs_of(jobs, workers), workers), "scores")
+    jobs = jobs_with(SCORES[study], SEEDS, {})
+    return _save(rescoring.table(runs_of(jobs, workers), workers), study)
 
 
 def _save(table: pd.DataFrame, study: str) -> Path:
@@ -324,12 +323,12 @@ def _save(table: pd.DataFrame, study: str) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("study", nargs="*", choices=[*STUDIES, "scores"], help="all unless named")
+    parser.add_argument("study", nargs="*", choices=[*STUDIES, *SCORES], help="all unless named")
     parser.add_argument("--workers", type=int, default=0, help="runs at a time; 0: one a core")
     chosen = parser.parse_args()
-    for study in chosen.study or [*STUDIES, "scores"]:
-        workers = chosen.workers or None
-        table = scores(workers) if study == "scores" else measure(study, workers)
+    for study in chosen.study or [*STUDIES, *SCORES]:
+        make = scores if study in SCORES else measure
+        table = make(study, chosen.workers or None)
         print(f"{study}: {table}")
 
 
