@@ -106,3 +106,7 @@ def test_a_study_leaves_its_table(corpus, tmp_path, monkeypatch):
     scores = results.read(evidence.scores("scores-recordings", workers=1))
     assert set(scores.columns) > {"product", "role", "inlier", "size", "aggregation", "AUC"}
     assert set(measured.inlier) < set(scores.inlier)
+    monkeypatch.setitem(evidence.GEOMETRY, "geometry-one", "one")
+    places = results.read(evidence.places("geometry-one", workers=1))
+    assert set(places.kind) == {"normal", "anomaly", "others"} and (places["median norm"] > 0).all()
+    assert set(places.setting) == {"short"} and places.collapsed.isin([True, False]).all()

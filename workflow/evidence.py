@@ -22,7 +22,7 @@ from asdstudy.data.simulate import Simulation, make_corpus
 from asdstudy.report import results
 from asdstudy.runs.run import Run
 from asdstudy.runs.sweeps import Job, sweep
-from workflow import rescoring
+from workflow import geometry, rescoring
 
 FEW_CLIPS = {"train_clips": 20, "test_clips": 20}
 # Question 6, when each loss helps: one dial of the simulator at a time, the other at its default.
@@ -285,6 +285,9 @@ STUDIES = {
     "pretrained": pretrained,
 }
 SCORES = {"scores-recordings": RECORDED, "scores-simulated": SIMULATED}  # question 4
+# Where embeddings lie: of the runs of questions 1 and 3.
+GEOMETRY = {f"geometry-{name}": name for name in STUDIES if name.startswith(("ablation", "sides"))}
+EVERY = [*STUDIES, *SCORES, *GEOMETRY]
 
 
 def runs_of(jobs: list[Job], workers: int | None) -> list[Run]:
@@ -317,17 +320,23 @@ def scores(study: str, workers: int | None) -> Path:
     return _save(rescoring.table(runs_of(jobs, workers), workers), study)
 
 
+def places(study: str, workers: int | None) -> Path:
+    """Norms and neighbours in the embeddings of the runs of a study."""
+    jobs = STUDIES[GEOMETRY[study]]()
+    return _save(geometry.table(runs_of(jobs, workers), [job.labels for job in jobs]), study)
+
+
 def _save(table: pd.DataFrame, study: str) -> Path:
     return results.save(table, paths.measured_dir() / f"{study}.csv")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("study", nargs="*", choices=[*STUDIES, *SCORES], help="all unless named")
+    parser.add_argument("study", nargs="*", choices=EVERY, help="all unless named")
     parser.add_argument("--workers", type=int, default=0, help="runs at a time; 0: one a core")
     chosen = parser.parse_args()
-    for study in chosen.study or [*STUDIES, *SCORES]:
-        make = scores if study in SCORES else measure
+    for study in chosen.study or EVERY:
+        make = scores if study in SCORES else places if study in GEOMETRY else measure
         table = make(study, chosen.workers or None)
         print(f"{study}: {table}")
 
