@@ -177,6 +177,24 @@ def test_a_single_seed_has_no_interval():
         statistics.paired_bootstrap(ours, others, np.zeros(2), measure="median")
 
 
+def test_what_trials_adopt_by_hand():
+    """Leads of 1 and 3 points are 2 on average with a standard error of 1: not more than twice."""
+    pairs = {"reference": (0.50, 0.60), "close": (0.51, 0.63), "clear": (0.55, 0.66)}
+    rows = [
+        {"setting": name, "corpus": "c", "machine_type": "fan", "seed": seed, "product": "0"}
+        | {"role": role, "chosen": chosen, "AUC": auc * (chosen and role == "validation")}
+        for name, areas_of in pairs.items()
+        for seed, auc in enumerate(areas_of)
+        for role, chosen in (("validation", True), ("validation", False), ("test", True))
+    ]
+    table = pd.DataFrame(rows).assign(pAUC=0.0)
+    trials = statistics.trials(table).set_index("setting")
+    assert trials.index.tolist() == ["clear", "close", "reference"]
+    assert trials.loc["close", ["mean AUC", "lead", "SE"]].tolist() == pytest.approx([57, 2, 1])
+    assert trials.loc["clear", ["lead", "SE"]].tolist() == pytest.approx([5.5, 0.5])
+    assert trials.adopted.to_dict() == {"clear": True, "close": False, "reference": False}
+
+
 def test_verdicts():
     assert statistics.verdict(0.1, 2) == "helps" and statistics.verdict(-2, -0.1) == "hurts"
     assert statistics.verdict(-0.1, 2) == statistics.verdict(0, 2) == "cannot tell"

@@ -226,14 +226,14 @@ def jobs_with(sound, seeds, changes: dict, **labels) -> list[Job]:
 
 
 def ablation(sound) -> list[Job]:
-    """Question 1."""
-    return [job for name in ABLATION for job in jobs_with(sound, TEN_SEEDS, {"variant": name})]
+    """Question 1; the average spectrum learns nothing, so that all seeds would be the same."""
+    jobs = [job for name in ABLATION for job in jobs_with(sound, TEN_SEEDS, {"variant": name})]
+    return jobs + jobs_with(sound, [0], {"variant": "spectrum"})
 
 
 def rivals(sound) -> list[Job]:
-    """Question 2; the average spectrum learns nothing, so that all seeds would be the same."""
-    jobs = [job for name in RIVALS for job in jobs_with(sound, SEEDS, {"variant": name})]
-    return jobs + jobs_with(sound, [0], {"variant": "spectrum"})
+    """Question 2."""
+    return [job for name in RIVALS for job in jobs_with(sound, SEEDS, {"variant": name})]
 
 
 def board(settings: dict[str, dict[str, dict]], name: str, sound) -> list[Job]:

@@ -153,6 +153,24 @@ def differences(
     return pd.DataFrame(lines, columns=[*by, *columns, "product IDs", "verdict"])
 
 
+def trials(table: pd.DataFrame, reference: str = "reference") -> pd.DataFrame:
+    """What each setting of a trial reached on the validation IDs, best first.
+
+    ``table`` has a column ``setting``. The value is the mean AUC in % by the chosen h; its lead
+    over the ``reference`` is a mean over pairs of the same machine type and seed, with the standard
+    error of that mean. A setting is ``adopted`` if its lead is more than two standard errors.
+    """
+    chosen = table[table.chosen & (table.role == "validation")]
+    keys = ["setting", "corpus", "machine_type", "seed"]
+    pairs = values(chosen, keys, measure="mean AUC").pivot(
+        index=keys[1:], columns="setting", values="value"
+    )
+    leads = pairs.sub(pairs[reference], axis=0)
+    settings = pd.DataFrame({"mean AUC": pairs.mean(), "lead": leads.mean(), "SE": leads.sem()})
+    settings["pairs"], settings["adopted"] = leads.count(), settings.lead > 2 * settings.SE
+    return settings.sort_values("mean AUC", ascending=False).reset_index()
+
+
 def verdict(low: float, high: float) -> str:
     """What an interval says of the part that the reference has and the other system lacks."""
     return "helps" if low > 0 else "hurts" if high < 0 else "cannot tell"

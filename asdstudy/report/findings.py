@@ -1,0 +1,72 @@
+"""What came out for each claim of the paper, on each sound."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from asdlib.errors import InputError
+from asdstudy import paths
+from asdstudy.report import results, statistics, tables
+from asdstudy.report.paper import ALL, PAPER_SYSTEMS
+
+CLAIMS = {  # what the proposed method is compared with
+    "Eq. 2 helps": "product-only",
+    "Eq. 1 beside Eq. 2 helps": "machine-only",
+    "Mixup helps": "no-mixup",
+    "h helps": "without h",
+    "It is better than DDCSAD": "ddcsad",
+    "It is better than the earlier serial method": "serial",
+    "It is better than the parallel method": "parallel",
+    "It is better than the average spectrum": "spectrum, kNN",
+}
+SOUNDS = {"simulated-small": "simulated", "mimii-mini": "MIMII", "uav": "drone"}
+PAPER = "paper (DCASE 2021)"
+ANSWERS = {"helps": "yes", "hurts": "no, the reverse", "cannot tell": "cannot tell"}
+
+
+def measured(*studies: str) -> pd.DataFrame:
+    """The committed tables of some studies, such as "ablation", of all sounds that have one.
+
+    Raises :class:`InputError` if there is none.
+    """
+    files = [p for name in studies for p in sorted(paths.measured_dir().glob(f"{name}-*.csv"))]
+    if not files:
+        raise InputError(
+            f"{paths.measured_dir()}: no table of {' or '.join(studies)}; expected those of the "
+            "repository, or of: make evidence"
+        )
+    return pd.concat(map(results.read, files), ignore_index=True)
+
+
+def answers(table: pd.DataFrame, products: Sequence[str] = ()) -> pd.DataFrame:
+    """How far the proposed method leads what each claim compares it with, by sound, in mean AUC.
+
+    One line per claim and sound, over all machine types, as of
+    :func:`~asdstudy.report.statistics.differences`; with ``products``, over these IDs only.
+    """
+    rows = results.systems(table, ["proposed", *CLAIMS.values()])
+    rows = rows[rows["product"].isin(products)] if products else rows
+    rows = rows.assign(sound=rows.corpus.map(SOUNDS))
+    lines = statistics.differences(rows, "proposed", ["sound"], "mean AUC")
+    lines = lines[lines.machine_type == ALL]
+    claims = {system: claim for claim, system in CLAIMS.items()}
+    return lines.assign(claim=lines.minus.map(claims)).reset_index(drop=True)
+
+
+def claim_table(lines: pd.DataFrame) -> pd.DataFrame:
+    """:func:`answers` as a table of claims by sound, the paper's own figures first.
+
+    The paper's are differences of harmonic means, without intervals.
+    """
+    words = lines.assign(answer=lines.verdict.map(ANSWERS))
+    cells = tables.in_cells(words, ["claim"], ["sound"], "{answer}: " + tables.BOUNDED)
+    theirs = PAPER_SYSTEMS[ALL]
+    leads = theirs["proposed"] - theirs.reindex(list(CLAIMS.values()))
+    said = pd.Series(
+        ["-" if pd.isna(lead) else f"yes: {lead:+.1f}" for lead in leads], index=list(CLAIMS)
+    )
+    cells = cells.reindex(index=[claim for claim in CLAIMS if claim in cells.index])
+    cells = cells.reindex(columns=[name for name in SOUNDS.values() if name in cells.columns])
+    cells = cells.set_axis(list(cells.index)).set_axis(list(cells), axis=1).astype(str)
+    cells.insert(0, PAPER, said.loc[cells.index])
+    return cells
