@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from asdlib.errors import InputError
+from asdlib.scoring import validation_products
 from asdstudy import paths
 from asdstudy.report import results, statistics, tables
 from asdstudy.report.paper import ALL, PAPER_SYSTEMS
@@ -70,3 +71,29 @@ def claim_table(lines: pd.DataFrame) -> pd.DataFrame:
     cells = cells.set_axis(list(cells.index)).set_axis(list(cells), axis=1).astype(str)
     cells.insert(0, PAPER, said.loc[cells.index])
     return cells
+
+
+PAPERS_WAYS = ("GMM, upper-half", "LOF, mean")
+
+
+def ways(table: pd.DataFrame, folds: Sequence[str] = ("mimii-mini",)) -> pd.DataFrame:
+    """Rows of the test IDs for each way to score embeddings, and for the ways that are chosen.
+
+    ``table`` is of :mod:`workflow.rescoring`. A way, in the column ``system``, is an inlier model
+    and an aggregation, with the p that is best on the validation IDs. Two more choose the way
+    there, too: "chosen from the paper's" and "chosen from all". On the corpora ``folds`` each half
+    of the product IDs chooses for the other.
+    """
+    table = table.assign(inlier=table.inlier + ", " + table.aggregation, chosen=True)
+    table = table.drop(columns="aggregation")
+    parts = []
+    for name, among in {"the paper's": PAPERS_WAYS, "all": table.inlier.unique()}.items():
+        rows = statistics.choose_in_folds(table, among)
+        parts.append(rows[rows.chosen].assign(system=f"chosen from {name}"))
+    rows = pd.concat([*parts, rows.assign(system=rows.inlier)], ignore_index=True)
+    first = {
+        key: validation_products(own.unique())
+        for key, own in table.groupby(["corpus", "machine_type"])["product"]
+    }
+    chooses = [p in first[c, m] for c, m, p in rows[["corpus", "machine_type", "product"]].values]
+    return rows[rows.corpus.isin(folds) | ~pd.Series(chooses)]
