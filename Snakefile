@@ -108,6 +108,15 @@ def measured(name, fresh=True):
     return [made] * (fresh and Path(made).exists()) + [committed] * (ROOT / committed).exists()
 
 
+def tables_of(*studies):
+    """The committed tables of some studies of workflow/evidence.py."""
+    return [
+        path.relative_to(ROOT).as_posix()
+        for name in studies
+        for path in sorted((ROOT / "book/measured").glob(f"{name}-*.csv"))
+    ]
+
+
 def collected(corpus):
     """A hash of what `make seeds` left here, if anything: the pages draw from it.
 
@@ -146,6 +155,7 @@ class Page(NamedTuple):
 PAGES = {
     "sounds": Page([CORPUS], SAME_CORPUS),
     "hypersphere": Page([], {}),
+    "trials": Page(tables_of("trials"), {}),
     "results": Page(
         runs() + measured("seeds", fresh=False),
         SAME_RUNS | {"data_dir": STUDY.data_dir},
