@@ -1,7 +1,8 @@
-"""The directive `quiz`: what it makes of a question, and what it refuses."""
+"""The directive `quiz`: what it makes of a question, and what it refuses; the numbers of tables."""
 
 import re
 
+import nbformat
 import pytest
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
@@ -18,10 +19,11 @@ QUESTION = """# A page
 """
 
 
-def build(folder, text: str) -> str:
+def build(folder, text: str, settings: str = "") -> str:
     """The page of ``text``, built by Sphinx with warnings as errors."""
     (folder / "conf.py").write_text('extensions = ["myst_parser", "workflow.book_site"]\n'
-                                    'myst_enable_extensions = ["dollarmath"]\n')  # fmt: skip
+                                    'myst_enable_extensions = ["dollarmath"]\n'
+                                    + settings)  # fmt: skip
     (folder / "index.md").write_text(text)
     with docutils_namespace():
         app = Sphinx(folder, folder, folder / "out", folder / "doctrees", "html",
@@ -46,3 +48,33 @@ def test_a_choice_is_a_radio_button_with_its_feedback_beside_it(tmp_path):
 def test_a_question_without_exactly_one_right_choice_is_refused(tmp_path, wrong):
     with pytest.raises(SphinxError, match="expected one `- \\[x\\]` among them"):
         build(tmp_path, wrong)
+
+
+TABLE = "<table><caption>Clips by ID</caption><tr><td>1</td></tr></table>"
+NOTEBOOKS = """
+extensions[0] = "myst_nb"
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+nb_execution_mode = "off"
+numfig = True
+suppress_warnings = ["myst-nb.lexer"]
+"""
+INTERACTIVE = '<table hidden></table><script>{"caption": "Runs by ID"}</script>'
+
+
+def test_tables_of_cells_are_numbered_among_those_of_the_text(tmp_path):
+    outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": html, "text/plain": "a table"})
+        for html in (TABLE, "<p>no table</p>", INTERACTIVE)
+    ]
+    written = "# A page\n\n```{list-table} Written\n* - 1\n```"
+    cells = [nbformat.v4.new_markdown_cell(written),
+             nbformat.v4.new_code_cell("1", outputs=outputs)]  # fmt: skip
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "page.ipynb")
+    index = "# All\n\n```{toctree}\npage\n```\n"
+    build(tmp_path, index, NOTEBOOKS)
+    page = (tmp_path / "out/page.html").read_text()
+    assert re.findall(r"<span class=.caption-number.>(.*?) </span>", page) == [
+        "Table 1", "Table 2", "Table 3",
+    ]  # fmt: skip
+    assert "<caption><span class='caption-number'>Table 2 </span>Clips by ID</caption>" in page
+    assert """{"caption": "<span class='caption-number'>Table 3 </span>Runs by ID"}""" in page

@@ -1,5 +1,6 @@
 """What captions say, and the command at the foot of every page."""
 
+import json
 import shlex
 
 import numpy as np
@@ -24,6 +25,14 @@ def parameters_of(page: str, monkeypatch) -> dict:
     return call["parameters"]
 
 
+def where_from(notebook: str, names: dict, *origins: str, **changes) -> str:
+    """The foot of a page whose kernel has run the parameters cell of that notebook."""
+    cells = json.loads((ROOT / f"notebooks/{notebook}.ipynb").read_text())["cells"]
+    first = next(cell for cell in cells if cell["cell_type"] == "code")
+    ran = {"In": ["", "%matplotlib inline", "import os", "".join(first["source"])]}
+    return captions.where_from(notebook, names | ran, *origins, **changes).data
+
+
 RECORD = {
     "corpus": "mine", "machine_type": "fan", "variant": "no-mixup", "profile_name": "quick",
     "seed": 3, "overrides": {}, "fingerprint": "f", "commit": "c", "device": "cpu",
@@ -44,7 +53,7 @@ def test_the_command_on_a_page_gives_its_parameters_again(monkeypatch):
     names = {"corpus": "mine", "machine_type": "fan", "variant": "no-mixup", "profile": "quick"}
     names |= {"seed": 3}
     origin = captions.origin_of_run(record)
-    page = captions.where_from("train", names | places | {"other": 1}, origin, **overrides).data
+    page = where_from("train", names | places | {"other": 1}, origin, **overrides)
     expected = names | {"data_dir": "data/mine"} | overrides
     parameters = parameters_of(page, monkeypatch)
     assert parameters == expected
@@ -59,14 +68,14 @@ def test_a_page_tells_no_path_of_the_computer_that_made_it(tmp_path, monkeypatch
         (root.parent / "shared/real-mini", "../shared/real-mini"),
         (tmp_path / "elsewhere/my sounds", "path/to/my sounds"),
     ]:
-        page = captions.where_from("sounds", SOUNDS | {"data_dir": place}, "").data
+        page = where_from("sounds", SOUNDS | {"data_dir": place}, "")
         assert parameters_of(page, monkeypatch) == SOUNDS | {"data_dir": shown}
         assert str(tmp_path) not in page
 
 
 def test_a_page_without_a_run_says_where_it_comes_from(monkeypatch):
     origin = captions.origin_of_page("simulated sound")
-    page = captions.where_from("sounds", SOUNDS | {"data_dir": ""}, origin).data
+    page = where_from("sounds", SOUNDS | {"data_dir": ""}, origin)
     assert "**Provenance.** simulated sound; versions python" in page
     assert "; wall time " in page
     assert parameters_of(page, monkeypatch) == SOUNDS
@@ -101,7 +110,7 @@ def test_what_is_said_of_a_table(table):
 def test_the_page_of_a_study_says_how_it_is_measured_anew(table, monkeypatch):
     names = dict.fromkeys(["simulated_types", "profile", "workers", "overrides"], 1)
     names |= {"fresh": False, "train_clips": 20, "test_clips": 20, "uav_dir": "", "seeds": [0, 1]}
-    page = captions.where_from("switches", names, captions.origin(table, "Drawn")).data
+    page = where_from("switches", names, captions.origin(table, "Drawn"))
     assert "To measure it again, `make switches`" in page
     del names["uav_dir"]
     assert parameters_of(page, monkeypatch) == names | {"fresh": True}
@@ -111,7 +120,7 @@ def test_a_page_over_runs_names_those_that_it_shows(table, monkeypatch):
     own = captions.parameters_of_runs(table)
     assert own["machine_types"] == ["fan", "slider"] and own["seeds"] == [0, 1]
     names = {name: [] for name in own} | {"overrides": {}, "out_dir": ""}
-    page = captions.where_from("ablation", names, "", **own).data
+    page = where_from("ablation", names, "", **own)
     assert "To reproduce this page" in page
     assert parameters_of(page, monkeypatch) == own | {"overrides": {}}
 

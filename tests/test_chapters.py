@@ -53,7 +53,7 @@ def test_every_reference_has_its_target(path):
     labels = {label for pair in labels for label in pair if label}
     terms = (BOOK / "glossary.md").read_text().split("```")[1]
     terms = set(re.findall(r"^(?!\{)(\S.*)$", terms, re.MULTILINE))
-    assert roles(text, "doc") <= set(PAGES)
+    assert {page.lstrip("/") for page in roles(text, "doc")} <= set(PAGES)
     assert roles(text, "ref", "eq", "numref") <= labels
     assert {term.lower() for term in roles(text, "term")} <= {term.lower() for term in terms}
     works = {
@@ -276,13 +276,26 @@ def test_the_chapter_on_runs_reads_what_a_run_writes(tmp_path, monkeypatch):
 def test_a_chapter_opens_with_its_goals_and_ends_with_what_was_learnt(name):
     if name not in ("intro", *REFERENCE):
         text = (BOOK / f"{name}.md").read_text()
-        assert "In this chapter you will" in " ".join(text.split("\n## ")[0].split())
-        titles = re.findall("^## (.+)", text, re.MULTILINE)
-        assert {*titles[titles.index("Main take-aways") + 1 :]} <= {"Questions", "Exercises"}
-        (minutes,) = re.findall(r"\*\*Reading time:\*\* (\d+) minutes", text)
-        apart = r"```\{(?:admonition\} After|exercise|solution|quiz).*?\n```\n|````.*?\n````\n"
-        read = len(re.sub(apart, "", text, flags=re.DOTALL).split()) / 150
-        assert minutes in [str(5 * math.ceil(time / 5)) for time in (read - 1, read, read + 1)]
+        has_head_and_end(text, "chapter")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_opens_with_its_goals_and_ends_with_what_was_found(path):
+    text = prose(path)
+    has_head_and_end(text, "notebook")
+    assert re.search(r"minutes\. \*\*Running time:\*\* \S.*\. \*\*Builds on:\*\* \{doc\}", text)
+
+
+def has_head_and_end(text: str, kind: str) -> None:
+    head = text.split("\n## ")[0]
+    assert f"In this {kind} you will" in " ".join(head.split())
+    assert f"```{{admonition}} After this {kind} you can\n:class: goals\n- " in head
+    titles = re.findall("^## (.+)", text, re.MULTILINE)
+    assert {*titles[titles.index("Main take-aways") + 1 :]} <= {"Questions", "Exercises"}
+    (minutes,) = re.findall(r"\*\*Reading time:\*\* (\d+) minutes", head)
+    apart = r"```\{(?:admonition\} After|exercise|solution|quiz).*?\n```\n|````.*?\n````\n"
+    read = len(re.sub(apart, "", text, flags=re.DOTALL).split()) / 150
+    assert minutes in [str(5 * math.ceil(time / 5)) for time in (read - 1, read, read + 1)]
 
 
 def test_the_reference_names_every_module_of_the_method():

@@ -1,6 +1,7 @@
 """Figures of clips and of a run: axes that say what they show, in a width that can be read."""
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from asdlib.encoder import LogMel
 from asdlib.profiles import PAPER, QUICK, SAMPLE_RATE
 from asdstudy.report import figures
+from workflow.assemble import one_figure_each
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +58,25 @@ def test_spectrograms_stand_in_rows_no_wider_than_a_page():
     figure = figures.spectrograms(dict.fromkeys("abc", noise), QUICK, "of a test")
     assert [ax.get_title() for ax in figure.axes] == ["a", "b", "c", ""]
     assert figure.get_figwidth() == figures.WIDTH
+
+
+def test_each_of_several_figures_of_a_cell_has_its_own_caption_on_the_page(monkeypatch):
+    outputs = []
+
+    def display(figure, metadata={}):  # noqa: B006
+        outputs.append(nbformat.v4.new_output("display_data", metadata=metadata))
+
+    monkeypatch.setattr(figures, "display", display)
+    display("words before")
+    for name in "ab":
+        figures.show(plt.figure(), f"caption {name}", f"alt {name}")
+    display("a player")
+    cell = nbformat.v4.new_code_cell("draw()", id="maps", outputs=outputs)
+    parts = one_figure_each(cell)
+    assert [(part.id, part.source, len(part.outputs)) for part in parts] == [
+        ("maps", "draw()", 1), ("maps-1", "", 1), ("maps-2", "", 1), ("maps-3", "", 1),
+    ]  # fmt: skip
+    captions = [part.metadata.get("mystnb", {}).get("figure") for part in parts]
+    assert captions == [None, {"caption": "caption a"}, {"caption": "caption b"}, None]
+    assert parts[1].metadata["mystnb"]["image"] == {"alt": "alt a"}
+    assert not plt.get_fignums()

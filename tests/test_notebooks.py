@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+import yaml
 from conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -13,6 +14,11 @@ LINE = re.compile(r"^[a-z_]+: (str|int|float|bool|list|dict) = .+  # \S.*$")
 
 def source(cell: dict) -> str:
     return "".join(cell["source"])
+
+
+def python(cell: dict) -> str:
+    """The code of a cell without IPython's own commands."""
+    return re.sub(r"^( *)[%!].*", r"\1pass", source(cell), flags=re.MULTILINE)
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -43,10 +49,15 @@ def test_tells_a_story_and_defines_no_class(notebook):
     assert re.search("^# ", source(first), re.MULTILINE)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            code = "\n".join(
-                line for line in source(cell).splitlines() if not line.startswith(("%", "!"))
-            )
-            assert not [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ClassDef)]
+            assert not [n for n in ast.walk(ast.parse(python(cell))) if isinstance(n, ast.ClassDef)]
+
+
+def test_what_colab_fetches_is_the_repository_of_the_book(notebook):
+    """And the cell is the second, so that nothing is imported before it."""
+    _, install, *_ = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert re.findall(r"https://\S+", source(install)) == [config["repository"]["url"]]
+    assert install["id"] == "install" and install["metadata"]["tags"] == ["remove-input"]
 
 
 PAGES_OVER_RUNS = ("results", "ablation", "embedding", "similarity", "switches", "rivals", "uav")
@@ -57,5 +68,5 @@ def test_a_page_over_runs_defines_no_function(name):
     cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
     for cell in cells:
         if cell["cell_type"] == "code":
-            nodes = ast.walk(ast.parse(source(cell)))
+            nodes = ast.walk(ast.parse(python(cell)))
             assert not [node for node in nodes if isinstance(node, ast.FunctionDef)], cell["id"]

@@ -58,6 +58,8 @@ def test_the_table_of_several_seeds_is_that_of_make_seeds_before_the_committed_o
 ):
     monkeypatch.setattr(paths, "measured_dir", lambda: tmp_path / "measured")
     assert results.several_seeds("simulated").table is None
+    with pytest.raises(InputError, match="seeds.csv: no such table; .*`make seeds` measures it"):
+        results.several_seeds("simulated", needed=True)
     for folder, name in (("measured", "seeds.csv"), ("runs/simulated", "collected.csv")):
         results.save(table.assign(commit=folder), tmp_path / folder / name)
     committed = results.several_seeds("simulated")
@@ -75,7 +77,7 @@ def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
     shared = {"corpus": "noise", "machine_type": "pump", "data_dir": root, "out_dir": tmp_path}
     shared |= SMALL | {"epochs": 1}
     jobs = [Job(shared | {"seed": seed}, {"switch": "none"}) for seed in (0, 1)]
-    with pytest.raises(InputError, match="some.csv: no such table.*by: make some"):
+    with pytest.raises(InputError, match="some.csv: no such table; .*`make some` measures it"):
         results.of_study("some", jobs)
     table, source = results.of_study("some", jobs, fresh=True, workers=1)
     monkeypatch.setattr(runs, "_stage", lambda *_, **__: pytest.fail("trained again"))

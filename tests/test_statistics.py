@@ -304,7 +304,7 @@ def test_each_half_of_the_product_ids_chooses_for_the_other():
     assert set(fixed.inlier[fixed.chosen]) == {"GMM"}
     without_p = statistics.choose_in_folds(table[table.best])  # as the table of a book
     assert without_p["size"].nunique() == 2 and len(without_p) == 12
-    with pytest.raises(InputError, match="product ID 0 alone; expected two or more"):
+    with pytest.raises(InputError, match="product ID 0 only; expected two or more"):
         statistics.choose_in_folds(table[table["product"] == "0"])
 
 

@@ -34,10 +34,32 @@ def local_scripts(html: str, depth: int) -> str:
     return PLOTLY.sub(f'<script src="{"../" * depth}{SCRIPTS}/plotly.min.js"></script>', html)
 
 
+def one_figure_each(cell) -> list:
+    """A cell as several, one for each figure with a caption of its own: myst-nb has one a cell.
+
+    Of :func:`asdstudy.report.figures.show`; what comes before such a figure stays before it.
+    """
+    if cell.cell_type != "code":
+        return [cell]
+    outputs, cell.outputs = cell.outputs, []
+    cells, is_figure = [cell], False
+    for output in outputs:
+        words = output.get("metadata", {}).get("image/png", {})
+        if "caption" in words or is_figure:
+            cells.append(nbformat.v4.new_code_cell(id=f"{cell.id}-{len(cells)}"))
+            cells[-1].metadata["tags"] = ["remove-input"]
+        if is_figure := "caption" in words:
+            about = {"figure": {"caption": words["caption"]}, "image": {"alt": words["alt"]}}
+            cells[-1].metadata["mystnb"] = about
+        cells[-1].outputs.append(output)
+    return cells
+
+
 def as_page(notebook: Path, depth: int = 0):
     """An executed notebook as a page: local scripts, and nothing of where it was executed."""
     page = nbformat.read(notebook, as_version=4)
     page.metadata.pop("papermill", None)
+    page.cells = [part for cell in page.cells for part in one_figure_each(cell)]
     for cell in page.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)

@@ -4,9 +4,11 @@ import re
 
 import sphinx_thebe
 from docutils import nodes
+from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
 NOTEBOOK = re.compile(r"book(?P<slash>/|%2F)(?:machines(?:/|%2F))?(?P<name>[A-Za-z-]+)\.ipynb")
+CAPTION = re.compile(r'(<caption>|"caption": ")(.+?)(?=</caption>|")', re.DOTALL)  # or itables'
 CHOICE = re.compile(r"- \[(?P<right>[ x])\] (?P<answer>.+)\n  > (?P<feedback>.+)")
 
 
@@ -20,6 +22,8 @@ def setup(app) -> dict:
     app.connect("html-page-context", to_sources, priority=900)
     app.connect("missing-reference", in_another_module)
     app.add_directive("quiz", Quiz)
+    app.add_transform(FindTables)
+    app.add_enumerable_node(CellTable, "table", caption_of, html=(begin_table, end_table))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -53,6 +57,41 @@ class Quiz(SphinxDirective):
 
     def inline(self, text: str) -> list[nodes.Node]:
         return self.state.inline_text(text, self.lineno)[0]
+
+
+class CellTable(nodes.General, nodes.Element):
+    """A table that a notebook displays: HTML with a caption, which Sphinx cannot read."""
+
+
+class FindTables(SphinxTransform):
+    """Wrap every such table, so that Sphinx numbers it among the tables of the chapters."""
+
+    default_priority = 200  # Sphinx gives whatever it will number an id at 210
+
+    def apply(self) -> None:
+        for output in list(self.document.findall(nodes.container)):
+            if output.get("nb_element") == "mime_bundle" and caption_of(output):
+                output.replace_self(CellTable("", output.deepcopy()))
+
+
+def caption_of(node: nodes.Element) -> str | None:
+    found = [CAPTION.search(raw.astext()) for raw in node.findall(nodes.raw)]
+    return next((match[2] for match in found if match), None)
+
+
+def begin_table(writer, node: CellTable) -> None:
+    """The number goes into the caption, where :meth:`add_fignumber` would put it before all."""
+    begin = len(writer.body)
+    writer.add_fignumber(node)
+    number = "".join(writer.body[begin:]).replace('"', "'")  # itables' caption is in JSON
+    del writer.body[begin:]
+    for raw in node.findall(nodes.raw):
+        raw[:] = [nodes.Text(CAPTION.sub(rf"\1{number}\2", raw.astext()))]
+    writer.body.append(writer.starttag(node, "div"))
+
+
+def end_table(writer, node: CellTable) -> None:
+    writer.body.append("</div>")
 
 
 def html(text: str) -> nodes.raw:

@@ -108,19 +108,17 @@ def parameters_of_runs(table: pd.DataFrame) -> dict:
 
 
 PLACES = ("data_dir", "uav_dir", "out_dir")  # parameters that are paths
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def where_from(notebook: str, names: dict, *origins: str, **changes) -> Markdown:
     """The foot of every page, folded: where it comes from, and the command that makes it again.
 
-    ``names`` are the notebook's ``globals()``, which hold its parameters; ``changes`` replace
-    some of these, or add to them. The command leaves out a place that is "", the default.
+    ``names`` are the notebook's ``globals()``, which hold its parameters and, in ``In``, the cells
+    that have run; ``changes`` replace some of the parameters, or add to them. The command leaves
+    out a place that is "", the default.
     """
-    cells = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
-    first = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", ()))
-    own = ast.parse("".join(first["source"])).body
-    parameters = {line.target.id: names[line.target.id] for line in own} | changes
+    own = next(filter(None, map(_typed_names, names["In"])))
+    parameters = {name: names[name] for name in own} | changes
     how = "To reproduce this page"
     if "fresh" in parameters:  # the page draws a table; the command measures it again
         how = f"To measure it again, `make {notebook}`, or with the parameters of this page"
@@ -138,6 +136,16 @@ def where_from(notebook: str, names: dict, *origins: str, **changes) -> Markdown
         f"<details><summary>Where this page comes from</summary>\n\n**Provenance.** {sources}."
         f"\n\n{how}:\n\n```\n{command}\n```\n\n</details>"
     )
+
+
+def _typed_names(code: str) -> list[str]:
+    """The names that a cell sets by typed assignments, if it holds nothing else."""
+    try:
+        lines = ast.parse(code).body
+    except SyntaxError:  # IPython's own commands
+        return []
+    is_typed = all(isinstance(line, ast.AnnAssign) for line in lines)
+    return [line.target.id for line in lines] if is_typed else []
 
 
 def shown_path(path) -> str:

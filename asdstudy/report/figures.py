@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 import soundfile
 import torch
-from IPython.display import HTML
+from IPython.display import HTML, display
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
@@ -65,6 +65,15 @@ def finish(grid: sns.FacetGrid, title: str = "", panel: str = "{col_name}", x=""
         columns = min(len(grid.legend.legend_handles), 4)
         sns.move_legend(grid, "outside lower center", ncols=columns, title=None, fontsize="small")
     return grid.figure
+
+
+def show(figure: Figure, caption: str, alt: str) -> None:
+    """Display one of several figures of a cell, with what the book says below it and instead of it.
+
+    Of a cell's only figure the cell's metadata say it. `workflow/assemble.py` reads both.
+    """
+    display(figure, metadata={"image/png": {"caption": caption, "alt": alt}})
+    plt.close(figure)
 
 
 def player(wave: np.ndarray, title: str) -> HTML:

@@ -37,6 +37,7 @@ SCORED_BY = {
     "level": ("spectrum", "output"),  # how far a clip's level is from the usual one
 }
 COSTS = ("models", "parameters", "wall_seconds", "cpu_seconds")
+MEASURE = "expected the one of a checkout, in which `make {}` measures it again"
 RUN = ["corpus", "machine_type", "variant", "profile", "seed"]
 
 
@@ -76,7 +77,7 @@ def collect(
             rows.insert(0, name, value)
     parts = [rows for rows in parts if len(rows)]
     if not parts:
-        raise InputError(f"{runs[0].folder}: no labelled test clips, in no run: no AUC to show")
+        raise InputError(f"{runs[0].folder}: no run has labelled test clips, so there is no AUC")
     return pd.concat(parts, ignore_index=True)
 
 
@@ -125,7 +126,7 @@ def of_study(
         save(collect(runs, [job.labels for job in jobs], folds), swept)
     path, source = (swept, "a fresh sweep") if swept.exists() else (committed, "book/measured")
     if not path.exists():
-        raise InputError(f"{path}: no such table; expected one, or a fresh one by: make {study}")
+        raise InputError(f"{path}: no such table; {MEASURE.format(study)}")
     table = read(path)
     wanted = pd.DataFrame(
         [{n: job.arguments[n] for n in RUN if n in job.arguments} | job.labels for job in jobs]
@@ -137,12 +138,17 @@ def of_study(
     return Results(rows, f"drawn from {source}")
 
 
-def several_seeds(corpus: str, out_dir=None) -> Results:
-    """The table of several seeds that `make seeds` left here, else the committed one, if any."""
+def several_seeds(corpus: str, out_dir=None, needed: bool = False) -> Results:
+    """The table of several seeds that `make seeds` left here, else the committed one, if any.
+
+    Raises :class:`InputError` if one is ``needed`` and there is none.
+    """
     made = Path(out_dir or paths.runs_dir()) / corpus / "collected.csv"
     committed = paths.measured_dir() / "seeds.csv"
     places = {made: "measured here, by `make seeds`", committed: "drawn from book/measured"}
     present = [Results(read(path), source) for path, source in places.items() if path.exists()]
+    if needed and not present:
+        raise InputError(f"{committed}: no such table; {MEASURE.format('seeds')}")
     return [*present, Results(None, "")][0]
 
 

@@ -211,7 +211,7 @@ def choose_in_folds(table: pd.DataFrame, among: Sequence[str] = PAPER_INLIERS) -
         first = rows["product"].isin(validation_products(rows["product"].unique()))
         if not first.any():
             raise InputError(
-                f"product ID {rows['product'].iloc[0]} alone; expected two or more to choose h and "
+                f"product ID {rows['product'].iloc[0]} only; expected two or more to choose h and "
                 "p in two folds"
             )
         for chooses in (~first, first):
