@@ -66,7 +66,7 @@ def test_every_machine_type_is_one_of_its_corpus():
     for job in sum(JOBS.values(), []):
         corpus, machine_type = job.arguments["corpus"], job.arguments["machine_type"]
         if corpus.startswith("similarity-"):
-            assert corpus in evidence.SIMULATIONS and machine_type in TYPES["simulated-small"]
+            assert corpus in evidence.SIMULATIONS and machine_type in TYPES["simulated"]
         else:
             assert machine_type in TYPES[corpus]
 

@@ -14,7 +14,7 @@ from asdstudy.report.paper import ALL, PAPER_SYSTEMS
 def two_sounds(table) -> pd.DataFrame:
     """The systems of Table III on simulated sound, and turned round on the drone's."""
     lost = {"AUC": 1 - table.AUC, "pAUC": 1 - table.pAUC}
-    of_sounds = [table.assign(corpus="simulated-small"), table.assign(corpus="uav", **lost)]
+    of_sounds = [table.assign(corpus="simulated"), table.assign(corpus="uav", **lost)]
     return pd.concat(of_sounds, ignore_index=True)
 
 

@@ -20,8 +20,8 @@ class Simulation(Settings):
     severity: Dial = Field(0.8, description="how bad faults are on average, 0 to 1")
     snr_db: float = Field(8.0, ge=-60, le=60, description="RMS of machine over that of noise, dB")
     clip_seconds: float = Field(3.0, ge=0.5, le=60, description="length of a clip, 0.5 to 60")
-    train_clips: Count = Field(50, description="normal training clips of a product ID")
-    test_clips: Count = Field(40, description="normal, and as many anomalous, test clips of one")
+    train_clips: Count = Field(20, description="normal training clips of a product ID")
+    test_clips: Count = Field(20, description="normal, and as many anomalous, test clips of one")
     products: int = Field(6, ge=1, le=99, description="product IDs of a machine type")
 
 

@@ -20,7 +20,7 @@ CLAIMS = {  # what the proposed method is compared with
     "It is better than the parallel method": "parallel",
     "It is better than the average spectrum": "spectrum, kNN",
 }
-SOUNDS = {"simulated-small": "simulated", "mimii-mini": "MIMII", "uav": "drone"}
+SOUNDS = {"simulated": "simulated", "mimii-mini": "MIMII", "uav": "drone"}
 PAPER = "paper (DCASE 2021)"
 ANSWERS = {"helps": "yes", "hurts": "no, the reverse", "cannot tell": "cannot tell"}
 
