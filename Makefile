@@ -49,7 +49,7 @@ similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, r
 slides: $(VENV)/installed  ## build the three lecture decks: _build/slides/slides/index.html
 	$(BIN)/python -m sphinx -W -q -E -b revealjs -c book/slides book _build/slides
 
-# a process a core with one thread each; the tests of a file share what they have made
+# one process for each core, with one thread each; the tests of a file share what they have made
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
 
 pdf: $(VENV)/installed  ## print the built book as one PDF: _build/book.pdf (needs Chromium)

@@ -176,7 +176,7 @@ PAGES = {
     "uav": Page(measured("uav") + measured("uav-trivial"), {}),
 }
 PAGES = {name: page for name, page in PAGES.items() if (ROOT / f"notebooks/{name}.ipynb").exists()}
-MACHINES = {  # a page a machine type: its first run, which is there by then
+MACHINES = {  # a page for each machine type: its first run, which is there by then
     f"machines/{escaped(name)}": Page(
         runs(machine_types=[name], variants=STUDY.variants[:1], seeds=[SEED])
         + [CORPUS],

@@ -255,14 +255,14 @@ def settled(page, address: str) -> None:
 UNNUMBERED = """() => {  // figures, charts and tables of a page without number or caption
   const captions = [
     ["article :is(img, .plotly-graph-div)", e => e.closest("figure")?.querySelector("figcaption")],
-    ["article table:not(.dt-container *, [hidden])", e => e.querySelector("caption")],
+    ["article table:not(.dt-container *)", e => e.querySelector("caption")],
     ["article .dt-container", e => e.querySelector("caption")],
   ]
   const isWhole = caption =>
     /^(Fig\\.|Table) \\d+ \\S/.test(caption?.innerText) && caption.querySelector(".caption-number")
   return captions.flatMap(([what, captionOf]) =>
-    [...document.querySelectorAll(what)].filter(e => !isWhole(captionOf(e))).map(
-      e => e.alt ?? captionOf(e)?.innerText ?? e.innerText.slice(0, 80)))
+    [...document.querySelectorAll(what)].filter(e => e.checkVisibility() && !isWhole(captionOf(e)))
+      .map(e => e.alt ?? captionOf(e)?.innerText ?? e.innerText.slice(0, 80)))
 }"""
 
 

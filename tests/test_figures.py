@@ -69,14 +69,17 @@ def test_each_of_several_figures_of_a_cell_has_its_own_caption_on_the_page(monke
     monkeypatch.setattr(figures, "display", display)
     display("words before")
     for name in "ab":
-        figures.show(plt.figure(), f"caption {name}", f"alt {name}")
+        figure = plt.figure()
+        figure.add_subplot(title="left")
+        figures.show(figure, f"caption {name}", f"maps of {name}")
     display("a player")
     cell = nbformat.v4.new_code_cell("draw()", id="maps", outputs=outputs)
     parts = one_figure_each(cell)
     assert [(part.id, part.source, len(part.outputs)) for part in parts] == [
-        ("maps", "draw()", 1), ("maps-1", "", 1), ("maps-2", "", 1), ("maps-3", "", 1),
-    ]  # fmt: skip
+        ("maps", "draw()", 1),
+        *((f"maps-{number}", "# see above", 1) for number in (1, 2, 3)),
+    ]
     captions = [part.metadata.get("mystnb", {}).get("figure") for part in parts]
     assert captions == [None, {"caption": "caption a"}, {"caption": "caption b"}, None]
-    assert parts[1].metadata["mystnb"]["image"] == {"alt": "alt a"}
+    assert parts[1].metadata["mystnb"]["image"] == {"alt": "maps of a: left"}
     assert not plt.get_fignums()

@@ -2,11 +2,16 @@
 
 import ast
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, write_corpus
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LINE = re.compile(r"^[a-z_]+: (str|int|float|bool|list|dict) = .+  # \S.*$")
@@ -70,3 +75,41 @@ def test_a_page_over_runs_defines_no_function(name):
         if cell["cell_type"] == "code":
             nodes = ast.walk(ast.parse(python(cell)))
             assert not [node for node in nodes if isinstance(node, ast.FunctionDef)], cell["id"]
+
+
+@pytest.mark.slow
+def test_notebooks_run_where_only_the_packages_are_installed(tmp_path):
+    """As after an installation from a wheel: no checkout, and an empty folder to work in."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["setuptools"]["packages"]
+    assert {*packages} == {".".join(path.parent.relative_to(ROOT).parts)
+                           for name in ("asdlib", "asdstudy")
+                           for path in (ROOT / name).rglob("__init__.py")}  # fmt: skip
+    for name in ("asdlib", "asdstudy"):
+        shutil.copytree(ROOT / name, tmp_path / "site" / name)
+    work = tmp_path / "work"
+    write_corpus(work / "data/noise")
+    few = {"corpus": "noise", "machine_type": "pump", "epochs": 1, "batch_size": 8,
+           "inlier_sizes": [1]}  # fmt: skip
+    execute("train", few, tmp_path / "site", work)
+    (page,) = work.glob("train.out.ipynb")
+    assert "To reproduce this page" in page.read_text()
+    assert list(work.glob("runs/noise/pump/proposed-s0-*/metrics.csv"))
+    with pytest.raises(AssertionError, match="similarity.csv: no such table; expected the one of"):
+        execute("similarity", {}, tmp_path / "site", work)
+
+
+def execute(name: str, parameters: dict, site, work) -> None:
+    """Run a notebook by papermill in the folder ``work``, with the packages of ``site``."""
+    words = [
+        ROOT / f"notebooks/{name}.ipynb",
+        f"{name}.out.ipynb",
+        "-y",
+        yaml.safe_dump(parameters),
+    ]
+    environment = {n: v for n, v in os.environ.items() if n != "ASDLIB_ROOT"}
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", *words], cwd=work, capture_output=True, text=True,
+        env=environment | {"PYTHONPATH": str(site)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

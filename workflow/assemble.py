@@ -30,8 +30,12 @@ MACHINES = "machines/"  # the folder of the machine types' pages
 
 def local_scripts(html: str, depth: int) -> str:
     """An output's scripts from the site itself: a reader may be without the internet."""
-    html = PLOTLY_MODULE.sub("", MATHJAX.sub("", html))
+    html = MATHJAX.sub("", html)
     return PLOTLY.sub(f'<script src="{"../" * depth}{SCRIPTS}/plotly.min.js"></script>', html)
+
+
+def html_of(output) -> str:
+    return "".join(output.get("data", {}).get("text/html", ""))
 
 
 def one_figure_each(cell) -> list:
@@ -41,12 +45,15 @@ def one_figure_each(cell) -> list:
     """
     if cell.cell_type != "code":
         return [cell]
-    outputs, cell.outputs = cell.outputs, []
+    # the first chart of a notebook comes after an output that only loads plotly, as it does itself
+    outputs = [output for output in cell.outputs if not PLOTLY_MODULE.search(html_of(output))]
+    cell.outputs = []
     cells, is_figure = [cell], False
     for output in outputs:
         words = output.get("metadata", {}).get("image/png", {})
         if "caption" in words or is_figure:
-            cells.append(nbformat.v4.new_code_cell(id=f"{cell.id}-{len(cells)}"))
+            new = nbformat.v4.new_code_cell("# see above", id=f"{cell.id}-{len(cells)}")
+            cells.append(new)  # with a source: myst-nb passes over a cell that has none
             cells[-1].metadata["tags"] = ["remove-input"]
         if is_figure := "caption" in words:
             about = {"figure": {"caption": words["caption"]}, "image": {"alt": words["alt"]}}
@@ -67,9 +74,8 @@ def as_page(notebook: Path, depth: int = 0):
         if "injected-parameters" in tags:
             cell.metadata["tags"] = [*tags, "hide-input"]
         for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "text/html" in data:
-                data["text/html"] = local_scripts("".join(data["text/html"]), depth)
+            if html := html_of(output):
+                output.data["text/html"] = local_scripts(html, depth)
     return page
 
 

@@ -92,7 +92,7 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
 def by_dial(values: pd.DataFrame, title: str):
     """Values against each dial, a row for each machine type, a line for each variant.
 
-    A line connects means over seeds, a bar is their SD, a dot a seed.
+    A line connects means over seeds, a bar is their SD, and each dot is a seed.
     """
     values = values.assign(dial=values.dial.str.replace("_", " "))
     grid = sns.catplot(

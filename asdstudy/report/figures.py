@@ -67,11 +67,13 @@ def finish(grid: sns.FacetGrid, title: str = "", panel: str = "{col_name}", x=""
     return grid.figure
 
 
-def show(figure: Figure, caption: str, alt: str) -> None:
-    """Display one of several figures of a cell, with what the book says below it and instead of it.
+def show(figure: Figure, caption: str, what: str) -> None:
+    """Display one of several figures of a cell; the alternative text is ``what`` and the panels.
 
-    Of a cell's only figure the cell's metadata say it. `workflow/assemble.py` reads both.
+    `workflow/assemble.py` takes both texts to the page. A cell's only figure has its texts in the
+    metadata of the cell.
     """
+    alt = f"{what}: {'; '.join(filter(None, (ax.get_title() for ax in figure.axes)))}"
     display(figure, metadata={"image/png": {"caption": caption, "alt": alt}})
     plt.close(figure)
 
