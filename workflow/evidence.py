@@ -320,8 +320,8 @@ def scores(study: str, workers: int | None) -> Path:
 
 
 def places(study: str, workers: int | None) -> Path:
-    """Norms and neighbours in the embeddings of the runs of a study."""
-    jobs = STUDIES[GEOMETRY[study]]()
+    """Norms and neighbours in the embeddings of the runs of a study, where they have any."""
+    jobs = [j for j in STUDIES[GEOMETRY[study]]() if j.arguments["variant"] != "spectrum"]
     return _save(geometry.table(runs_of(jobs, workers), [job.labels for job in jobs]), study)
 
 
