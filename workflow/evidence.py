@@ -113,22 +113,26 @@ TRIALS = {
 ABLATION = ("proposed", "product-only", "machine-only", "no-mixup")
 # Question 2: those of Table II and the baselines of the challenge.
 RIVALS = ("ddcsad", "serial", "parallel", "ae", "classifier")
-# Question 3, the sides of the sphere: one change at a time, from either side. The author's code
-# leaves the side to chance. With the whole embedding as the input there is no sphere.
-_EITHER_SIDE = {
-    "reference": {},
+# Question 3, the sides of the sphere. The author's code leaves the side to chance. With the whole
+# embedding as the input there is no sphere.
+_EACH_SIDE = {
+    "others at the centre": PAPERS_SIDE,
+    "target at the centre": {"machine_slope": "negative"},
+}
+SIDES = {name: {"default": change} for name, change in _EACH_SIDE.items()} | {
+    "left to chance": {"default": {"machine_slope": "random"}},
+    "none": {"whole embedding": {"machine_input": "embedding"}},
+}
+# And one change at a time, on either side.
+SETTINGS = {
     "mean of squares": {"machine_input": "mean-square"},
     "uncentred start": {"machine_start": "layer"},
     "lambda 1": {"product_weight": 1.0},
     "lambda 10": {"product_weight": 10.0},
 }
-SIDES = {
-    "others at the centre": {name: PAPERS_SIDE | c for name, c in _EITHER_SIDE.items()},
-    "target at the centre": {
-        name: {"machine_slope": "negative"} | c for name, c in _EITHER_SIDE.items()
-    },
-    "left to chance": {"reference": {"machine_slope": "random"}},
-    "none": {"whole embedding": {"machine_input": "embedding"}},
+SETTINGS = {
+    side: {name: change | of_side for name, change in SETTINGS.items()}
+    for side, of_side in _EACH_SIDE.items()
 }
 # Question 5: every open choice that is not among those of question 3. What changes the scoring
 # alone stands last: it takes the encoders of the default.
@@ -278,6 +282,8 @@ STUDIES = {
     "rivals-simulated": partial(rivals, SIMULATED),
     "sides-recordings": partial(board, SIDES, "side", RECORDED),
     "sides-simulated": partial(board, SIDES, "side", TWO_SIMULATED),
+    "settings-recordings": partial(board, SETTINGS, "side", RECORDED),
+    "settings-simulated": partial(board, SETTINGS, "side", TWO_SIMULATED),
     "switches-recordings": partial(board, SWITCHES, "switch", RECORDED),
     "switches-simulated": partial(board, SWITCHES, "switch", TWO_SIMULATED),
     "dials": dials,
