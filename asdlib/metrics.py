@@ -8,7 +8,9 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 from asdlib.errors import InputError
 
 MAX_FPR = 0.1  # p of the pAUC, section IV-A
+BY_DOMAIN = {"source": "AUC source", "target": "AUC target"}
 DETECTION = ["precision", "recall", "F1"]
+NUMBERS = ["AUC", *BY_DOMAIN.values(), "pAUC", "threshold", *DETECTION]  # columns of metrics.csv
 
 
 def auc_pauc(anomalous: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
@@ -36,15 +38,24 @@ def harmonic_mean(values) -> float:
 
 
 def table(scores: pd.DataFrame, score: str = "score", by=("product",)) -> pd.DataFrame:
-    """AUC and pAUC by product ID, or by the columns in ``by``, of ``scores``, one row per clip."""
+    """AUC and pAUC by product ID, or by the columns in ``by``, of ``scores``, one row per clip.
+
+    Where both domains are tested, the columns "AUC source" and "AUC target" are over the normal
+    clips of the domain and all anomalous ones, as in the official evaluators from 2022 on.
+    """
     labelled, rows = scores[scores.label.isin(["normal", "anomaly"])], []
     if labelled.empty:
         raise InputError("no labelled test clips: AUC needs normal and anomalous ones")
+    domains = BY_DOMAIN if {*BY_DOMAIN} <= {*scores.get("domain", ())} else {}
     for keys, clips in labelled.groupby(list(by)):
         anomalous = clips.label == "anomaly"
-        areas = auc_pauc(anomalous, clips[score])
-        rows.append([*keys, *areas, (~anomalous).sum(), anomalous.sum()])
-    return pd.DataFrame(rows, columns=[*by, "AUC", "pAUC", "normal", "anomalous"])
+        areas = dict(zip(["AUC", "pAUC"], auc_pauc(anomalous, clips[score]), strict=True))
+        for domain, column in domains.items():
+            some = anomalous | (clips.domain == domain)
+            areas[column] = auc_pauc(anomalous[some], clips[score][some])[0]
+        counts = {"normal": (~anomalous).sum(), "anomalous": anomalous.sum()}
+        rows.append(dict(zip(by, keys, strict=True)) | areas | counts)
+    return pd.DataFrame(rows)
 
 
 def detection(scores: pd.DataFrame, thresholds: dict[str, float | None]) -> pd.DataFrame:

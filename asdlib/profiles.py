@@ -62,6 +62,8 @@ class Profile(Settings):
     covariance: Literal["full", "diag"] = "full"
     covariance_floor: NotNegative = 1e-6  # added to a GMM's variances
     # switches: the paper's reading, or its closest, is the default
+    # of the clips that are trained on and tested; the paper: "the same domain"
+    domain: Literal["source", "target", "both"] = "source"
     pretrained: bool = True
     # a file to start from, whatever pretrained says; see weights.load_weights
     weights: str = ""
@@ -141,8 +143,13 @@ class Profile(Settings):
         return self.batch_size // 2
 
     def to_dict(self) -> dict:
-        """The fields as plain values, for ``params.json``; ``Profile(**values)`` reads them."""
-        return self.model_dump(mode="json")
+        """The fields as plain values, for ``params.json``; ``Profile(**values)`` reads them.
+
+        The source domain is not among them, so that a run has the name that it had without the
+        field.
+        """
+        omitted = {"domain"} if self.domain == "source" else None
+        return self.model_dump(mode="json", exclude=omitted)
 
 
 # Table I; a machine type that is not in it keeps the defaults above.

@@ -35,6 +35,22 @@ def test_a_product_id_of_one_label_has_no_part_in_the_harmonic_mean():
     assert metrics.harmonic_mean([[0.0, 0.5]]) == 0
 
 
+def test_the_auc_of_a_domain_is_over_its_normal_clips_and_all_anomalous_ones():
+    scores = pd.DataFrame(
+        {
+            "product": "00",
+            "label": ["normal", "normal", "normal", "anomaly", "anomaly"],
+            "domain": ["source", "source", "target", "source", "target"],
+            "score": [1, 3, 5, 4, 2],
+        }
+    )
+    (row,) = metrics.table(scores).to_dict("records")
+    assert (row["AUC source"], row["AUC target"]) == (3 / 4, 0)
+    assert row["AUC"] == pytest.approx(3 / 6)
+    for domain in ("source", "target"):
+        assert "AUC source" not in metrics.table(scores[scores.domain == domain])
+
+
 def test_submission_round_trip(tmp_path):
     scores = pd.DataFrame(
         {

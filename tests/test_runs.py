@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, asd, shared, write_corpus, write_finished
+from conftest import ROOT, asd, shared, write_clip, write_corpus, write_finished
 from test_training import SMALL
 
 from asdlib import InputError, metrics
@@ -90,6 +90,40 @@ def test_the_saved_encoder_gives_the_saved_embeddings(noise, tmp_path):
         found = run.encoder()(normalise(waves, bank.mean, bank.std))
     saved = run.embedded["test"].embeddings[0]
     np.testing.assert_allclose(found.numpy(), saved, rtol=1e-4, atol=1e-5)
+
+
+def test_one_domain_or_both_are_trained_on_and_tested(tmp_path):
+    """Of the source domain is the run that there always was, and its table has no other columns."""
+    root = write_corpus(tmp_path / "corpus")
+    for source in sorted(root.rglob("*.wav")):
+        target = Path(str(source).replace("source", "target"))
+        write_clip(target, seed=len(str(target)) + int(target.stem[-8:-4]))
+    done = {}
+    for domain in ("source", "target", "both"):
+        given = {} if domain == "source" else {"domain": domain}
+        done[domain] = execute(root, variant="spectrum", out_dir=tmp_path, **given)
+        clips = Embedded.load(done[domain].folder / "embeddings.npz").clips
+        expected = {"source", "target"} if domain == "both" else {domain}
+        assert {*clips.domain} == expected and len(clips) == 20 * len(expected)
+        by_domain = [name for name in done[domain].metrics if name in metrics.BY_DOMAIN.values()]
+        assert len(by_domain) == (2 if domain == "both" else 0)
+    assert len({run.folder for run in done.values()}) == 3
+    again = execute(root, variant="spectrum", out_dir=tmp_path, domain="source")
+    assert again.folder == done["source"].folder and "domain" not in again.params["profile"]
+    assert (
+        "| AUC | AUC source | AUC target | pAUC |" in (done["both"].folder / "card.md").read_text()
+    )
+    table = results.collect([*done.values()])
+    read = results.read(results.save(table, tmp_path / "table.csv"))
+    assert read["AUC target"].notna().sum() == len(done["both"].metrics)
+    folds = results.run_rows(done["both"], folds=True)
+    assert (folds.role == "test").all() and folds["AUC target"].notna().all()
+    for path in root.glob("pump/target_test/*"):
+        path.unlink()
+    with pytest.raises(InputError, match="pump: domain is both, and all test clips are .* source"):
+        execute(root, variant="spectrum", out_dir=tmp_path, domain="both")
+    with pytest.raises(InputError, match="unknown domain 'all'; known: source, target, both"):
+        execute(root, domain="all")
 
 
 def test_same_seed_same_result(noise, tmp_path):

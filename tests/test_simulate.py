@@ -8,13 +8,14 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from conftest import ODD, ROOT, asd
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
-from asdstudy.data import open_corpus, simulate, sound_fingerprint
+from asdstudy.data import corpora, open_corpus, simulate, sound_fingerprint
 from asdstudy.data.machines import FAULTS, MACHINE_TYPES, TYPES, Machine, machine_sound
 from asdstudy.data.simulate import Simulation, make_corpus, simulate_clip
 from asdstudy.runs.study import Study
@@ -269,6 +270,56 @@ def test_corpus_has_the_layout_of_dcase_2021(tmp_path):
     np.testing.assert_allclose(written, audio, atol=2**-15)
     about = json.loads((root / "corpus.json").read_text())
     assert (about["complete"], about["files"]) == (True, len(names))
+
+
+def test_a_target_domain_lies_beside_the_source_and_changes_nothing_in_it(tmp_path):
+    both = TINY.replace(target_train_clips=1, target_test_clips=2)
+    one, two = (
+        make_corpus(tmp_path / name, simulation, ["fan"], workers=1, progress=False)
+        for name, simulation in (("one", TINY), ("two", both))
+    )
+    files, more = files_of(one), files_of(two)
+    assert files.items() <= more.items()
+    clips = corpora.index(two)
+    counts = clips.groupby(["domain", "split", "label"]).size().to_dict()
+    assert counts == {
+        ("source", "train", "normal"): 6, ("source", "test", "normal"): 4,
+        ("source", "test", "anomaly"): 4, ("target", "train", "normal"): 2,
+        ("target", "test", "normal"): 4, ("target", "test", "anomaly"): 4,
+    }  # fmt: skip
+    assert len(corpora.index(two, domain="source")) == len(files)
+    assert "target" not in (one / "corpus.json").read_text()
+    for folder, simulation, wrong in ((one, both, "0, not 1"), (two, TINY, "1, not 0")):
+        with pytest.raises(InputError, match=f"target_train_clips = {wrong}"):
+            make_corpus(folder, simulation, ["fan"], progress=False)
+
+
+def test_the_target_domain_has_other_speed_load_noise_and_microphone():
+    def drawn(domain, product=0):
+        clips = [simulate_clip(Simulation(), "gearbox", product, "train", "normal", number, domain)
+                 for number in range(12)]  # fmt: skip
+        numbers = pd.DataFrame([vars(clip.numbers) for clip in clips])
+        return numbers, *(
+            np.stack([getattr(c, name) for c in clips]) for name in ("machine", "noise")
+        )
+
+    (source, *sounds), (target, *others) = drawn("source"), drawn("target")
+    speeds = source.shaft_hertz / np.median(source.shaft_hertz)
+    factor = target.shaft_hertz / np.median(source.shaft_hertz)
+    assert (factor.min() > speeds.max()) or (factor.max() < speeds.min())
+    load = np.log(target.mesh.mean() / source.mesh.mean())
+    assert abs(load) > 0.3 and abs(np.log(target.flow_slope / source.flow_slope.mean())).max() < 0.3
+
+    def ratio(machine, noise):
+        return 10 * np.log10((machine**2).mean(axis=1) / (noise**2).mean(axis=1))
+
+    np.testing.assert_allclose(ratio(*sounds), 8)
+    np.testing.assert_allclose(ratio(*others), 4)
+    # the microphone is the same for all clips of a product ID, and another for the next
+    again = drawn("target")
+    np.testing.assert_array_equal(again[1], others[0])
+    first, second = (simulate.target_conditions(Simulation(), "fan", p)[1].random() for p in (0, 1))
+    assert first != second
 
 
 def test_corpus_cut_short_is_gone_on_with(tmp_path):

@@ -12,8 +12,14 @@ from asdstudy import paths
 from asdstudy.data import corpora, inputs
 
 
-def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, progress: bool = True):
-    """The corpus index, source domain (section IV-A), and the banks of all its machine types.
+def open_corpus(
+    corpus: str,
+    data_dir=None,
+    machine_type: str | None = None,
+    progress: bool = True,
+    domain: str = "source",
+):
+    """The corpus index, of one domain or of "both", and the banks of all its machine types.
 
     Returns ``(clips, banks)``; ``banks`` by machine type. The simulated corpus is made at its
     default place if it is missing. Raises :class:`InputError` where ``machine_type`` is not in the
@@ -25,7 +31,7 @@ def open_corpus(corpus: str, data_dir=None, machine_type: str | None = None, pro
         from asdstudy.data.simulate import make_corpus
 
         make_corpus(folder)
-    clips = corpora.index(folder, domain="source")
+    clips = corpora.index(folder, domain=None if domain == "both" else domain)
     present = list(clips.machine_type.unique())
     if machine_type is not None:
         one_of(f"machine type in {folder}", machine_type, present)

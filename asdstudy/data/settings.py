@@ -23,6 +23,8 @@ class Simulation(Settings):
     train_clips: Count = Field(20, description="normal training clips of a product ID")
     test_clips: Count = Field(20, description="normal, and as many anomalous, test clips of one")
     products: int = Field(6, ge=1, le=99, description="product IDs of a machine type")
+    target_train_clips: Count = Field(0, description="train clips of one in the target domain")
+    target_test_clips: Count = Field(0, description="test clips of each label in it")
 
 
 class Adoption(Settings):

@@ -3,8 +3,10 @@
     asd simulate data/simulated --seed 0 --product-similarity 0.5
 
 Two settings vary what the paper argues about and recordings fix: how alike the product IDs of a
-machine type are, and how alike the machine types are. Each clip is drawn from its own seed, so it
-does not depend on the order, the number of processes or the other clips.
+machine type are, and how alike the machine types are. Two more add a target domain, in which a
+product ID runs at another speed and load, in louder noise, before another microphone. Each clip is
+drawn from its own seed, so it does not depend on the order, the number of processes or the other
+clips.
 """
 
 import itertools
@@ -18,6 +20,7 @@ import numpy as np
 from filelock import FileLock
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from scipy import fft
 from tqdm import tqdm
 
 from asdlib.errors import InputError, make_folder, one_of
@@ -40,8 +43,12 @@ GENERATOR = 6  # raised whenever the same settings would make other sound
 SETTINGS_FILE = "corpus.json"
 SPLITS = ("train", "test")
 LABELS = ("normal", "anomaly")
+DOMAINS = ("source", "target")
 OPERATING_SPEEDS = (0.9, 1.0, 1.1)  # of a product ID's own speed
 DRIVEN = ("shaft_hertz", "cycle_hertz", "whine_hertz")  # what goes faster with it
+LOADED = ("mesh", "friction", "impacts")  # what grows louder with the load
+TARGET_SPEEDS, TARGET_LOADS = (0.75, 1.3), (0.5, 2.0)  # one of each for a product ID
+TARGET_NOISE_DB = 4.0  # louder than in the source domain
 LEVEL_DBFS = -30.0
 LEVEL_RANGE_DB = 6.0
 BANGS_PER_SECOND = 0.1
@@ -79,8 +86,25 @@ def product_numbers(simulation: Simulation, machine_type: str, product: int) -> 
     return machine_type_numbers(simulation, machine_type) + offset
 
 
+def target_conditions(
+    simulation: Simulation, machine_type: str, product: int
+) -> tuple[NDArray[np.float64], np.random.Generator]:
+    """What the target domain adds to the logarithms of a product ID's numbers, ``(fields,)``, and
+    the chances of its microphone."""
+    rng = _rng(simulation, machine_type, product, DOMAINS.index("target"))
+    factors = dict.fromkeys(DRIVEN, rng.choice(TARGET_SPEEDS))
+    factors |= dict.fromkeys(LOADED, rng.choice(TARGET_LOADS))
+    return Machine.direction(factors), rng
+
+
 def draw_machine(
-    simulation: Simulation, machine_type: str, product: int, split: str, label: str, number: int
+    simulation: Simulation,
+    machine_type: str,
+    product: int,
+    split: str,
+    label: str,
+    number: int,
+    domain: str = "source",
 ) -> tuple[Machine, str | None, np.random.Generator]:
     """The machine of one clip, its fault, and the chances left for its sound.
 
@@ -88,8 +112,11 @@ def draw_machine(
     ``severity`` of the corpus.
     """
     where = SPLITS.index(split), LABELS.index(label), number
-    rng = _rng(simulation, machine_type, product, *where)
     logarithms = product_numbers(simulation, machine_type, product)
+    if domain == "target":
+        where += (DOMAINS.index(domain),)
+        logarithms += target_conditions(simulation, machine_type, product)[0]
+    rng = _rng(simulation, machine_type, product, *where)
     logarithms += NUMBERS["clip"].to_numpy() * rng.standard_normal(len(NUMBERS))
     speed = rng.choice(OPERATING_SPEEDS)
     logarithms += Machine.direction(dict.fromkeys(DRIVEN, speed))
@@ -103,18 +130,32 @@ def draw_machine(
 
 
 def simulate_clip(
-    simulation: Simulation, machine_type: str, product: int, split: str, label: str, number: int
+    simulation: Simulation,
+    machine_type: str,
+    product: int,
+    split: str,
+    label: str,
+    number: int,
+    domain: str = "source",
 ) -> Clip:
     """Make one clip.
 
-    split is "train" or "test", label "normal" or "anomaly"; product and number count from 0.
-    The level of the clip is random and knows nothing of the label.
+    split is "train" or "test", label "normal" or "anomaly"; product and number count from 0; domain
+    is "source" or "target". The level of the clip is random and knows nothing of the label.
     """
-    numbers, fault, rng = draw_machine(simulation, machine_type, product, split, label, number)
+    which = machine_type, product, split, label, number, domain
+    numbers, fault, rng = draw_machine(simulation, *which)
     samples = round(simulation.clip_seconds * SAMPLE_RATE)
     machine, noise = machines.machine_sound(numbers, samples, rng), factory_noise(samples, rng)
     decibel = LEVEL_DBFS + rng.uniform(-LEVEL_RANGE_DB, LEVEL_RANGE_DB)
-    ratio = 10 ** (simulation.snr_db / 20)
+    snr_db = simulation.snr_db
+    if domain == "target":
+        _, chances = target_conditions(simulation, machine_type, product)
+        microphone = 10 ** (0.3 * machines.smooth_tilt(samples, chances))  # 6 dB up and down
+        spectra = (fft.rfft(sound) * microphone for sound in (machine, noise))
+        machine, noise = (machines.shaped_noise(spectrum, samples) for spectrum in spectra)
+        snr_db -= TARGET_NOISE_DB
+    ratio = 10 ** (snr_db / 20)
     level = 10 ** (decibel / 20) / np.hypot(ratio, 1)
     return Clip(ratio * level * machine, level * noise, numbers, fault)
 
@@ -173,23 +214,25 @@ def _rng(simulation: Simulation, machine_type: str, *where: int) -> np.random.Ge
 
 
 def _clips(simulation: Simulation, machine_types: Sequence[str]) -> Iterator[tuple]:
-    """All clips of a corpus as (machine type, product, split, label, number)."""
-    counts = {("train", "normal"): simulation.train_clips}
-    counts |= {("test", label): simulation.test_clips for label in LABELS}
+    """All clips of a corpus as (machine type, product, split, label, number, domain)."""
+    counts = {("train", "normal", "source"): simulation.train_clips}
+    counts |= {("test", label, "source"): simulation.test_clips for label in LABELS}
+    counts |= {("train", "normal", "target"): simulation.target_train_clips}
+    counts |= {("test", label, "target"): simulation.target_test_clips for label in LABELS}
     for machine_type, product in itertools.product(machine_types, range(simulation.products)):
-        for (split, label), count in counts.items():
+        for (split, label, domain), count in counts.items():
             for number in range(count):
-                yield machine_type, product, split, label, number
+                yield machine_type, product, split, label, number, domain
 
 
 def _make_clips(root: Path, simulation: Simulation, clips: list[tuple]) -> int:
     """Write those clips that are not there, named as in DCASE 2021, with fault and speed."""
     for clip in clips:
-        machine_type, product, split, label, number = clip
+        machine_type, product, split, label, number, domain = clip
         machine, fault, _ = draw_machine(simulation, *clip)
         attributes = f"fault_{fault}_" if fault else ""
-        name = f"section_{product:02d}_source_{split}_{label}_{number:04d}_{attributes}"
-        folder = root / machine_type / ("train" if split == "train" else "source_test")
+        name = f"section_{product:02d}_{domain}_{split}_{label}_{number:04d}_{attributes}"
+        folder = root / machine_type / ("train" if split == "train" else f"{domain}_test")
         path = folder / f"{name}speed_{machine.shaft_hertz:.1f}.wav"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -214,14 +257,15 @@ def _about(root: Path, simulation: Simulation, machine_types: Sequence[str]) -> 
     """What the folder will say of its corpus when it is complete, with the types already there."""
     stored, about = _stored(root), {"generator": GENERATOR} | dict(simulation)
     for name, value in about.items():
-        if stored and stored.get(name) != value:
+        if stored and stored.get(name, 0) != value:
             raise InputError(
-                f"{root} holds a corpus with {name} = {stored.get(name)}, not {value}; "
+                f"{root} holds a corpus with {name} = {stored.get(name, 0)}, not {value}; "
                 "choose another folder or remove this one"
             )
+    # a corpus of one domain says what it said before there were two
+    about = {name: value for name, value in about.items() if value or "target" not in name}
     types = [t for t in MACHINE_TYPES if t in {*machine_types, *stored.get("machine_types", ())}]
-    clips_of_type = simulation.products * (simulation.train_clips + 2 * simulation.test_clips)
-    files = len(types) * clips_of_type
+    files = sum(1 for _ in _clips(simulation, types))
     return about | {"machine_types": types, "files": files, "complete": True}
 
 

@@ -1,8 +1,9 @@
 """The one table of results, from which every table and figure of the book is drawn.
 
 It has one row per run, product ID and h: corpus, machine_type, variant and seed; product, role;
-inlier (h), size (p) and chosen; AUC and pAUC, 0 to 1; what the run cost; its profile and the stamp
-of its record. The table of a sweep has more columns, for the settings that it varies.
+inlier (h), size (p) and chosen; AUC and pAUC, 0 to 1, and the AUC by domain where runs test both;
+what the run cost; its profile and the stamp of its record. The table of a sweep has more columns,
+for the settings that it varies.
 
     asd collect simulated runs/simulated/collected.csv --seeds 0,1,2
 
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from asdlib.errors import InputError
+from asdlib.metrics import NUMBERS
 from asdstudy import paths
 from asdstudy.report.statistics import choose_in_folds
 from asdstudy.runs.provenance import STAMP, stamp
@@ -54,7 +56,7 @@ def run_rows(run: Run, folds: bool = False) -> pd.DataFrame:
     keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
     costs = {"models": params.get("models", 1), "parameters": params.get("parameters")}
     costs |= {clock: run.seconds(clock) for clock in COSTS[2:]}
-    areas = run.metrics[["product", "role", "inlier", "size", "chosen", "AUC", "pAUC"]]
+    areas = run.metrics[["product", "role", "inlier", "size", "chosen", *areas_in(run.metrics)]]
     if folds and len(areas):
         among = run.profile.candidates if run.profile.inlier == "auto" else ()
         areas = choose_in_folds(run.candidates, among)[areas.columns]
@@ -81,6 +83,11 @@ def collect(
     return pd.concat(parts, ignore_index=True)
 
 
+def areas_in(table: pd.DataFrame) -> list[str]:
+    """The columns of a table that are areas."""
+    return [name for name in NUMBERS if name in table and "AUC" in name]
+
+
 def untrained(
     corpus: str, machine_types: Sequence[str], profile: str, data_dir=None
 ) -> pd.DataFrame:
@@ -95,14 +102,14 @@ def save(table: pd.DataFrame, path: Path) -> Path:
     """Write a table; never leave half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    table.round({"AUC": 5, "pAUC": 5}).to_csv(part, index=False)
+    table.round(dict.fromkeys(areas_in(table), 5)).to_csv(part, index=False)
     return part.replace(path)
 
 
 def read(path) -> pd.DataFrame:
     """A table of :func:`save`."""
     words = dict.fromkeys(("product", "overrides", "threads"), str)
-    empty = dict.fromkeys(("AUC", "pAUC", *COSTS), "")
+    empty = dict.fromkeys((*NUMBERS, *COSTS), "")
     return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=empty)
 
 

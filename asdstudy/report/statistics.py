@@ -202,8 +202,8 @@ def choose_in_folds(table: pd.DataFrame, among: Sequence[str] = PAPER_INLIERS) -
     run, product ID and h, all with the role "test". Raises :class:`InputError` for a run with a
     single product ID.
     """
-    own = {"product", "role", "inlier", "size", "best", "chosen", *AREAS, "normal", "anomalous"}
-    own |= {"threshold", *metrics.DETECTION}
+    own = {"product", "role", "inlier", "size", "best", "chosen", "normal", "anomalous"}
+    own |= {*metrics.NUMBERS}
     run = [name for name in table if name not in own] or np.zeros(len(table))
     parts = []
     for _, rows in table.groupby(run, sort=False, dropna=False):

@@ -4,6 +4,8 @@ import json
 
 import pandas as pd
 
+from asdlib.metrics import NUMBERS
+
 LIMITS = """\
 - It knows the machines, products, microphones and rooms of its training clips, and no others. After
   a change of any of these its scores and thresholds mean nothing until they are measured again.
@@ -44,7 +46,7 @@ def _results(table: pd.DataFrame) -> str:
     if chosen.empty:
         return "No test clip has a label, so nothing is known of its results."
     columns = ["product", "role", "normal", "anomalous"]
-    numbers = ["AUC", "pAUC", "threshold", "precision", "recall", "F1"]
+    numbers = [name for name in NUMBERS if name in table]
     rows = [[*columns, *numbers], ["---"] * (len(columns) + len(numbers))]
     for row in chosen.to_dict("records"):
         rows.append([str(row[name]) for name in columns] + [f"{row[name]:.4g}" for name in numbers])

@@ -64,7 +64,8 @@ def _command(*names: str):
         plan = Plan(corpus, machine_type, variant, profile, seed, overrides, out_dir)
         progress, banks = sys.stderr.isatty(), None
         if {"train", "embed"} & {*names}:
-            _, banks = open_corpus(corpus, data_dir, machine_type, progress)
+            domain = plan.profile.domain
+            _, banks = open_corpus(corpus, data_dir, machine_type, progress, domain)
         for name in names:
             if name == "train" or not _is_done(plan, name, banks):
                 from asdstudy.runs import stages  # after the check: torch takes seconds

@@ -92,7 +92,7 @@ class Plan:
             "variant": self.variant,
             "profile_name": self.profile_name,
             "seed": self.seed,
-            "overrides": {n: v for n, v in fields.items() if v != usual[n]},
+            "overrides": {n: v for n, v in fields.items() if v != usual.get(n)},
             "profile": fields,
         }
 

@@ -26,9 +26,9 @@ class Run:
     ``params``: the plan, and of all stages together what they record: corpus fingerprint, choice
     of h and p, warnings, times, versions, commit; ``history``: one row per epoch; ``scores``: one
     row per test clip, its score by the chosen h and p and a column for each candidate;
-    ``candidates``: one row per product ID and candidate with role, AUC, pAUC, inlier (h), size (p),
-    best and chosen, where chosen also threshold, precision, recall and F1, none where there are no
-    labels; ``metrics``: of these the best p of each h.
+    ``candidates``: one row per product ID and candidate with role, AUC, pAUC, AUC by domain where
+    both are tested, inlier (h), size (p), best and chosen, where chosen also threshold, precision,
+    recall and F1, none where there are no labels; ``metrics``: of these the best p of each h.
     """
 
     def __init__(self, folder):
@@ -42,7 +42,7 @@ class Run:
                 self.folder / "metrics.csv",
                 dtype={"product": str, "inlier": str, "best": bool, "chosen": bool},
                 keep_default_na=False,  # "none" is an inlier model
-                na_values=dict.fromkeys(["AUC", "pAUC", "threshold", *metrics.DETECTION], ""),
+                na_values=dict.fromkeys(metrics.NUMBERS, ""),
             )
             best = self.candidates[self.candidates["best"]]
             self.metrics = best.drop(columns="best").reset_index(drop=True)

@@ -67,7 +67,7 @@ def execute(
     One that was interrupted goes on from its last epoch (:mod:`asdstudy.runs.checkpoints`).
     """
     plan = Plan(corpus, machine_type, variant, profile, seed, overrides, out_dir)
-    _, banks = open_corpus(corpus, data_dir, machine_type, progress)
+    _, banks = open_corpus(corpus, data_dir, machine_type, progress, plan.profile.domain)
     train(plan, banks, progress)
     embed(plan, banks, progress)
     score(plan)

@@ -108,7 +108,14 @@ def check(task: Task, system: ModuleType) -> None:
     clips, products, profile = task.bank.clips, task.split.products, task.profile
     folder = folder_of(clips)
     if not len(task.test_rows):
-        raise InputError(f"{folder}: no test clips to score in the source domain")
+        where = "any" if profile.domain == "both" else f"the {profile.domain}"
+        raise InputError(f"{folder}: no test clips to score in {where} domain")
+    domains = {*clips.domain.iloc[task.test_rows]}
+    if profile.domain == "both" and domains in ({"source"}, {"target"}):
+        raise InputError(
+            f"{folder}: domain is both, and all test clips are of the domain {domains.pop()}; "
+            "expected some of the other"
+        )
     if unknown := sorted(set(clips["product"].iloc[task.test_rows]) - set(products)):
         raise InputError(f"{folder}: product IDs {unknown} are tested but have no train clips")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
