@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from asdlib.errors import InputError, make_folder, one_of
+from asdlib.errors import InputError, making, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data.corpora import inside
 from asdstudy.data.inputs import (
@@ -62,13 +62,12 @@ def adopt(
     nothing behind then.
     """
     folder, target = Path(folder), Path(out) / name_of("machine type", machine_type)
-    if target.exists():
+    if os.path.exists(target):
         raise InputError(f"{target}: is there already; expected a new machine type")
     links = links_beside(Path(out), beside)
     recordings = list(_recordings(folder))
     clips_of = partial(_clips, folder, adoption)
-    make_folder(target.parent)
-    with whole_folder(target) as part:
+    with making(target), whole_folder(target) as part:
         listing = write_recordings(part, recordings, clips_of, adoption, folder, progress)
         counts = Counter(listing["folder"][listing["clip"].str.startswith("train/")])
         for product in sorted({recording.product for recording in recordings}):

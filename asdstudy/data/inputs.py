@@ -74,18 +74,30 @@ TABLE = "expected a table of file names"
 
 
 def name_of(kind: str, value) -> str:
-    """``value``, if it can name a folder on any computer; else :class:`InputError`.
+    """``value``, if it is the name of one folder, and of the same on every disk; else
+    :class:`InputError`.
 
-    A name must not begin with a dot, which hides it, nor with a dash, as options do.
+    A dot at the beginning would hide it, and a dash would make it an option. Blanks and dots at the
+    end are lost on some disks, and seldom meant.
     """
     if not isinstance(value, str):
         raise InputError(f"{kind} {value!r}: a {type(value).__name__}; expected a name, as text")
-    parts = PureWindowsPath(value).name != value or not value.isprintable()  # /, \, drives, NUL
-    if parts or value[:1] in ("", ".", "-") or len(value.encode()) > 200:
+    parts = PureWindowsPath(value).name != value or ":" in value  # /, \, drives, streams
+    lost = value.strip(" .") != value or not value.isprintable()
+    if not value or parts or lost or value.startswith("-") or len(value.encode()) > 100:
         raise InputError(
-            f"{kind} {value!r}: expected the name of a visible folder, without / or \\"
+            f"{kind} {value!r}: expected the name of a visible folder, without / or \\, and no "
+            "blank or dot at its ends"
         )
     return value
+
+
+def seed_of(value) -> int:
+    """``value``, if it can be a random seed: scikit-learn and numpy take 32 bits."""
+    number = value.item() if isinstance(value, np.generic) else value
+    if type(number) is not int or not 0 <= number < 2**32:
+        raise InputError(f"seed is {value!r}; expected a whole number from 0 to {2**32 - 1}")
+    return number
 
 
 def parse_name(path: Path) -> dict:

@@ -20,7 +20,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from asdlib.errors import InputError, make_folder, one_of
+from asdlib.errors import InputError, make_folder, making, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
 from asdstudy.data.inputs import read_json
@@ -35,6 +35,7 @@ from asdstudy.data.machines import (
 )  # fmt: skip
 from asdstudy.data.recordings import write_clip
 from asdstudy.data.settings import Simulation
+from asdstudy.paths import replacing
 
 GENERATOR = 6  # raised whenever the same settings would make other sound
 SETTINGS_FILE = "corpus.json"
@@ -153,7 +154,7 @@ def make_corpus(
     if _is_there(root, _about(root, simulation, machine_types)):
         return root
     make_folder(root)
-    with FileLock(root / ".lock"):
+    with making(root), FileLock(root / ".lock"):
         about = _about(root, simulation, machine_types)
         if _is_there(root, about):  # made while we waited
             return root
@@ -194,8 +195,11 @@ def _make_clips(root: Path, simulation: Simulation, clips: list[tuple]) -> int:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_name(path.name + ".part")
-            write_clip(unfinished, simulate_clip(simulation, *clip).audio)
-            unfinished.replace(path)
+            try:
+                write_clip(unfinished, simulate_clip(simulation, *clip).audio)
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
     return len(clips)
 
 
@@ -226,6 +230,5 @@ def _about(root: Path, simulation: Simulation, machine_types: Sequence[str]) -> 
 
 
 def _write_about(root: Path, about: dict) -> None:
-    unfinished = root / (SETTINGS_FILE + ".part")
-    unfinished.write_text(json.dumps(about, indent=2) + "\n")
-    unfinished.replace(root / SETTINGS_FILE)
+    with replacing(root / SETTINGS_FILE) as part:
+        part.write_text(json.dumps(about, indent=2) + "\n")

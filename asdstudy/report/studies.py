@@ -13,7 +13,7 @@ def uav_folder(data_dir="", machine_type: str = "uav") -> Path:
     """The folder of the real recordings: ``data_dir``, ``../shared/real-mini`` or ``data/uav``."""
     places = [paths.project_root().parent / "shared" / "real-mini", paths.data_dir("uav")]
     present = [place for place in places if is_corpus(place, machine_type)]
-    return Path(data_dir) if data_dir else (present or places)[0]
+    return paths.chosen(data_dir, (present or places)[0])
 
 
 def switch_jobs(board, corpora, seeds: Sequence[int], arguments: dict) -> list[Job]:
