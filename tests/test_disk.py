@@ -885,3 +885,27 @@ def test_a_notebook_that_cannot_end_is_one_message(tmp_path, content, message):
     assert re.search(f"{re.escape(str(notebook))} failed {message}", done.stderr)
     assert 'parameters: {"x": 1}' in done.stderr and "Traceback" not in done.stderr
     assert log.with_suffix(".failed").read_text() in done.stderr + "\n"
+
+
+def test_where_a_notebook_s_page_cannot_be_written(tmp_path, monkeypatch):
+    """One message, the page of before, and nothing half written; parameters are an object."""
+    from workflow import run_notebook
+
+    def executed(notebook, log, *_, **__):
+        Path(log).write_text("page")
+
+    monkeypatch.setattr(run_notebook.papermill, "execute_notebook", executed)
+    out, log = tmp_path / "out.ipynb", tmp_path / "log.ipynb"
+    out.write_text("before")
+    assert run_notebook.run(Path("a.ipynb"), out / "below.ipynb", log, {}).startswith("a.ipynb fai")
+    with _files_of_at_most(2):
+        message = run_notebook.run(Path("a.ipynb"), out, log, {})
+    assert re.match("a.ipynb failed with .*: File too large", message)
+    assert out.read_text() == "before" and {p.name for p in tmp_path.iterdir()} == {
+        *("out.ipynb", "log.ipynb", "log.failed")
+    }
+    assert run_notebook.run(Path("a.ipynb"), out, log, {}) is None
+    assert out.read_text() == "page" and not log.with_suffix(".failed").exists()
+    for words in ("[1]", "x", "null", '"fan"'):
+        with pytest.raises(ValueError):
+            run_notebook.an_object(words)
