@@ -146,6 +146,8 @@ def test_mimii_as_it_is_published_has_eight_channels(tmp_path):
         ("id_00/normal/normal_id_02_00000000.wav", "says 02, the folder id_00"),
         ("id_0/normal/00000000.wav", "product ID 00; expected 0, as in"),
         ("id_/normal/00000000.wav", "does not parse"),
+        ("id_0.1/normal/00000000.wav", "does not parse"),
+        ("id_0 1/normal/00000000.wav", "does not parse"),
     ],
 )
 def test_names_in_trees_of_mimii_that_do_not_fit(tmp_path, name, message):

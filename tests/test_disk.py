@@ -42,6 +42,7 @@ from asdstudy.data.settings import Adoption, Recipe, Simulation
 from asdstudy.data.simulate import make_corpus
 from asdstudy.data.uav import fetch_uav
 from asdstudy.report import figures, results
+from asdstudy.report.studies import switch_jobs
 from asdstudy.runs import stages
 from asdstudy.runs.checkpoints import Checkpoint
 from asdstudy.runs.plan import Plan
@@ -182,6 +183,8 @@ def test_numbers_of_numpy_are_fields():
         lambda: find_runs("simulated", overrides=[1]),
         lambda: find_runs("simulated", overrides={"fan": 1}),
         lambda: find_runs("simulated", profile=1),
+        lambda: find_runs("simulated", profile="slow"),
+        lambda: switch_jobs([("a", "b", {})], [("noise", "fan", "c")], 1, {}),
         lambda: jobs_of("proposed", [0]),
         lambda: jobs_of(["proposed"], 1),
         lambda: Plan("simulated", "fan", out_dir=2021).folder,
@@ -200,7 +203,7 @@ def test_numbers_of_numpy_are_fields():
 def test_words_of_a_notebook_or_command_that_are_of_another_kind(make, tmp_path, monkeypatch):
     """One sentence, and nothing is written."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises((InputError, SystemExit), match="expected"):
+    with pytest.raises((InputError, SystemExit), match="expected|known:"):
         make()
     assert not [*tmp_path.iterdir()]
 

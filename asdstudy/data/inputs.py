@@ -111,7 +111,7 @@ def parse_name(path: Path) -> dict:
         place = place | {"product": path.parent.parent.name.removeprefix("id_")}
     matches = ((pattern.fullmatch(path.stem), domain) for pattern, domain in NAMES)
     match, domain = next(((m, domain) for m, domain in matches if m), (None, "source"))
-    if match is None and not of_mimii or not place.get("product", "00"):
+    if match is None and not of_mimii or not re.fullmatch(r"[\w-]+", place.get("product", "00")):
         raise InputError(f"{path}: the name does not parse; expected {NAME}")
     names = {n: v for n, v in match.groupdict().items() if v is not None} if match else {}
     for field, value in names.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 from asdstudy import paths
 from asdstudy.data import is_corpus
 from asdstudy.data.simulate import Simulation, make_corpus
+from asdstudy.runs.plan import Which
 from asdstudy.runs.sweeps import Job
 
 
@@ -23,6 +24,7 @@ def switch_jobs(board, corpora, seeds: Sequence[int], arguments: dict) -> list[J
     ``corpora`` those of a corpus, a machine type and a folder. All runs share ``arguments``.
     """
     shared = {"variant": "proposed", "out_dir": paths.runs_dir() / "switches"} | arguments
+    seeds = Which(seeds=seeds).seeds
     return [
         Job(
             {**shared, "corpus": corpus, "machine_type": name, "data_dir": folder, "seed": seed}

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import model_validator
 
 from asdlib.errors import one_of
-from asdlib.profiles import Profile
+from asdlib.profiles import PROFILES, Profile
 from asdlib.settings import Settings
 from asdstudy import paths
 from asdstudy.data.inputs import name_of, seed_of
@@ -38,6 +38,8 @@ class Which(Settings):
     @model_validator(mode="after")
     def _named(self) -> "Which":
         name_of("corpus", self.corpus)
+        if self.profile:
+            one_of("profile", self.profile, PROFILES)
         for kind, names in (("machine type", self.machine_types), ("variant", self.variants)):
             for name in names:
                 name_of(kind, name)

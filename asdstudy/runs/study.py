@@ -10,7 +10,6 @@ import yaml
 from pydantic import Field, model_validator
 
 from asdlib.errors import InputError, one_of
-from asdlib.profiles import PROFILES
 from asdstudy import paths
 from asdstudy.data.corpora import files_below
 from asdstudy.data.settings import Seed, Simulation
@@ -32,7 +31,6 @@ class Study(Which):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        one_of("profile in the study", self.profile, PROFILES)
         for variant in self.variants:
             one_of("variant in the study", variant, VARIANTS)
         if "proposed" not in self.variants:
