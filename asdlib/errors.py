@@ -61,9 +61,10 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter of NUL in its name
+        why = getattr(error, "strerror", error)
         raise InputError(
-            f"{folder}: cannot be written ({error.strerror}); expected a folder for output"
+            f"{folder}: cannot be written ({why}); expected a folder for output"
         ) from None
 
 

@@ -29,7 +29,7 @@ def chosen(folder, usual: Path) -> Path:
 
     ``~`` is one's own folder, as in a shell, which a notebook's parameters do not pass through.
     """
-    if not isinstance(folder, str | os.PathLike | None):
+    if not isinstance(folder, str | os.PathLike | None) or not str(folder).isprintable():
         raise InputError(f"folder {folder!r}: a {type(folder).__name__}; expected a path, as text")
     return Path(os.path.expanduser(folder)) if folder else usual
 

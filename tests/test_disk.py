@@ -722,6 +722,24 @@ def test_a_full_disk_is_one_sentence_of_whatever_writes(tmp_path, name, size):
     make()
 
 
+def test_what_is_made_does_not_mix_with_what_is_there(tmp_path):
+    """Nothing is written among a user's recordings, nor beside the clips of another corpus."""
+    for number in range(3):
+        write_clip(tmp_path / "mine" / "a" / "normal" / f"{number}.wav")
+    root = write_corpus(tmp_path / "c", ("fan",), products=1)
+    (tmp_path / "link").symlink_to("mine")
+    files = {*tmp_path.rglob("*")}
+    for out in ("mine", "mine/a", "mine/new", "link", "link/a", "mine/../mine"):
+        with pytest.raises(InputError, match="among the recordings of .*; expected another place"):
+            adopt(tmp_path / "mine", tmp_path / out, "fan", progress=False)
+    for folder in (root, tmp_path / "mine", tmp_path):
+        with pytest.raises(InputError, match="holds .*, and no corpus.json .*; expected a folder"):
+            make_corpus(folder, Simulation(train_clips=1), ["fan"], progress=False)
+    with pytest.raises(InputError, match="c/fan: is there already; expected a new folder"):
+        fetch(root, ["fan"], "http://localhost:1")
+    assert {*tmp_path.rglob("*")} == files
+
+
 def test_memory_that_is_full_is_one_sentence(tmp_path):
     for error in (MemoryError("Unable to\nallocate 9 TiB"), RuntimeError("CUDA out of memory.")):
         with pytest.raises(InputError, match="run: not enough memory to make it .*") as caught:
@@ -733,8 +751,10 @@ def test_memory_that_is_full_is_one_sentence(tmp_path):
 def test_a_folder_for_runs_that_cannot_be_written_is_told_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     root = write_corpus(tmp_path / "c", products=1)
-    for out in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/runs")):
-        with pytest.raises(InputError, match="cannot be written .*; expected a folder for output"):
+    for out in (tmp_path / "file", tmp_path / "file" / "below", "/proc/runs", "x" * 300, "a\0b"):
+        with pytest.raises(
+            InputError, match="(cannot be written|a str); expected a|folder for out"
+        ):
             stages.execute("noise", "pump", data_dir=root, out_dir=out, progress=False, **SMALL)
 
 

@@ -5,6 +5,7 @@ restart: one that was unpacked whole is noted in ``<folder>/.fetch/`` and never 
 """
 
 import json
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -69,6 +70,9 @@ def fetch(
         for machine_type in machine_types
     ]
     archives.append(Archive(GROUND_TRUTH, "ground_truth", None))
+    taken = [folder / name for name in machine_types if os.path.lexists(folder / name)]
+    if taken and not os.path.isdir(folder / ".fetch"):  # nothing was ever fetched into it
+        raise InputError(f"{taken[0]}: is there already; expected a new folder, or a fetched one")
     make_folder(folder / ".fetch")
     # another process that fetches the same waits
     with making(folder), FileLock(folder / ".fetch" / "lock"):

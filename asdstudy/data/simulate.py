@@ -23,6 +23,7 @@ from tqdm import tqdm
 from asdlib.errors import InputError, make_folder, making, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
+from asdstudy.data.corpora import inside
 from asdstudy.data.inputs import read_json
 from asdstudy.data.machines import (
     FAULTS,
@@ -206,7 +207,7 @@ def _make_clips(root: Path, simulation: Simulation, clips: list[tuple]) -> int:
 def _stored(root: Path) -> dict:
     """What the folder says of its corpus; nothing where there is none."""
     path = root / SETTINGS_FILE
-    return read_json(path) if path.exists() else {}
+    return read_json(path) if os.path.exists(path) else {}
 
 
 def _is_there(root: Path, about: dict) -> bool:
@@ -217,6 +218,11 @@ def _is_there(root: Path, about: dict) -> bool:
 def _about(root: Path, simulation: Simulation, machine_types: Sequence[str]) -> dict:
     """What the folder will say of its corpus when it is complete, with the types already there."""
     stored, about = _stored(root), {"generator": GENERATOR} | dict(simulation)
+    if not stored and os.path.isdir(root) and (things := inside(root)):
+        raise InputError(
+            f"{root}: holds {things[0].name}, and no {SETTINGS_FILE} of a simulated corpus; "
+            "expected a folder of its own"
+        )
     for name, value in about.items():
         if stored and stored.get(name) != value:
             raise InputError(

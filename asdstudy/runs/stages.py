@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from threadpoolctl import threadpool_limits
 
 from asdlib.embedding import Embedded
-from asdlib.errors import InputError, making
+from asdlib.errors import InputError, make_folder, making
 from asdlib.metrics import detection
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
 from asdlib.thresholds import calibrated
@@ -88,6 +88,7 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
     """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``, which is returned."""
     keep_heap()
     cuda, task = torch.cuda.is_available(), task_of(plan, banks, progress)
+    make_folder(plan.folder.parent)
     identity = plan.training | {
         "fingerprint": sound_fingerprint(banks),
         "split": task.split_hash,  # the corpus may say later which clips are of one event
