@@ -26,6 +26,12 @@ from snakemake.utils import min_version
 min_version("8.20")
 
 ROOT = Path(os.path.relpath(workflow.basedir))
+if re.search("[{}]", str(ROOT)):  # Snakemake takes them for wildcards, so a link stands for it
+    ROOT = Path(".snakemake/sources")
+    if ROOT.resolve() != Path(workflow.basedir).resolve():
+        ROOT.parent.mkdir(exist_ok=True)
+        ROOT.unlink(missing_ok=True)
+        ROOT.symlink_to(workflow.basedir)
 sys.path.insert(0, workflow.basedir)
 
 from asdlib.errors import InputError
@@ -83,7 +89,12 @@ def plan_of(run):
 
 def code_of(stage):
     """The files of the modules that a stage computes with, and of all that they import."""
-    return lambda run: [os.path.relpath(path) for path in code_files(*plan_of(run).code(stage))]
+
+    def files(run):
+        paths = code_files(*plan_of(run).code(stage))
+        return [ROOT / os.path.relpath(path, workflow.basedir) for path in paths]
+
+    return files
 
 
 def words(run, data_dir=""):

@@ -15,8 +15,8 @@ class LogMel(nn.Module):
     """Log-compressed mel spectrogram (section IV-A).
 
     ``(B, n)`` samples of mean 0 and variance 1 become ``(B, mel bins, frames)``:
-    ``log(mel + log_floor)``, or the mel itself where ``log_mel`` is off. The same numbers as
-    torchaudio's MelSpectrogram, in a third of its time.
+    ``log(mel + log_floor)``, or the mel itself where ``log_mel`` is off. Less than a window is
+    repeated. The same numbers as torchaudio's MelSpectrogram, in a third of its time.
     """
 
     def __init__(self, profile: Profile):
@@ -36,6 +36,8 @@ class LogMel(nn.Module):
             self.bands.append((slice(used[0], used[-1] + 1), mels))
 
     def forward(self, waves: Tensor) -> Tensor:
+        if waves.shape[1] < self.size:  # sound of any length has a spectrum: it is repeated
+            waves = waves.repeat(1, -(-self.size // waves.shape[1]))[:, : self.size]
         rows = 8 if waves.is_cpu else 128  # the spectra of a few rows stay in a CPU's cache
         return torch.cat([self._mel(some) for some in waves.split(rows)]).transpose(1, 2)
 

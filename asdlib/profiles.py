@@ -18,10 +18,13 @@ SAMPLE_RATE = 16_000  # Hz, section IV-A; every corpus here is recorded at it
 # of asdlib.inliers; "centroid" is DDCSAD's. Named here since training must not depend on them.
 Inlier = Literal["GMM", "LOF", "kNN", "Mahalanobis", "none", "output", "centroid"]
 PAPER_INLIERS = ("GMM", "LOF")  # what "auto" chooses from; the others stand beside as references
+# Beyond their bounds numbers overflow, or a network fills any memory.
 Share = Annotated[float, Field(gt=0, le=0.5)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+NotNegative = Annotated[float, Field(ge=0, le=1e6)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+Seconds = Annotated[float, Field(gt=0, le=600)]
+Segments = Annotated[int, Field(ge=1, le=1000)]
 T = TypeVar("T")
 Several = Annotated[tuple[T, ...], Field(min_length=1)]
 
@@ -30,7 +33,7 @@ class Profile(Settings):
     """All hyperparameters of a run; the defaults are the paper's."""
 
     # log-mel (section IV-A)
-    segment_seconds: Positive = 2.0  # T of Eq. 4, and the length of a training crop
+    segment_seconds: Seconds = 2.0  # T of Eq. 4, and the length of a training crop
     window_seconds: Positive = 0.128
     hop_seconds: Annotated[float, Field(ge=1 / SAMPLE_RATE)] = 0.016  # at least one sample
     mel_bins: Count = 224
@@ -45,18 +48,18 @@ class Profile(Settings):
     machine_weight: NotNegative = 1.0  # 0 switches L_machine off; see keep_others
     mixup_alpha: NotNegative = 0.2  # 0 switches Mixup off
     # optimisation
-    learning_rate: Positive = 1e-3
-    batch_size: Annotated[int, Field(ge=4)] = 128  # half target, half other machines
+    learning_rate: Annotated[float, Field(ge=1e-9, le=10)] = 1e-3
+    batch_size: Annotated[int, Field(ge=4, le=10_000)] = 128  # half target, half other machines
     epochs: Count = 300
-    weight_decay: NotNegative = 0.0
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     compile: bool = False  # torch.compile the encoder: slow to begin with, then faster on CUDA
     validation_share: Share = 0.1
-    validation_segments: Count = 1  # from the start of a clip, for the validation loss
+    validation_segments: Segments = 1  # from the start of a clip, for the validation loss
     # inlier model h and aggregator A (Eq. 4)
-    segments: Count = 10  # S
+    segments: Segments = 10  # S
     inlier: Inlier | Literal["auto"] = "auto"  # "auto": GMM or LOF, by the validation IDs
     inliers: Several[Inlier] = ("GMM", "LOF", "kNN", "Mahalanobis", "none")  # all that are tried
-    inlier_size: Annotated[int, Field(ge=0)] = 0  # p; 0: the best on the validation IDs
+    inlier_size: Annotated[int, Field(ge=0, le=10_000)] = 0  # p; 0: the best on the validation IDs
     inlier_part: Literal["validation", "train"] = "validation"  # h is fitted on the 10 %, or on all
     inlier_sizes: Several[Count] = (1, 2, 4, 8, 16, 32, 64)  # the candidates for p
     covariance: Literal["full", "diag"] = "full"
@@ -68,7 +71,7 @@ class Profile(Settings):
     # a file to start from, whatever pretrained says; see weights.load_weights
     weights: str = ""
     log_mel: bool = True
-    mel_power: Positive = 2.0  # 2: power, 1: magnitude
+    mel_power: Annotated[float, Field(gt=0, le=4)] = 2.0  # 2: power, 1: magnitude
     log_floor: Positive = 1e-6  # added before the logarithm; the amplitude has variance 1
     normalisation: Literal["target", "own"] = "target"  # whose statistics scale the other machines
     product_bias: bool = False  # g_product of Eq. 1 is linear; True gives it a bias
@@ -96,6 +99,12 @@ class Profile(Settings):
         low, high = self.mel_low_hz, self.mel_high_hz
         if low >= high:
             raise ValueError(f"mel_low_hz is {low}; expected less than mel_high_hz, {high}")
+        step = SAMPLE_RATE / round(self.window_seconds * SAMPLE_RATE)
+        if (low // step + 1) * step >= high:
+            raise ValueError(
+                f"mel_low_hz is {low} and mel_high_hz {high}: the spectrum has a value each "
+                f"{step:g} Hz; expected one between them"
+            )
         if self.batch_size % 2:
             raise ValueError(f"batch_size is {self.batch_size}; expected an even number")
         if self.product_weight == self.machine_weight == 0:

@@ -68,8 +68,14 @@ def segment_scores(
 
 
 def vectors_of(embedded: Embedded, profile: Profile) -> np.ndarray:
-    """The embeddings of distinct segments, ``(rows, D)``: h would take copies for neighbours."""
-    return embedded.embeddings[_distinct(embedded.clips, embedded.embeddings.shape[1], profile)]
+    """The embeddings of distinct segments, ``(rows, D)``: h would take copies for neighbours.
+
+    A clip that is the same sound as one before it, to the bit, has none.
+    """
+    distinct, seen = _distinct(embedded.clips, embedded.embeddings.shape[1], profile), {}
+    for clip, vectors in enumerate(embedded.embeddings):
+        distinct[clip] &= seen.setdefault(vectors.tobytes(), clip) == clip
+    return embedded.embeddings[distinct]
 
 
 def _distinct(clips: pd.DataFrame, segments: int, profile: Profile) -> np.ndarray:
@@ -84,7 +90,11 @@ def check_enough(clips: pd.DataFrame, segments: int, profile: Profile) -> int:
     can be called before the hours of training.
     """
     distinct = _distinct(clips, segments, profile).sum(axis=1)
-    counts = pd.Series(distinct).groupby(clips["product"].to_numpy()).sum()
+    return _enough(pd.Series(distinct).groupby(clips["product"].to_numpy()).sum(), clips, profile)
+
+
+def _enough(counts: pd.Series, clips: pd.DataFrame, profile: Profile) -> int:
+    """The least of the ``counts`` of vectors by product ID, if every h has enough."""
     vectors = int(counts.min())
     for inlier in profile.inliers:
         kind = INLIERS[inlier]
@@ -109,7 +119,9 @@ def score_clips(
     inlier, sizes by h, what chose them, and the harmonic mean on the validation IDs that each
     candidate reached.
     """
-    vectors = check_enough(fit.clips, fit.embeddings.shape[1], profile)
+    own = {product: fit[fit.of_product(product)] for product in products}
+    counts = pd.Series({product: len(vectors_of(of, profile)) for product, of in own.items()})
+    vectors = _enough(counts, fit.clips, profile)
     clips = test.clips.reset_index(drop=True)
     chooses = clips["product"].isin(validation_products(products))
     clips["role"] = np.where(chooses, "validation", "test")

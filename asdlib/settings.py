@@ -29,12 +29,26 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _plain(cls, value: Any, info: ValidationInfo) -> Any:
-        """NumPy scalars count as numbers; True and False do not."""
-        value = value.item() if isinstance(value, np.generic) else value
+        """NumPy scalars count as numbers; True and False do not, alone or among others."""
+        value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError(f"{info.field_name} is {value!r}; expected a word")
         annotation = cls.model_fields[info.field_name].annotation
-        if isinstance(value, bool) != (bool in (annotation, *get_args(annotation))):
-            wanted = "a number or a word" if isinstance(value, bool) else "True or False"
-            raise ValueError(f"{info.field_name} is {value!r}; expected {wanted}")
+        is_flag = bool in (annotation, *get_args(annotation))
+        several = not is_flag and isinstance(value, list | tuple | set)
+        for item in value if several else [value]:
+            if isinstance(item, bool | np.bool) != is_flag or isinstance(item, bytes):
+                wanted = "True or False" if is_flag else "a number or a word"
+                raise ValueError(f"{info.field_name} is {value!r}; expected {wanted}")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _each_once(cls, value: Any, info: ValidationInfo) -> Any:
+        """Of several values each stands once: a second run, or row, of one counts double."""
+        if isinstance(value, tuple) and len({*value}) < len(value):
+            words = ", ".join(map(str, value))
+            raise ValueError(f"{info.field_name} are {words}; expected each once")
         return value
 
     def replace(self, **changes: Any) -> "Settings":
@@ -55,4 +69,5 @@ def _sentence(fault) -> str:
     if fault["type"] == "too_short":
         return f"{name} is {fault['input']!r}; expected at least {fault['ctx']['min_length']} value"
     wanted = fault["msg"].removeprefix("Input should be ").removeprefix("a valid ").split(", ")[0]
+    wanted = {"tuple": "a list"}.get(wanted, wanted)  # as JSON and YAML call it
     return f"{name} is {fault['input']!r}; expected {wanted}"

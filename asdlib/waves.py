@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from asdlib.errors import InputError, check_room, make_folder
+from asdlib.errors import InputError, check_room, make_folder, making
 
 FULL_SCALE = 32768.0  # an int16 sample of this size would be amplitude 1
 
@@ -117,7 +117,8 @@ def open_bank(clips: pd.DataFrame, folder, read_clip: Callable, progress: bool =
     record = _beside(stem, ".json")
     if not record.exists():
         make_folder(stem.parent)
-        with FileLock(_beside(stem, ".lock")):  # of two runs one decodes, the other waits
+        # of two runs one decodes, the other waits
+        with making(stem), FileLock(_beside(stem, ".lock")):
             if not record.exists():
                 _decode(clips, offsets, int(frames.sum()), stem, read_clip, progress)
     facts = json.loads(record.read_text())
@@ -157,10 +158,9 @@ def _decode(
     clips: pd.DataFrame, offsets, total: int, stem: Path, read_clip: Callable, progress: bool
 ) -> None:
     machine_type = clips.machine_type.iloc[0]
-    # a full disk would kill the process that writes to a memory map
+    # a full disk would kill the process that writes to a memory map: so the room is taken before
     check_room(stem.parent, 2 * total, f"decoding {machine_type}")
     part = _beside(stem, ".part")
-    bank = np.lib.format.open_memmap(part, "w+", np.int16, (total,))
 
     def decode(row: int):
         path, first, frames = clips.path[row], offsets[row], clips.frames[row]
@@ -174,6 +174,10 @@ def _decode(
         return digest.digest(), exact.sum(), np.square(exact).sum()
 
     try:
+        bank = np.lib.format.open_memmap(part, "w+", np.int16, (total,))
+        if hasattr(os, "posix_fallocate"):  # macOS has none
+            with part.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
         with ThreadPoolExecutor() as pool:
             bar = tqdm(
                 pool.map(decode, range(len(clips))),
@@ -202,9 +206,9 @@ def _decode(
             "files": [str(path.resolve()) for path in clips.path],
         }
         os.replace(part, _beside(stem, ".npy"))
-        record = _beside(stem, ".json.part")
-        record.write_text(json.dumps(facts))
-        os.replace(record, _beside(stem, ".json"))
+        part = _beside(stem, ".json.part")
+        part.write_text(json.dumps(facts))
+        os.replace(part, _beside(stem, ".json"))
         _remove_outdated(stem)
     finally:
         part.unlink(missing_ok=True)

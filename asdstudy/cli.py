@@ -204,8 +204,12 @@ def collect(
     from asdstudy.runs.run import find_runs
 
     names = [[name for name in words.split(",") if name] for words in (machine_types, variants)]
-    numbers = [int(seed) for seed in seeds.split(",") if seed]
-    runs = find_runs(corpus, *names, numbers, out_dir, profile, json.loads(overrides))
+    numbers = [int(seed) if seed.isdecimal() else seed for seed in seeds.split(",") if seed]
+    try:
+        fields = json.loads(overrides)
+    except ValueError:
+        raise InputError(f"--overrides {overrides}: expected JSON") from None
+    runs = find_runs(corpus, *names, numbers, out_dir, profile, fields)
     print(f"{save(collect(runs), out)}: {len(runs)} runs")
 
 

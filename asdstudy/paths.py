@@ -4,7 +4,10 @@ import os
 import re
 import shutil
 import socket
+from contextlib import contextmanager
 from pathlib import Path
+
+from asdlib.errors import InputError, make_folder
 
 
 def project_root() -> Path:
@@ -19,6 +22,16 @@ def project_root() -> Path:
         if (folder / "pyproject.toml").exists() and (folder / "asdlib").is_dir():
             return folder
     return here
+
+
+def chosen(folder, usual: Path) -> Path:
+    """The ``folder`` that the caller says, if any, or the ``usual`` one.
+
+    ``~`` is one's own folder, as in a shell, which a notebook's parameters do not pass through.
+    """
+    if not isinstance(folder, str | os.PathLike | None) or not str(folder).isprintable():
+        raise InputError(f"folder {folder!r}: a {type(folder).__name__}; expected a path, as text")
+    return Path(os.path.expanduser(folder)) if folder else usual
 
 
 def data_dir(corpus: str) -> Path:
@@ -59,6 +72,20 @@ def left_parts(path: Path) -> list[Path]:
     return [other for other, match in matches if match and not _another_runs(int(match[1]))]
 
 
+@contextmanager
+def replacing(path: Path):
+    """``with replacing(path) as part:`` the file ``part`` becomes ``path`` when whole.
+
+    After an error nothing is left but what was there before.
+    """
+    part = own_part(path)
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 class whole_folder:
     """``with whole_folder(path) as part:`` write into ``part``; it becomes ``path`` when whole.
 
@@ -71,7 +98,7 @@ class whole_folder:
         self.part, self.old = own_part(self.path), own_part(self.path, "old")
 
     def __enter__(self) -> Path:
-        self.part.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.part.parent)
         for left in left_parts(self.path):
             if left.suffix == ".old" and not self.path.exists():
                 left.replace(self.path)  # killed between the two renames below

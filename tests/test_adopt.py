@@ -154,6 +154,11 @@ def _float(value):
             lambda path: path.symlink_to("../../Fan north/normal/rec 0.wav"),
             "x.wav: the same file as .*rec 0.wav",
         ),
+        (
+            "fan-south/normal/x.wav",
+            lambda path: path.hardlink_to(path.parents[2] / "Fan north/normal/rec 0.wav"),
+            "x.wav: the same file as .*rec 0.wav",
+        ),
         ("fan-south/normal/anomaly.wav", write_clip, "the name says anomaly, the folder normal"),
         (f"fan-south/normal/{'x' * 230}.wav", write_clip, "at most 200 bytes together"),
         (

@@ -2,6 +2,7 @@
 
 import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,8 @@ def test_mimii_as_it_is_published_has_eight_channels(tmp_path):
         ("id_00/normal/normal_id_02_00000000.wav", "says 02, the folder id_00"),
         ("id_0/normal/00000000.wav", "product ID 00; expected 0, as in"),
         ("id_/normal/00000000.wav", "does not parse"),
+        ("id_0.1/normal/00000000.wav", "does not parse"),
+        ("id_0 1/normal/00000000.wav", "does not parse"),
     ],
 )
 def test_names_in_trees_of_mimii_that_do_not_fit(tmp_path, name, message):
@@ -513,11 +516,12 @@ def test_splits_and_types_that_are_empty_or_no_folders(tmp_path):
             corpora.index(root)
 
 
-def test_a_clip_that_is_there_twice_by_a_link(tmp_path):
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_a_clip_that_is_there_twice_by_a_link(tmp_path, link):
     first = write_clip(tmp_path / "fan" / "train" / NAME)
     (tmp_path / "fan" / "test").mkdir()
     other = tmp_path / "fan" / "test" / "section_00_source_test_normal_0000.wav"
-    other.symlink_to(first)
+    link(other, first)
     with pytest.raises(InputError, match=f"{other}: the same file as {first}; expected each"):
         corpora.index(tmp_path)
 

@@ -28,27 +28,33 @@ from test_training import SMALL
 
 from asdlib import InputError, waves
 from asdlib.embedding import Embedded
-from asdlib.encoder import Encoder
-from asdlib.profiles import make_profile
-from asdlib.scoring import check_enough, segment_scores
+from asdlib.encoder import Encoder, LogMel
+from asdlib.errors import making
+from asdlib.profiles import Profile, make_profile
+from asdlib.scoring import check_enough, score_clips, segment_scores
 from asdstudy.data import corpora, inputs, open_bank, open_corpus
 from asdstudy.data.adopt import adopt
 from asdstudy.data.describe import describe
 from asdstudy.data.fetch import fetch
 from asdstudy.data.inputs import name_of
 from asdstudy.data.recordings import links_beside
+from asdstudy.data.settings import Adoption, Recipe, Simulation
 from asdstudy.data.simulate import make_corpus
 from asdstudy.data.uav import fetch_uav
+from asdstudy.report import figures, results
+from asdstudy.report.studies import switch_jobs
 from asdstudy.runs import stages
 from asdstudy.runs.checkpoints import Checkpoint
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.run import Run, find_runs
 from asdstudy.runs.study import Study, read_study
+from asdstudy.runs.sweeps import jobs_of
 from asdstudy.systems import parallel, profile_of, system_of
 from asdstudy.systems.task import make_task
 
 NO_NAMES = ["/home/me/rec", "a/b", "a\\b", "C:a", "..", ".", "", ".fan", "-x", "a\0b", "a\nb"]
-NO_NAMES += ["\udcff", "x" * 300, 2021, True, None, ["fan"], ("fan",), 1.5]
+NO_NAMES += ["\udcff", "x" * 300, 2021, True, None, ["fan"], ("fan",), 1.5, b"fan", Path("fan")]
+NO_NAMES += ["fan ", " fan", "fan.", "...", "fan:a", "fa\u200bn", "fan\u00a0", "\ufefffan", "C:"]
 
 
 @pytest.mark.parametrize("name", NO_NAMES, ids=repr)
@@ -63,6 +69,9 @@ def test_a_path_is_no_name(name, tmp_path, monkeypatch):
         lambda: Plan("simulated", "fan", "proposed", name),
         lambda: open_corpus(name, tmp_path),
         lambda: find_runs(name),
+        lambda: find_runs("simulated", [name]),
+        lambda: find_runs("simulated", ["fan"], [name]),
+        lambda: jobs_of([name], [0]),
         lambda: Study(machine_types=["fan"], corpus=name),
         lambda: Study(machine_types=[name]),
         lambda: Study(machine_types=["fan"], variants=["proposed", name]),
@@ -101,7 +110,7 @@ def test_what_is_no_seed(seed):
         InputError, match="seed is .*; expected a whole number from 0 to 4294967295"
     ):
         Plan("simulated", "fan", seed=seed)
-    with pytest.raises(InputError, match="seed is .*; expected a whole number"):
+    with pytest.raises(InputError, match="seeds? is .*; expected a (whole )?number"):
         Study(machine_types=["fan"], seeds=[seed])
 
 
@@ -130,12 +139,30 @@ def test_what_is_no_seed(seed):
         {"pretrained": 1},
         {"backbone": 3},
         {"segments": 0},
+        {"inlier_sizes": [True]},
+        {"inlier_sizes": [2, 1, 2]},
+        {"inlier_sizes": [10**30]},
+        {"inliers": ["GMM", "GMM"]},
+        {"inliers": "GMM"},
+        {"mel_low_hz": 7799.99},
+        {"mel_low_hz": 102, "mel_high_hz": 103},
+        {"mel_power": 1e300},
+        {"log_floor": 1e300},
+        {"learning_rate": 1e-300},
+        {"learning_rate": 1e6},
+        {"weight_decay": 1e6},
+        {"product_weight": 1e300},
+        {"segment_seconds": 1e308},
+        {"window_seconds": 1e308},
+        {"weights": "a\0b"},
+        *({name: 10**30} for name, of in Profile.model_fields.items() if of.annotation is int),
     ],
     ids=repr,
 )
 def test_every_field_has_its_range_before_anything_runs(fields):
-    with pytest.raises(InputError, match=f"{next(iter(fields))}|unknown inlier"):
+    with pytest.raises(InputError, match=f"{next(iter(fields))}|unknown inlier") as error:
         Plan("simulated", "fan", overrides=fields)
+    assert re.search("expected|known:", str(error.value)) and "\n" not in str(error.value)
     with pytest.raises(InputError):
         Study(machine_types=["fan"], overrides={"fan": fields})
 
@@ -144,6 +171,51 @@ def test_numbers_of_numpy_are_fields():
     fields = {"epochs": np.int64(3), "dropout": np.float32(0.25), "inlier_sizes": np.array([1, 2])}
     profile = Plan("simulated", "fan", overrides=fields).profile
     assert (profile.epochs, profile.dropout, profile.inlier_sizes) == (3, 0.25, (1, 2))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: find_runs("simulated", "fan"),
+        lambda: find_runs("simulated", [], "proposed"),
+        lambda: find_runs("simulated", seeds=0),
+        lambda: find_runs("simulated", seeds=[True]),
+        lambda: find_runs("simulated", overrides=[1]),
+        lambda: find_runs("simulated", overrides={"fan": 1}),
+        lambda: find_runs("simulated", profile=1),
+        lambda: find_runs("simulated", profile="slow"),
+        lambda: switch_jobs([("a", "b", {})], [("noise", "fan", "c")], 1, {}),
+        lambda: jobs_of("proposed", [0]),
+        lambda: jobs_of(["proposed"], 1),
+        lambda: Plan("simulated", "fan", out_dir=2021).folder,
+        lambda: open_corpus("mine", 2021),
+        lambda: asd("collect", "noise", "x.csv", "--seeds", "0-3"),
+        lambda: asd("collect", "noise", "x.csv", "--overrides", "{"),
+        lambda: asd("run", "noise", "fan", "--set", "epochs=["),
+        lambda: asd("run", "noise", "fan", "--set", "epochs=!!python/object:x 1"),
+        lambda: Adoption(cut_seconds=1e308),
+        lambda: Adoption(seed=-1),
+        lambda: Simulation(seed=2**40),
+        lambda: Recipe(trim_seconds=1e308),
+        lambda: Recipe(broken=(1, 1)),
+    ],
+)
+def test_words_of_a_notebook_or_command_that_are_of_another_kind(make, tmp_path, monkeypatch):
+    """One sentence, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((InputError, SystemExit), match="expected|known:"):
+        make()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_one_s_own_folder_may_be_a_tilde(tmp_path, monkeypatch):
+    """A shell puts a path in its place; a notebook's parameter passes through none."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_corpus(tmp_path / "c", products=1)
+    clips, _ = open_corpus("noise", "~/c", progress=False)
+    assert clips.path[0].is_relative_to(tmp_path / "c")
+    assert Plan("noise", "fan", out_dir="~/runs").folder.is_relative_to(tmp_path / "runs")
+    assert Study(corpus="noise", machine_types=["fan"], data_dir="~/c").folder == f"{tmp_path}/c"
 
 
 SIMULATION = "machine_types: [fan, pump]\ndata_dir: d\nsimulation: "
@@ -162,7 +234,7 @@ SIMULATION = "machine_types: [fan, pump]\ndata_dir: d\nsimulation: "
         ("machine_types: [fan]\noverrides: {fan: {1: 2}}", "expected string"),
         ("machine_types: [fan]\noverrides: {fan: {epoch: 2}}", "epoch"),
         ("machine_types: [fan]\noverrides: {pump: {epochs: 2}}", "known: fan"),
-        ("machine_types: [yes]", "machine_types.0 is True; expected string"),
+        ("machine_types: [yes]", "machine_types is .True.; expected a number or"),
         ("machine_types: [01]", "machine_types.0 is 1; expected string"),
         ("machine_types: [a/b]", "'a/b': expected the name"),
         ("machine_types: [fan, fan]", "fan, fan; expected each once"),
@@ -173,9 +245,9 @@ SIMULATION = "machine_types: [fan, pump]\ndata_dir: d\nsimulation: "
         ("corpus: 2021\nmachine_types: [fan]", "corpus is 2021; expected string"),
         ("corpus: ../x\nmachine_types: [fan]", "'../x': expected the name"),
         ("machine_types: [fan]\nseeds: [-1]", "seed is -1; expected a whole number"),
-        ("machine_types: [fan]\nseeds: [yes]", "seed is True; expected a whole number"),
+        ("machine_types: [fan]\nseeds: [yes]", "seeds is .True.; expected a number or a word"),
         ("machine_types: [fan]\nseeds: 0", "seeds is 0; expected"),
-        ("machine_types: [fan]\nvariants: [no]", "variants.0 is False; expected string"),
+        ("machine_types: [fan]\nvariants: [no]", "variants is .False.; expected a number or"),
         ("machine_types: [fan]\nvariants: [nothing]", "unknown variant"),
         ("machine_types: [fan]\nprofile: slow", "unknown profile"),
         ("machine_types: [fan]\nmachines: [fan]", "unknown study field 'machines'; known: corpus"),
@@ -277,6 +349,25 @@ def test_a_short_clip_counts_as_one_vector():
     assert check_enough(clips.assign(frames=frames + 9), 10, profile) == 120
     with pytest.raises(InputError, match="12 embeddings are too few for LOF, which needs 17"):
         check_enough(clips, 10, profile.replace(inlier="LOF", inliers=("LOF",), inlier_size=16))
+
+
+def test_copies_of_a_clip_count_once():
+    """Under other names they are the same vectors, which h would take for near neighbours."""
+    profile = make_profile("quick", "pump", "product-only", inlier_part="train")
+    rng = np.random.default_rng(0)
+    once = rng.normal(size=(12, 3, 4)).astype(np.float32)
+    frames = np.full(24, 9 * profile.segment_frames)
+    clips = pd.DataFrame({"product": "00", "frames": frames, "path": [Path("fan/train/a")] * 24})
+    fit = Embedded(clips, np.concatenate([once, once]))
+    test = Embedded(clips[:12], rng.normal(size=(12, 3, 4)).astype(np.float32))
+    for inlier, size in (("LOF", 3), ("kNN", 4), ("GMM", 2), ("Mahalanobis", 0)):
+        many = segment_scores(inlier, size, fit, test, ["00"], profile)
+        single = segment_scores(inlier, size, fit[np.arange(24) < 12], test, ["00"], profile)
+        np.testing.assert_array_equal(many, single)
+    same = Embedded(clips, np.repeat(once[:1], 24, axis=0))
+    test.clips["label"], test.clips["domain"], test.clips["attributes"] = "unknown", "", ""
+    with pytest.raises(InputError, match="3 embeddings are too few for LOF, which needs 4"):
+        score_clips(same, test, ["00"], profile.replace(inlier="LOF", inlier_size=3))
 
 
 @pytest.mark.parametrize(
@@ -565,6 +656,19 @@ def test_one_short_clip_among_others_is_heard_by_every_system(tmp_path, seconds)
         assert np.isfinite(output[task.clips(task.test_rows).shape[0] * -1 :]).all()
 
 
+@pytest.mark.parametrize("samples", [1, 2, 640, 1024, 1025, 2047])
+def test_sound_shorter_than_a_window_is_repeated_by_whoever_looks_at_it(samples):
+    """The log-mel knows the least length, so the encoder, a spectrum and a picture have the same:
+    one sample."""
+    profile = make_profile("quick", "pump")
+    sound = np.random.default_rng(0).normal(0, 9999, samples).astype(np.int16)
+    logmel = LogMel(profile)
+    wave = torch.from_numpy(sound.astype(np.float32))[None]
+    whole = torch.from_numpy(np.resize(sound, logmel.size).astype(np.float32))[None]
+    assert torch.equal(logmel(wave), logmel(whole))
+    assert np.isfinite(figures.spectrogram(sound, profile).get_images()[0].get_array()).all()
+
+
 @contextmanager
 def _files_of_at_most(size):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -588,6 +692,70 @@ def test_a_full_disk_costs_no_epoch(tmp_path):
             checkpoint.save({"weights": torch.zeros(100_000)}, rng)
     assert list(tmp_path.iterdir()) == [checkpoint.path]
     assert checkpoint.path.read_bytes() == before
+
+
+def _things_that_write(tmp_path):
+    root = write_corpus(tmp_path / "c", ("fan",), products=1)
+    for number in range(3):
+        write_clip(tmp_path / "mine" / "a" / "normal" / f"{number}.wav")
+    clips, out = corpora.index(root), tmp_path / "out"
+    few = Simulation(train_clips=1, test_clips=0, products=1)
+    return {
+        "bank": lambda: open_bank(clips, out, progress=False),
+        "adopt": lambda: adopt(tmp_path / "mine", out, "fan", progress=False),
+        "simulate": lambda: make_corpus(out, few, ["fan"], workers=1, progress=False),
+        "a table": lambda: results.save(clips, out / "table.csv"),
+    }
+
+
+@pytest.mark.parametrize("size", [0, 100, 1000])
+@pytest.mark.parametrize("name", ["bank", "adopt", "simulate", "a table"])
+def test_a_full_disk_is_one_sentence_of_whatever_writes(tmp_path, name, size):
+    """With the place and the room; nothing that is half written is left, and it works later."""
+    make, out = _things_that_write(tmp_path)[name], tmp_path / "out"
+    out.mkdir()
+    with _files_of_at_most(size):
+        with pytest.raises(InputError, match=f"{re.escape(str(out))}.*: no room to write it .*GB"):
+            make()
+    left = [path for path in out.rglob("*") if path.is_file() and not path.name.endswith("lock")]
+    assert {path.name for path in left} <= {"corpus.json"}  # which says what is being made
+    make()
+
+
+def test_what_is_made_does_not_mix_with_what_is_there(tmp_path):
+    """Nothing is written among a user's recordings, nor beside the clips of another corpus."""
+    for number in range(3):
+        write_clip(tmp_path / "mine" / "a" / "normal" / f"{number}.wav")
+    root = write_corpus(tmp_path / "c", ("fan",), products=1)
+    (tmp_path / "link").symlink_to("mine")
+    files = {*tmp_path.rglob("*")}
+    for out in ("mine", "mine/a", "mine/new", "link", "link/a", "mine/../mine"):
+        with pytest.raises(InputError, match="among the recordings of .*; expected another place"):
+            adopt(tmp_path / "mine", tmp_path / out, "fan", progress=False)
+    for folder in (root, tmp_path / "mine", tmp_path):
+        with pytest.raises(InputError, match="holds .*, and no corpus.json .*; expected a folder"):
+            make_corpus(folder, Simulation(train_clips=1), ["fan"], progress=False)
+    with pytest.raises(InputError, match="c/fan: is there already; expected a new folder"):
+        fetch(root, ["fan"], "http://localhost:1")
+    assert {*tmp_path.rglob("*")} == files
+
+
+def test_memory_that_is_full_is_one_sentence(tmp_path):
+    for error in (MemoryError("Unable to\nallocate 9 TiB"), RuntimeError("CUDA out of memory.")):
+        with pytest.raises(InputError, match="run: not enough memory to make it .*") as caught:
+            with making(tmp_path / "run"), making(tmp_path / "inner" / "run"):
+                raise error
+        assert "\n" not in str(caught.value) and "inner" in str(caught.value)
+
+
+def test_a_folder_for_runs_that_cannot_be_written_is_told_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    root = write_corpus(tmp_path / "c", products=1)
+    for out in (tmp_path / "file", tmp_path / "file" / "below", "/proc/runs", "x" * 300, "a\0b"):
+        with pytest.raises(
+            InputError, match="(cannot be written|a str); expected a|folder for out"
+        ):
+            stages.execute("noise", "pump", data_dir=root, out_dir=out, progress=False, **SMALL)
 
 
 def test_a_full_disk_keeps_what_a_run_has_done(tmp_path):
@@ -740,3 +908,27 @@ def test_a_notebook_that_cannot_end_is_one_message(tmp_path, content, message):
     assert re.search(f"{re.escape(str(notebook))} failed {message}", done.stderr)
     assert 'parameters: {"x": 1}' in done.stderr and "Traceback" not in done.stderr
     assert log.with_suffix(".failed").read_text() in done.stderr + "\n"
+
+
+def test_where_a_notebook_s_page_cannot_be_written(tmp_path, monkeypatch):
+    """One message, the page of before, and nothing half written; parameters are an object."""
+    from workflow import run_notebook
+
+    def executed(notebook, log, *_, **__):
+        Path(log).write_text("page")
+
+    monkeypatch.setattr(run_notebook.papermill, "execute_notebook", executed)
+    out, log = tmp_path / "out.ipynb", tmp_path / "log.ipynb"
+    out.write_text("before")
+    assert run_notebook.run(Path("a.ipynb"), out / "below.ipynb", log, {}).startswith("a.ipynb fai")
+    with _files_of_at_most(2):
+        message = run_notebook.run(Path("a.ipynb"), out, log, {})
+    assert re.match("a.ipynb failed with .*: File too large", message)
+    assert out.read_text() == "before" and {p.name for p in tmp_path.iterdir()} == {
+        *("out.ipynb", "log.ipynb", "log.failed")
+    }
+    assert run_notebook.run(Path("a.ipynb"), out, log, {}) is None
+    assert out.read_text() == "page" and not log.with_suffix(".failed").exists()
+    for words in ("[1]", "x", "null", '"fan"'):
+        with pytest.raises(ValueError):
+            run_notebook.an_object(words)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -113,6 +114,25 @@ def test_flac_without_a_length_is_read_to_its_end(tmp_path, samples):
     path.write_bytes(content[: len(content) * 2 // 3])
     with pytest.raises(InputError, match="a.flac: cannot be decoded"):
         inputs.read_clip(path)
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_a_long_recording_without_a_length_is_not_held_in_memory(tmp_path, size):
+    """Neither to count it nor to read a part of it."""
+    path = tmp_path / "a.wav"
+    sound = _streamed(path, size)
+    with path.open("r+b") as file:
+        file.truncate(44 + 2 * 2**29)  # 9 hours, of which the disk holds the beginning
+    tracemalloc.start()
+    assert inputs.clip_frames(path) == 2**29
+    with inputs.open_sound(path) as file:
+        file.seek(4000)
+        assert np.array_equal(file.read(4000, "int16"), sound[4000:])
+        file.seek(2**29 - 10)
+        assert file.read(10, "int16").tolist() == [0] * 10
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**23
 
 
 def test_a_length_that_is_not_the_file_s(tmp_path):

@@ -218,3 +218,15 @@ def test_a_failed_notebook_is_named_with_its_cell(tmp_path):
     assert (tmp_path / "logs/log.failed").read_text() in done.stderr
     (error,) = nbformat.read(tmp_path / "logs/log.ipynb", 4).cells[-1].outputs
     assert error.output_type == "error"
+
+
+@pytest.mark.slow
+def test_braces_in_the_path_of_a_checkout_elsewhere(tmp_path):
+    """`--directory` names sources by their path, in which Snakemake would see wildcards."""
+    project = tmp_path / "project {a} (1)"
+    project.mkdir()
+    copy_project(project)
+    shutil.copyfile(ROOT / "tests/small-study.yaml", project / "study.yaml")
+    (tmp_path / "work").mkdir()
+    words = ["-n", "--snakefile", project / "Snakefile", "--directory", tmp_path / "work"]
+    assert "train" in snakemake(project, *words)

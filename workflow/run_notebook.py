@@ -12,6 +12,7 @@ import json
 import logging
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -27,13 +28,13 @@ ENCRYPTED = {"KernelManager": {"transport_encryption": "auto" if zmq.has("curve"
 
 def run(notebook: Path, output: Path, log: Path, parameters: dict) -> str | None:
     """Execute ``notebook``; returns what failed, or None."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    failed = log.with_suffix(".failed")
-    failed.unlink(missing_ok=True)
+    failed, part = log.with_suffix(".failed"), output.with_name(f".{output.name}.part")
     # papermill warns of profile fields, which are not in the parameters cell; the notebook itself
     # refuses what is neither
     logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        failed.unlink(missing_ok=True)
         papermill.execute_notebook(
             str(notebook),
             str(log),
@@ -42,6 +43,9 @@ def run(notebook: Path, output: Path, log: Path, parameters: dict) -> str | None
             kernel_name="python3",
             config=Config(ENCRYPTED),
         )
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, part)
+        part.replace(output)
     except PapermillExecutionError as error:
         what = f"in cell {error.cell_index}: {error.ename}: {error.evalue}"
     except DeadKernelError:
@@ -49,24 +53,32 @@ def run(notebook: Path, output: Path, log: Path, parameters: dict) -> str | None
         begun = [cell.metadata.get("papermill", {}).get("start_time") for cell in cells]
         cell = max((number for number, time in enumerate(begun) if time), default=0)
         what = f"in cell {cell}: the kernel was killed, as where there is not enough memory"
-    except OSError as error:  # of the notebook or the log, not of what a cell does
+    except OSError as error:  # of the notebook, the log or the output, not of what a cell does
         what = f"with {error.filename or log}: {error.strerror}"
-    except (ValueError, AttributeError, nbformat.ValidationError) as error:
-        log.touch()
-        what = f"before its first cell: no notebook that can be read ({type(error).__name__})"
-    else:
-        what = None
-    if what:
-        message = (
-            f"{notebook} failed {what}\n"
-            f"  parameters: {json.dumps(parameters)}\n"
-            f"  the notebook up to there, with the traceback: {log}"
+    except Exception as error:  # nbformat, papermill and jupyter_client each have their own
+        what = (
+            "before its first cell: no notebook that can be read, or no kernel to run it "
+            f"({type(error).__name__})"
         )
+    else:
+        return None
+    message = (
+        f"{notebook} failed {what}\n"
+        f"  parameters: {json.dumps(parameters)}\n"
+        f"  the notebook up to there, with the traceback: {log}"
+    )
+    with suppress(OSError):  # of a full disk
         failed.write_text(message + "\n")
-        return message
-    output.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(log, output)
-    return None
+        log.touch()
+        part.unlink(missing_ok=True)
+    return message
+
+
+def an_object(words: str) -> dict:
+    """Parameters by name, from JSON."""
+    if isinstance(values := json.loads(words), dict):
+        return values
+    raise ValueError
 
 
 def main() -> None:
@@ -74,7 +86,7 @@ def main() -> None:
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--log", type=Path, required=True, help="where it is executed")
-    parser.add_argument("--parameters", type=json.loads, default={}, help="a JSON object")
+    parser.add_argument("--parameters", type=an_object, default={}, help="a JSON object")
     failure = run(**vars(parser.parse_args()))
     if failure:
         sys.exit(failure)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from pathlib import Path
 
 import pandas as pd
 
@@ -26,7 +25,7 @@ def open_corpus(
     corpus.
     """
     inputs.name_of("corpus", corpus)
-    folder = Path(data_dir or paths.data_dir(corpus))
+    folder = paths.chosen(data_dir, paths.data_dir(corpus))
     if corpus == "simulated" and not data_dir:
         from asdstudy.data.simulate import make_corpus
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from asdlib.errors import InputError, make_folder, one_of
+from asdlib.errors import InputError, making, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data.corpora import inside
 from asdstudy.data.inputs import (
@@ -27,6 +27,7 @@ from asdstudy.data.inputs import (
     check_file,
     check_label,
     check_samples,
+    file_of,
     name_of,
     read_header,
     read_sound,
@@ -62,13 +63,14 @@ def adopt(
     nothing behind then.
     """
     folder, target = Path(folder), Path(out) / name_of("machine type", machine_type)
-    if target.exists():
+    if os.path.exists(target):
         raise InputError(f"{target}: is there already; expected a new machine type")
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):
+        raise InputError(f"{out}: among the recordings of {folder}; expected another place")
     links = links_beside(Path(out), beside)
     recordings = list(_recordings(folder))
     clips_of = partial(_clips, folder, adoption)
-    make_folder(target.parent)
-    with whole_folder(target) as part:
+    with making(target), whole_folder(target) as part:
         listing = write_recordings(part, recordings, clips_of, adoption, folder, progress)
         counts = Counter(listing["folder"][listing["clip"].str.startswith("train/")])
         for product in sorted({recording.product for recording in recordings}):
@@ -102,7 +104,7 @@ def _recordings(folder: Path) -> Iterator[Recording]:
                         raise InputError(f"{file}: {CLIP}")
                     check_file(file, CLIP)
                     check_label(file, LABELS[inner.name])
-                    if (other := files_of.setdefault(file.resolve(), file)) != file:
+                    if (other := files_of.setdefault(file_of(file), file)) != file:
                         raise InputError(f"{file}: the same file as {other}; expected it once")
                 yield Recording(product.name, LABELS[inner.name], path.name, tuple(files))
 

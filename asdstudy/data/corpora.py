@@ -218,7 +218,7 @@ def _row(faults: dict, place: tuple[str, Path]) -> dict | None:
     """A row of the index for a clip of a machine type, or a fault."""
     machine_type, path = place
     with _noting(faults, path):
-        name_of("machine type", machine_type)
+        name_of(f"{path}: machine type", machine_type)
         frames = inputs.clip_frames(path)  # first: it says whether the name is legible
         about = {"path": path, "machine_type": machine_type, "event": "", "frames": frames}
         return about | inputs.parse_name(path)
@@ -229,7 +229,7 @@ def _twice(clips: pd.DataFrame) -> dict[Path, str]:
     is written in another way."""
     faults, stems, files, spelled = {}, {}, {}, {}
     for path, product in zip(clips.path, clips["product"], strict=True):
-        if (other := files.setdefault(path.resolve(), path)) != path:
+        if (other := files.setdefault(inputs.file_of(path), path)) != path:
             faults[path] = f"{path}: the same file as {other}; expected each clip once"
         if (other := stems.setdefault(path.with_suffix(""), path)) != path:
             faults[path] = f"{path}: the same name as {other.name}; expected each clip once"

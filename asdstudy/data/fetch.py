@@ -5,6 +5,7 @@ restart: one that was unpacked whole is noted in ``<folder>/.fetch/`` and never 
 """
 
 import json
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -15,7 +16,7 @@ from urllib.parse import urljoin
 import requests
 from filelock import FileLock
 
-from asdlib.errors import InputError, check_room, gigabytes, make_folder, one_of
+from asdlib.errors import InputError, check_room, gigabytes, make_folder, making, one_of
 from asdstudy import paths
 from asdstudy.data.downloads import Share, ask, download, extract, open_zip, side_by_side
 from asdstudy.data.inputs import read_json
@@ -60,7 +61,7 @@ def fetch(
     Raises :class:`InputError` if a record cannot be read or lacks a file, or the disk is too small,
     and, when all others are done, for the zips that failed.
     """
-    folder = Path(folder or paths.data_dir("dcase2021"))
+    folder = paths.chosen(folder, paths.data_dir("dcase2021"))
     for machine_type in machine_types:
         one_of("machine type of DCASE 2021", machine_type, MACHINE_TYPES)
     archives = [
@@ -69,8 +70,12 @@ def fetch(
         for machine_type in machine_types
     ]
     archives.append(Archive(GROUND_TRUTH, "ground_truth", None))
+    taken = [folder / name for name in machine_types if os.path.lexists(folder / name)]
+    if taken and not os.path.isdir(folder / ".fetch"):  # nothing was ever fetched into it
+        raise InputError(f"{taken[0]}: is there already; expected a new folder, or a fetched one")
     make_folder(folder / ".fetch")
-    with FileLock(folder / ".fetch" / "lock"):  # another process that fetches the same waits
+    # another process that fetches the same waits
+    with making(folder), FileLock(folder / ".fetch" / "lock"):
         missing = [archive for archive in archives if not _is_done(folder, archive)]
         if missing:
             files = _files(missing, (server or ZENODO).rstrip("/"), retries)
@@ -136,9 +141,8 @@ def _get(archive: Archive, file: dict, folder: Path, retries: int, keep: bool, s
             share.update(0)
             extract(content, member, folder / place)
     sizes = {str(place): member.file_size for place, member in chosen.items()}
-    part = note.with_name(f"{note.name}.part")
-    part.write_text(json.dumps({"url": url, "checksum": file["checksum"], "files": sizes}))
-    part.replace(note)
+    with paths.replacing(note) as part:
+        part.write_text(json.dumps({"url": url, "checksum": file["checksum"], "files": sizes}))
     if not keep:
         path.unlink()
 

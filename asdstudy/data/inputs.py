@@ -12,6 +12,7 @@ import re
 import stat
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
@@ -74,18 +75,30 @@ TABLE = "expected a table of file names"
 
 
 def name_of(kind: str, value) -> str:
-    """``value``, if it can name a folder on any computer; else :class:`InputError`.
+    """``value``, if it is the name of one folder, and of the same on every disk; else
+    :class:`InputError`.
 
-    A name must not begin with a dot, which hides it, nor with a dash, as options do.
+    A dot at the beginning would hide it, and a dash would make it an option. Blanks and dots at the
+    end are lost on some disks, and seldom meant.
     """
     if not isinstance(value, str):
         raise InputError(f"{kind} {value!r}: a {type(value).__name__}; expected a name, as text")
-    parts = PureWindowsPath(value).name != value or not value.isprintable()  # /, \, drives, NUL
-    if parts or value[:1] in ("", ".", "-") or len(value.encode()) > 200:
+    parts = PureWindowsPath(value).name != value or ":" in value  # /, \, drives, streams
+    lost = value.strip(" .") != value or not value.isprintable()
+    if not value or parts or lost or value.startswith("-") or len(value.encode()) > 100:
         raise InputError(
-            f"{kind} {value!r}: expected the name of a visible folder, without / or \\"
+            f"{kind} {value!r}: expected the name of a visible folder, without / or \\, and no "
+            "blank or dot at its ends"
         )
     return value
+
+
+def seed_of(value) -> int:
+    """``value``, if it can be a random seed: scikit-learn and numpy take 32 bits."""
+    number = value.item() if isinstance(value, np.generic) else value
+    if type(number) is not int or not 0 <= number < 2**32:
+        raise InputError(f"seed is {value!r}; expected a whole number from 0 to {2**32 - 1}")
+    return number
 
 
 def parse_name(path: Path) -> dict:
@@ -99,7 +112,7 @@ def parse_name(path: Path) -> dict:
         place = place | {"product": path.parent.parent.name.removeprefix("id_")}
     matches = ((pattern.fullmatch(path.stem), domain) for pattern, domain in NAMES)
     match, domain = next(((m, domain) for m, domain in matches if m), (None, "source"))
-    if match is None and not of_mimii or not place.get("product", "00"):
+    if match is None and not of_mimii or not re.fullmatch(r"[\w-]+", place.get("product", "00")):
         raise InputError(f"{path}: the name does not parse; expected {NAME}")
     names = {n: v for n, v in match.groupdict().items() if v is not None} if match else {}
     for field, value in names.items():
@@ -139,6 +152,12 @@ def check_file(path: Path, expected: str) -> None:
         raise InputError(f"{path}: {what}; {expected}") from None
 
 
+def file_of(path: Path) -> tuple | Path:
+    """What is the same for all names of one file: those of links to it, and of hard links."""
+    status = path.stat()
+    return (status.st_dev, status.st_ino) if status.st_nlink > 1 else path.resolve()
+
+
 def read_json(path: Path) -> dict:
     """What a tool of ours has noted beside data; :class:`InputError` where that is broken."""
     expected = "expected what was written there; remove it to start anew"
@@ -161,7 +180,7 @@ class Header(NamedTuple):
 
 def read_header(path: Path) -> Header:
     """The header of a recording; :class:`InputError` where it is no whole one."""
-    with _open(path) as file:
+    with open_sound(path) as file:
         frames = file.frames if file.frames < UNKNOWN_FRAMES else len(_samples(path, file, "int16"))
         header = Header(frames, file.samplerate, file.channels)
     if not frames:
@@ -186,7 +205,7 @@ def read_sound(path, content: bytes | None = None, exact: bool = False) -> tuple
 
     ``content`` is read instead of the file, if given. ``exact`` leaves 16-bit sound int16.
     """
-    with _open(path, content) as file:
+    with open_sound(path, content) as file:
         dtype = "int16" if exact and file.subtype == "PCM_16" else "float64"
         sound, rate, subtype = _samples(path, file, dtype), file.samplerate, file.subtype
     if dtype == "float64":
@@ -219,27 +238,63 @@ def to_int16(sound: np.ndarray) -> np.ndarray:
     return np.clip(np.round(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
-class _SoundFile(soundfile.SoundFile):
-    """A recording that is read once, from its beginning."""
+class Sound(soundfile.SoundFile):
+    """A recording that is open: the file at a path, or the ``source`` that holds its bytes."""
+
+    def __init__(self, source):
+        self._source = source
+        super().__init__(source)
 
     def seekable(self) -> bool:
         """False: soundfile would seek after each read, which fails in FLAC of unknown length."""
         return False
 
+    def close(self) -> None:
+        """Close the source, too."""
+        super().close()
+        if isinstance(self._source, _Overlaid):
+            self._source.close()
 
-def _open(path, content: bytes | None = None) -> _SoundFile:
+
+class _Overlaid:
+    """A file that is open, of which some bytes read as others: ``patches`` by place."""
+
+    def __init__(self, file, patches: dict[int, bytes]):
+        self.file, self.patches = file, patches
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+
+    def read(self, count: int) -> bytes:
+        place, content = self.tell(), bytearray(self.file.read(count))
+        for first, patch in self.patches.items():
+            for byte, value in enumerate(patch, first - place):
+                if 0 <= byte < len(content):
+                    content[byte] = value
+        return bytes(content)
+
+
+def open_sound(path, content: bytes | None = None) -> Sound:
+    """A recording, or the ``content`` of one; :class:`InputError` where it is none we can read.
+
+    Its ``frames`` are ``UNKNOWN_FRAMES`` or more in a FLAC file that does not say how long it is.
+    """
     if content is None:
         check_file(path, CLIP)
     with path.open("rb") if content is None else io.BytesIO(content) as file:
         if not file.read(1):
             raise InputError(f"{path}: an empty file; {CLIP}")
-        content = _with_length(path, file) or content
+        patches = _length(path, file)
+    source = str(path) if content is None else io.BytesIO(content)
+    if patches:
+        source = _Overlaid(path.open("rb") if content is None else source, patches)
     try:
-        sound = _SoundFile(str(path) if content is None else io.BytesIO(content))
+        sound = Sound(source)
     except soundfile.LibsndfileError as error:
+        if patches:
+            source.close()
         why = f"not audio that can be read ({error.error_string}); {CLIP}"
         raise InputError(f"{path}: {why}") from None
     if sound.format not in FORMATS or sound.subtype not in CODINGS:
+        sound.close()
         raise InputError(f"{path}: {sound.format} of {sound.subtype} inside; {CLIP}")
     return sound
 
@@ -260,8 +315,8 @@ def _samples(path, file: soundfile.SoundFile, dtype: str) -> np.ndarray:
     return sound
 
 
-def _with_length(path, file) -> bytes | None:
-    """The content of a WAV file with the length of its sound, where its header leaves that out.
+def _length(path, file) -> dict[int, bytes]:
+    """What a WAV file must have in its header, by place, where that leaves out the length.
 
     A recorder that writes into a pipe cannot go back to fill it in. Raises :class:`InputError` for
     a length other than what is there, of which libsndfile would read the shorter.
@@ -269,11 +324,11 @@ def _with_length(path, file) -> bytes | None:
     size, place, wide = file.seek(0, io.SEEK_END), 12, None
     file.seek(0)
     if not re.fullmatch(rb"(RIFF|RF64).{4}WAVE", file.read(12), re.DOTALL):
-        return None
+        return {}
     while True:
         file.seek(place)
         if len(chunk := file.read(8)) < 8:
-            return None  # no sound: libsndfile says what is wrong
+            return {}  # no sound: libsndfile says what is wrong
         name, length = struct.unpack("<4sI", chunk)
         if name == b"data":
             break
@@ -284,32 +339,31 @@ def _with_length(path, file) -> bytes | None:
     if wide is not None and length == 0xFFFFFFFF:
         length = wide
     elif rest < length >= UNKNOWN_BYTES:
-        return None  # libsndfile reads to the end
+        return {}  # libsndfile reads to the end
     if rest < length < 2**63:
         raise InputError(f"{path}: truncated; {rest} of {length} bytes of sound are there")
     if length <= rest:
         file.seek(place + 8 + length + length % 2)
-        if _is_no_sound(file.read()):
-            return None
+        if _is_no_sound(file, size):
+            return {}
         if length:
             raise InputError(
                 f"{path}: its header counts {length} of {rest} bytes of sound; expected all: "
                 f"rewrite it, as with `ffmpeg -ignore_length 1 -i FILE NEW{Path(path).suffix}`"
             )
-    file.seek(0)
-    content = bytearray(file.read())
-    content[:8] = b"RIFF" + b"\xff" * 4
-    content[place + 4 : place + 8] = b"\xff" * 4  # which libsndfile takes for "to the end"
-    return bytes(content)
+    unknown = b"\xff" * 4  # which libsndfile takes for "to the end"
+    return {0: b"RIFF" + unknown, place + 4: unknown}
 
 
-def _is_no_sound(rest: bytes) -> bool:
-    """Whether what follows the sound of a WAV file is other chunks, or zeros."""
-    while rest.strip(b"\0"):
-        length = int.from_bytes(rest[4:8], "little")
-        if not re.match(rb"[ -~]{4}", rest) or len(rest) < 8 + length:
+def _is_no_sound(file, size: int) -> bool:
+    """Whether what follows the sound of a WAV file of ``size`` bytes is other chunks, or zeros."""
+    while head := file.read(8):
+        if not head.strip(b"\0"):
+            return not any(block.strip(b"\0") for block in iter(partial(file.read, BLOCK), b""))
+        length = int.from_bytes(head[4:], "little")
+        if not re.match(rb"[ -~]{4}", head) or file.tell() + length > size:
             return False
-        rest = rest[8 + length + length % 2 :]
+        file.seek(length + length % 2, io.SEEK_CUR)
     return True
 
 

@@ -1,5 +1,6 @@
 """From recordings to the clips of a machine type: held out by recording, cut, named, written."""
 
+import io
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -88,7 +89,9 @@ def cuts(samples: int, seconds: float, trim_seconds: float = 0.0) -> list[tuple[
 
 def write_clip(path: Path, sound: np.ndarray) -> None:
     """Write ``sound``, ``(samples,)``, as 16-bit WAV; what is beyond -1 and 1 is clipped."""
-    soundfile.write(path, to_int16(sound), SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    content = io.BytesIO()  # libsndfile does not say that a disk is full
+    soundfile.write(content, to_int16(sound), SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    path.write_bytes(content.getvalue())
 
 
 def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Path]:

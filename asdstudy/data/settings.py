@@ -2,10 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 
 from asdlib.settings import Settings
+from asdstudy.data.inputs import seed_of
 
+Seed = Annotated[int, BeforeValidator(seed_of)]
 Dial = Annotated[float, Field(ge=0, le=1)]
 Portion = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
@@ -14,7 +16,7 @@ Count = Annotated[int, Field(ge=0, le=10_000)]
 class Simulation(Settings):
     """A corpus of simulated machines."""
 
-    seed: NonNegativeInt = Field(0, description="random seed")
+    seed: Seed = Field(0, description="random seed")
     product_similarity: Dial = Field(0.2, description="how alike product IDs are, 0 to 1")
     machine_similarity: Dial = Field(0.2, description="how alike machine types are, 0 to 1")
     severity: Dial = Field(0.8, description="how bad faults are on average, 0 to 1")
@@ -32,20 +34,24 @@ class Adoption(Settings):
 
     resample: bool = Field(False, description="to 16 kHz, whatever the rate")
     channel: str | None = Field(None, description="which one, 0 being the first, or their mean")
-    cut_seconds: float | None = Field(None, gt=0.01, description="cut to clips of this length")
+    cut_seconds: float | None = Field(
+        None, gt=0.01, le=3600, description="cut to clips of this length"
+    )
     test_share: Portion = Field(0.2, description="of each product's normal recordings, for testing")
-    seed: NonNegativeInt = Field(0, description="of the split")
+    seed: Seed = Field(0, description="of the split")
 
 
 class Recipe(Settings):
     """How clips are made from the flights of a drone; the defaults are those of the book."""
 
-    seed: NonNegativeInt = Field(0, description="of split and noise")
+    seed: Seed = Field(0, description="of split and noise")
     broken: tuple[PositiveInt, ...] = Field((1,), description="how many propellers, as in 1,3")
-    trim_seconds: float = Field(10.0, ge=0, description="left out at both ends of a flight")
-    clip_seconds: float = Field(10.0, gt=0.01, description="length of a clip")
+    trim_seconds: float = Field(
+        10.0, ge=0, le=3600, description="left out at both ends of a flight"
+    )
+    clip_seconds: float = Field(10.0, gt=0.01, le=3600, description="length of a clip")
     snr_db: float = Field(-3.0, ge=-60, le=60, description="RMS of flight over that of noise, dB")
-    rms: float = Field(0.05, gt=0, le=1, description="of every clip, where full scale is 1")
+    rms: float = Field(0.05, ge=0.001, le=1, description="of every clip, where full scale is 1")
     test_share: Portion = Field(0.2, description="of each pattern's normal flights, for testing")
 
     @field_validator("broken", mode="before")

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from scipy import fft
 from tqdm import tqdm
 
-from asdlib.errors import InputError, make_folder, one_of
+from asdlib.errors import InputError, make_folder, making, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
+from asdstudy.data.corpora import inside
 from asdstudy.data.inputs import read_json
 from asdstudy.data.machines import (
     FAULTS,
@@ -38,6 +39,7 @@ from asdstudy.data.machines import (
 )  # fmt: skip
 from asdstudy.data.recordings import write_clip
 from asdstudy.data.settings import Simulation
+from asdstudy.paths import replacing
 
 GENERATOR = 6  # raised whenever the same settings would make other sound
 SETTINGS_FILE = "corpus.json"
@@ -194,7 +196,7 @@ def make_corpus(
     if _is_there(root, _about(root, simulation, machine_types)):
         return root
     make_folder(root)
-    with FileLock(root / ".lock"):
+    with making(root), FileLock(root / ".lock"):
         about = _about(root, simulation, machine_types)
         if _is_there(root, about):  # made while we waited
             return root
@@ -237,15 +239,18 @@ def _make_clips(root: Path, simulation: Simulation, clips: list[tuple]) -> int:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_name(path.name + ".part")
-            write_clip(unfinished, simulate_clip(simulation, *clip).audio)
-            unfinished.replace(path)
+            try:
+                write_clip(unfinished, simulate_clip(simulation, *clip).audio)
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
     return len(clips)
 
 
 def _stored(root: Path) -> dict:
     """What the folder says of its corpus; nothing where there is none."""
     path = root / SETTINGS_FILE
-    return read_json(path) if path.exists() else {}
+    return read_json(path) if os.path.exists(path) else {}
 
 
 def _is_there(root: Path, about: dict) -> bool:
@@ -256,6 +261,11 @@ def _is_there(root: Path, about: dict) -> bool:
 def _about(root: Path, simulation: Simulation, machine_types: Sequence[str]) -> dict:
     """What the folder will say of its corpus when it is complete, with the types already there."""
     stored, about = _stored(root), {"generator": GENERATOR} | dict(simulation)
+    if not stored and os.path.isdir(root) and (things := inside(root)):
+        raise InputError(
+            f"{root}: holds {things[0].name}, and no {SETTINGS_FILE} of a simulated corpus; "
+            "expected a folder of its own"
+        )
     for name, value in about.items():
         if stored and stored.get(name, 0) != value:
             raise InputError(
@@ -270,6 +280,5 @@ def _about(root: Path, simulation: Simulation, machine_types: Sequence[str]) -> 
 
 
 def _write_about(root: Path, about: dict) -> None:
-    unfinished = root / (SETTINGS_FILE + ".part")
-    unfinished.write_text(json.dumps(about, indent=2) + "\n")
-    unfinished.replace(root / SETTINGS_FILE)
+    with replacing(root / SETTINGS_FILE) as part:
+        part.write_text(json.dumps(about, indent=2) + "\n")

@@ -21,7 +21,7 @@ import pooch
 from filelock import FileLock
 from tqdm import tqdm
 
-from asdlib.errors import InputError, check_room, make_folder
+from asdlib.errors import InputError, check_room, make_folder, making
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
@@ -61,7 +61,7 @@ def fetch_uav(
     already is kept. Raises :class:`InputError` if it was made otherwise, if the archive cannot be
     fetched or is of another commit, and for a recording in it that cannot be used.
     """
-    folder, revision = Path(folder or paths.data_dir("uav")), revision or REVISION
+    folder, revision = paths.chosen(folder, paths.data_dir("uav")), revision or REVISION
     wanted = {"repository": REPOSITORY, "revision": revision, "generator": GENERATOR}
     wanted["recipe"] = recipe.model_dump(mode="json")
     url = f"{(server or GITHUB).rstrip('/')}/{REPOSITORY}/archive/{quote(revision)}.zip"
@@ -106,7 +106,7 @@ def _make(path: Path, folder: Path, recipe: Recipe, source: dict, progress: bool
         commit = _commit(content, source)
         flights = list(_flights(content, path, recipe))
         clips_of = partial(_clips, content, recipe)
-        with whole_folder(folder) as part:
+        with making(folder), whole_folder(folder) as part:
             listing = write_recordings(part, flights, clips_of, recipe, path, progress)
             if listing.empty:
                 raise InputError(f"{path}: no flight is long enough for a clip of {recipe}")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from asdlib.errors import InputError
+from asdlib.errors import InputError, make_folder, making
 from asdlib.metrics import NUMBERS
 from asdstudy import paths
 from asdstudy.report.statistics import choose_in_folds
@@ -100,10 +100,12 @@ def untrained(
 
 def save(table: pd.DataFrame, path: Path) -> Path:
     """Write a table; never leave half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    table.round(dict.fromkeys(areas_in(table), 5)).to_csv(part, index=False)
-    return part.replace(path)
+    make_folder(path.parent)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; expected the name of a file")
+    with making(path), paths.replacing(path) as part:
+        table.round(dict.fromkeys(areas_in(table), 5)).to_csv(part, index=False)
+    return path
 
 
 def read(path) -> pd.DataFrame:
@@ -150,7 +152,7 @@ def several_seeds(corpus: str, out_dir=None, needed: bool = False) -> Results:
 
     Raises :class:`InputError` if one is ``needed`` and there is none.
     """
-    made = Path(out_dir or paths.runs_dir()) / corpus / "collected.csv"
+    made = paths.chosen(out_dir, paths.runs_dir()) / corpus / "collected.csv"
     committed = paths.measured_dir() / "seeds.csv"
     places = {made: "measured here, by `make seeds`", committed: "drawn from book/measured"}
     present = [Results(read(path), source) for path, source in places.items() if path.exists()]

@@ -6,6 +6,7 @@ from pathlib import Path
 from asdstudy import paths
 from asdstudy.data import is_corpus
 from asdstudy.data.simulate import Simulation, make_corpus
+from asdstudy.runs.plan import Which
 from asdstudy.runs.sweeps import Job
 
 
@@ -13,7 +14,7 @@ def uav_folder(data_dir="", machine_type: str = "uav") -> Path:
     """The folder of the real recordings: ``data_dir``, ``../shared/real-mini`` or ``data/uav``."""
     places = [paths.project_root().parent / "shared" / "real-mini", paths.data_dir("uav")]
     present = [place for place in places if is_corpus(place, machine_type)]
-    return Path(data_dir) if data_dir else (present or places)[0]
+    return paths.chosen(data_dir, (present or places)[0])
 
 
 def switch_jobs(board, corpora, seeds: Sequence[int], arguments: dict) -> list[Job]:
@@ -23,6 +24,7 @@ def switch_jobs(board, corpora, seeds: Sequence[int], arguments: dict) -> list[J
     ``corpora`` those of a corpus, a machine type and a folder. All runs share ``arguments``.
     """
     shared = {"variant": "proposed", "out_dir": paths.runs_dir() / "switches"} | arguments
+    seeds = Which(seeds=seeds).seeds
     return [
         Job(
             {**shared, "corpus": corpus, "machine_type": name, "data_dir": folder, "seed": seed}

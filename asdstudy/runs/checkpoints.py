@@ -5,10 +5,8 @@ replaced whole after every epoch and removed when the run folder is whole. It is
 executing anything in it (``weights_only``).
 """
 
-import errno
 import glob
 import json
-import shutil
 import signal
 import threading
 import warnings
@@ -18,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asdlib.errors import InputError, gigabytes
+from asdlib.errors import InputError, NoRoom, making
 from asdstudy import paths
 
 
@@ -27,26 +25,6 @@ class Stopped(BaseException):
 
     It may come at any line, so it must be none of what ``except Exception`` takes for a failure.
     """
-
-
-class NoRoom(InputError):
-    """The disk is full, or the file larger than it may be; what is finished is kept."""
-
-
-def refuse_full_disk(error: Exception, path: Path) -> None:
-    """Raise :class:`NoRoom` where ``error``, of writing ``path``, says that there is no room.
-
-    torch and safetensors hide the system's error in theirs.
-    """
-    errors = [error, error.__cause__, error.__context__]
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    words = ("inline_container", *(f"os error {number}" for number in full))
-    if any(getattr(e, "errno", None) in full or any(w in str(e) for w in words) for e in errors):
-        free = gigabytes(shutil.disk_usage(path.parent).free)
-        raise NoRoom(
-            f"{path}: no room to write it ({free} are free, and a file may have a limit); what is "
-            "finished is kept: make room, and the same command goes on"
-        ) from error
 
 
 class Checkpoint:
@@ -84,19 +62,11 @@ class Checkpoint:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = paths.own_part(self.path)
         random = {"numpy": json.dumps(rng.bit_generator.state), "torch": torch.get_rng_state()}
         if torch.cuda.is_available():
             random["cuda"] = torch.cuda.get_rng_state()
-        try:
-            with part.open("wb") as file:
-                torch.save({"identity": self.identity, "random": random, **state}, file)
-            part.replace(self.path)
-        except (OSError, RuntimeError) as error:
-            refuse_full_disk(error, self.path)
-            raise
-        finally:
-            part.unlink(missing_ok=True)
+        with making(self.path), paths.replacing(self.path) as part, part.open("wb") as file:
+            torch.save({"identity": self.identity, "random": random, **state}, file)
 
     @staticmethod
     def restore_random(state: dict, rng: np.random.Generator) -> None:

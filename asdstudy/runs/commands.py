@@ -105,4 +105,7 @@ def _field(words: str) -> tuple[str, object]:
     if not equals:
         raise InputError(f"--set {words}: expected FIELD=VALUE, as in epochs=20")
     one_of("profile field", name, Profile.model_fields)
-    return name, yaml.safe_load(value)
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(f"--set {words}: expected a value as in YAML") from None

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from pydantic import model_validator
 
-from asdlib.errors import InputError, one_of
-from asdlib.profiles import Profile
+from asdlib.errors import one_of
+from asdlib.profiles import PROFILES, Profile
+from asdlib.settings import Settings
 from asdstudy import paths
-from asdstudy.data.inputs import name_of
+from asdstudy.data.inputs import name_of, seed_of
+from asdstudy.data.settings import Seed
 from asdstudy.systems import VARIANTS, profile_of
 
 # Of the profile what scoring alone uses: runs that differ in nothing else share their training.
@@ -22,12 +25,25 @@ SCORING = (
 )
 
 
-def seed_of(value) -> int:
-    """``value``, if it can be a random seed: scikit-learn and numpy take 32 bits."""
-    number = value.item() if isinstance(value, np.generic) else value
-    if type(number) is not int or not 0 <= number < 2**32:
-        raise InputError(f"seed is {value!r}; expected a whole number from 0 to {2**32 - 1}")
-    return number
+class Which(Settings):
+    """Which runs: of a corpus, by machine types, variants, seeds and fields of the profile."""
+
+    corpus: str = "simulated"
+    profile: str = ""
+    machine_types: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    seeds: tuple[Seed, ...] = ()
+    overrides: dict[str, dict[str, Any]] = {}  # fields of the profile by machine type
+
+    @model_validator(mode="after")
+    def _named(self) -> "Which":
+        name_of("corpus", self.corpus)
+        if self.profile:
+            one_of("profile", self.profile, PROFILES)
+        for kind, names in (("machine type", self.machine_types), ("variant", self.variants)):
+            for name in names:
+                name_of(kind, name)
+        return self
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,7 @@ class Plan:
         """``<out_dir>/<corpus>/<machine type>/<variant>-s<seed>-<hash of the profile>``."""
         fields = json.dumps(self.profile.to_dict(), sort_keys=True)
         mark = hashlib.sha256(fields.encode()).hexdigest()[:8]
-        root = Path(self.out_dir or paths.runs_dir())
+        root = paths.chosen(self.out_dir, paths.runs_dir())
         return root / self.corpus / self.machine_type / f"{self.variant}-s{self.seed}-{mark}"
 
     @property

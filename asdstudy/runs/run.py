@@ -14,8 +14,7 @@ from asdlib import metrics
 from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
-from asdstudy.data.inputs import name_of
-from asdstudy.runs.plan import Plan
+from asdstudy.runs.plan import Plan, Which
 from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
 
@@ -145,11 +144,15 @@ def find_runs(
     Where no ``profile`` is named there must be runs of one only. Raises :class:`InputError` with
     the command that makes what is missing.
     """
-    root = Path(out_dir or paths.runs_dir()) / name_of("corpus", corpus)
-    overrides = overrides or {}
+    which = Which(
+        corpus=corpus, profile=profile, machine_types=machine_types, variants=variants,
+        seeds=seeds, overrides=overrides or {},
+    )  # fmt: skip
+    machine_types, variants, seeds = which.machine_types, which.variants, which.seeds
+    root = paths.chosen(out_dir, paths.runs_dir()) / which.corpus
 
     def plan_of(machine_type: str, variant: str, seed: int, name: str) -> Plan:
-        changes = overrides.get(machine_type, {})
+        changes = which.overrides.get(machine_type, {})
         return Plan(corpus, machine_type, variant, name, seed, changes, out_dir)
 
     present = []

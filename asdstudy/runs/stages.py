@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from threadpoolctl import threadpool_limits
 
 from asdlib.embedding import Embedded
-from asdlib.errors import InputError
+from asdlib.errors import InputError, make_folder, making
 from asdlib.metrics import detection
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
 from asdlib.thresholds import calibrated
@@ -30,7 +30,7 @@ from asdstudy import paths
 from asdstudy.data import open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
 from asdstudy.runs.card import card
-from asdstudy.runs.checkpoints import Checkpoints, refuse_full_disk
+from asdstudy.runs.checkpoints import Checkpoints
 from asdstudy.runs.device import keep_heap, onto_device
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
@@ -88,6 +88,7 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
     """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``, which is returned."""
     keep_heap()
     cuda, task = torch.cuda.is_available(), task_of(plan, banks, progress)
+    make_folder(plan.folder.parent)
     identity = plan.training | {
         "fingerprint": sound_fingerprint(banks),
         "split": task.split_hash,  # the corpus may say later which clips are of one event
@@ -236,16 +237,13 @@ def _leaving(plan: Plan, stage: str):
     the last stage; ``section`` is recorded.
     """
     is_last, section = stage == STAGES[-1], {}
-    try:
-        with paths.whole_folder(plan.folder if is_last else plan.draft) as part:
-            yield part, section
-            place, earlier = place_of(plan), STAGES[: STAGES.index(stage)]
-            record = plan.record | {name: section_of(plan, name) for name in earlier}
-            _copy(place, part, *earlier)
-            section["sizes"] = sizes_of(part, stage)
-            (part / "params.json").write_text(json.dumps(record | {stage: section}, indent=1))
-    except Exception as error:
-        refuse_full_disk(error, plan.folder)
-        raise
+    folder = plan.folder if is_last else plan.draft
+    with making(plan.folder), paths.whole_folder(folder) as part:
+        yield part, section
+        place, earlier = place_of(plan), STAGES[: STAGES.index(stage)]
+        record = plan.record | {name: section_of(plan, name) for name in earlier}
+        _copy(place, part, *earlier)
+        section["sizes"] = sizes_of(part, stage)
+        (part / "params.json").write_text(json.dumps(record | {stage: section}, indent=1))
     if is_last:
         shutil.rmtree(plan.draft, ignore_errors=True)

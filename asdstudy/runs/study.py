@@ -7,41 +7,30 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from asdlib.errors import InputError, one_of
-from asdlib.profiles import PROFILES
-from asdlib.settings import Settings
+from asdstudy import paths
 from asdstudy.data.corpora import files_below
-from asdstudy.data.inputs import name_of
-from asdstudy.data.settings import Simulation
-from asdstudy.runs.plan import Plan, seed_of
+from asdstudy.data.settings import Seed, Simulation
+from asdstudy.runs.plan import Plan, Which
 from asdstudy.systems import VARIANTS
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
-Seed = Annotated[int, BeforeValidator(seed_of)]
 
 
-class Study(Settings):
+class Study(Which):
     """Which runs a study has; the fields are the keys of `study.yaml`."""
 
-    corpus: str = "simulated"
     data_dir: str = ""
     profile: str = "quick"
     machine_types: Names
     variants: Names = ("proposed",)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
-    overrides: dict[str, dict[str, Any]] = {}  # fields of the profile by machine type
     simulation: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        for name in (self.corpus, *self.machine_types):
-            name_of("name in the study", name)
-        for values in (self.machine_types, self.variants, self.seeds):
-            if len({*values}) < len(values):
-                raise ValueError(f"study: {', '.join(map(str, values))}; expected each once")
-        one_of("profile in the study", self.profile, PROFILES)
         for variant in self.variants:
             one_of("variant in the study", variant, VARIANTS)
         if "proposed" not in self.variants:
@@ -72,7 +61,7 @@ class Study(Settings):
     @property
     def folder(self) -> str:
         """Where the corpus lies, relative to the folder of the study."""
-        return self.data_dir or f"data/{self.corpus}"
+        return str(paths.chosen(self.data_dir, Path("data", self.corpus)))
 
     def plans(self, machine_types=None, variants=None, seeds=None) -> list[Plan]:
         """The runs of the study, or some of them; below ``runs``."""

@@ -9,6 +9,7 @@ import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from asdstudy.runs.plan import Which
 from asdstudy.runs.run import Run
 from asdstudy.runs.stages import execute
 
@@ -26,10 +27,11 @@ class Job:
 
 def jobs_of(variants: Sequence[str], seeds: Sequence[int], **arguments) -> list[Job]:
     """A job for each variant and seed, all with the same other ``arguments``."""
+    which = Which(variants=variants, seeds=seeds)
     return [
         Job({**arguments, "variant": variant, "seed": seed})
-        for variant in variants
-        for seed in seeds
+        for variant in which.variants
+        for seed in which.seeds
     ]
 
 

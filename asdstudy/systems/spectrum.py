@@ -11,7 +11,7 @@ import torch
 
 from asdlib.embedding import Embedded
 from asdlib.encoder import LogMel
-from asdlib.profiles import SAMPLE_RATE, Profile
+from asdlib.profiles import Profile
 from asdlib.waves import WaveBank, normalise
 from asdstudy.systems.task import Task, Trained
 
@@ -39,13 +39,10 @@ def embedder(weights: dict[str, torch.Tensor], profile: Profile, products: int) 
 
 
 def mean_spectra(bank: WaveBank, rows: np.ndarray, profile: Profile) -> np.ndarray:
-    """The log-mel of whole clips, averaged over time: ``(clips, mel bins)``.
-
-    A clip that is shorter than a window is repeated.
-    """
-    logmel, shortest = LogMel(profile), round(profile.window_seconds * SAMPLE_RATE)
+    """The log-mel of whole clips, averaged over time: ``(clips, mel bins)``."""
+    logmel = LogMel(profile)
     with torch.inference_mode():
-        mels = (logmel(_sound(bank, row, shortest)) for row in rows)
+        mels = (logmel(_sound(bank, row)) for row in rows)
         return torch.stack([mel[0].mean(dim=1) for mel in mels]).numpy()
 
 
@@ -59,7 +56,7 @@ def level_distances(bank: WaveBank, rows: np.ndarray) -> np.ndarray:
     return (levels - usual).abs().to_numpy()[rows]
 
 
-def _sound(bank: WaveBank, row: int, shortest: int = 1) -> torch.Tensor:
+def _sound(bank: WaveBank, row: int) -> torch.Tensor:
     """A whole clip, normalised: ``(1, samples)``."""
-    length = max(int(bank.frames[row]), shortest)
-    return normalise(bank.gather(np.array([row]), np.array([0]), length), bank.mean, bank.std)
+    sound = bank.gather(np.array([row]), np.array([0]), int(bank.frames[row]))
+    return normalise(sound, bank.mean, bank.std)

@@ -14,7 +14,7 @@ from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data.adopt import checked_header, one_channel, read_recording
 from asdstudy.data.corpora import files_below
-from asdstudy.data.inputs import CLIPS, UNKNOWN_FRAMES, check_samples, to_int16
+from asdstudy.data.inputs import CLIPS, UNKNOWN_FRAMES, check_samples, open_sound, to_int16
 from asdstudy.data.settings import Adoption
 from asdstudy.use.detector import Detector
 
@@ -32,7 +32,7 @@ class Recording:
     def windows(self) -> Iterator[tuple[float, np.ndarray]]:
         """Start in seconds and sound, int16 ``(length,)``, of one window after the other.
 
-        Only one is in memory, unless the file does not say how long it is. Raises
+        Only one is in memory, unless it is FLAC that does not say how long it is. Raises
         :class:`InputError`, naming the file, as `asd adopt` does, and where all of it is silent.
         """
         heard = False
@@ -43,17 +43,17 @@ class Recording:
             raise InputError(f"{self.path}: silent; expected the sound of a machine")
 
     def _sounds(self) -> Iterator[tuple[int, np.ndarray]]:
-        if len(self.starts) == 1 or not promises_length(self.path):
-            whole = to_int16(read_recording(self.path, self.adoption))
-            for start in self.starts:
-                yield start, whole[start : start + self.length]
-            return
         try:
-            with soundfile.SoundFile(str(self.path)) as file:
-                for start in self.starts:
-                    yield start, to_int16(self._read(file, start))
+            with open_sound(self.path) as file:
+                if len(self.starts) > 1 and file.frames < UNKNOWN_FRAMES:
+                    for start in self.starts:
+                        yield start, to_int16(self._read(file, start))
+                    return
         except soundfile.LibsndfileError as error:
             raise InputError(f"{self.path}: cannot be decoded ({error.error_string})") from None
+        whole = to_int16(read_recording(self.path, self.adoption))
+        for start in self.starts:
+            yield start, whole[start : start + self.length]
 
     def _read(self, file: soundfile.SoundFile, start: int) -> np.ndarray:
         """One window in one channel at 16 kHz, float64 ``(length,)``.
