@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book evidence corpus dcase2021 check test bench memory lint clean seeds similarity switches \
-	rivals uav slides pdf paper-bench
+.PHONY: help book evidence corpus dcase2021 check test bench memory lint clean seeds slides pdf \
+	paper-bench
 
 help:  ## this list
 	@grep -E "^[a-z0-9 -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,8 +32,7 @@ SNAKEMAKE = $(BIN)/snakemake --quiet rules host --cores $(CORES) --keep-going --
 book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
 	$(SNAKEMAKE) --config "study=$$STUDY"
 
-# `seeds` leaves runs/<corpus>/collected.csv, the other long studies runs/<study>/table.csv, which the
-# chapters then draw from; copied to book/measured/<study>.csv they can be committed.
+# It leaves runs/<corpus>/collected.csv, which the chapters then draw from.
 ALL_VARIANTS = proposed,no-mixup,product-only,ddcsad,serial,parallel,ae,classifier,spectrum
 seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hours on two cores)
 	$(SNAKEMAKE) long_study --config "study=$$STUDY" 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
@@ -41,10 +40,6 @@ seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hour
 
 evidence: $(VENV)/installed  ## make every table behind the claims of the book, resumed where it stopped (about 8 hours of two cores)
 	$(BIN)/python -m workflow.evidence
-
-similarity switches rivals uav: $(VENV)/installed  ## a long study of its own, resumed where it stopped
-	$(BIN)/python workflow/run_notebook.py notebooks/$@.ipynb _build/long/$@.ipynb \
-		--log _build/logs/long-$@.ipynb --parameters '{"fresh": true}'
 
 slides: $(VENV)/installed  ## build the three lecture decks: _build/slides/slides/index.html
 	$(BIN)/python -m sphinx -W -q -E -b revealjs -c book/slides book _build/slides

@@ -113,19 +113,11 @@ def runs(**which):
     return [mark_of(plan) for plan in STUDY.plans(**which)]
 
 
-def measured(name, fresh=True):
-    """The tables of a sweep, where there are any: a fresh one of this folder, a committed one."""
-    made, committed = f"runs/{name}/table.csv", f"book/measured/{name}.csv"
-    return [made] * (fresh and Path(made).exists()) + [committed] * (ROOT / committed).exists()
-
-
 def tables_of(*studies):
-    """The committed tables of some studies of workflow/evidence.py."""
-    return [
-        path.relative_to(ROOT).as_posix()
-        for name in studies
-        for path in sorted((ROOT / "book/measured").glob(f"{name}-*.csv"))
-    ]
+    """The committed tables of some studies, such as those of workflow/evidence.py."""
+    patterns = [name + ending for name in studies for ending in (".csv", "-*.csv")]
+    files = [path for name in patterns for path in sorted((ROOT / "book/measured").glob(name))]
+    return [f"book/measured/{path.name}" for path in files]
 
 
 def collected(corpus):
@@ -168,23 +160,24 @@ PAGES = {
     "hypersphere": Page([], {}),
     "trials": Page(tables_of("trials"), {}),
     "results": Page(
-        runs() + measured("seeds", fresh=False),
+        runs() + tables_of("seeds"),
         SAME_RUNS | {"data_dir": STUDY.data_dir},
         collected(STUDY.corpus),
     ),
-    "ablation": Page(
-        runs() + measured("seeds", fresh=False), SAME_RUNS, collected(STUDY.corpus)
-    ),
+    "ablation": Page(runs() + tables_of("ablation"), SAME_RUNS),
     "embedding": Page(
         runs(**MAPPED, seeds=[SEED]),
         {"corpus": STUDY.corpus, "profile": STUDY.profile, "seed": SEED}
         | MAPPED
         | {"overrides": {n: v for n, v in STUDY.overrides.items() if n in MAPPED["machine_types"]}},
     ),
-    "similarity": Page(measured("similarity"), {}),
-    "switches": Page(measured("switches"), {}),
-    "rivals": Page(measured("rivals") + measured("seeds", fresh=False), {}, collected("simulated")),
-    "uav": Page(measured("uav") + measured("uav-trivial"), {}),
+    "similarity": Page(tables_of("dials", "similarity"), {}),
+    "switches": Page(tables_of("switches"), {}),
+    "rivals": Page(tables_of("rivals", "seeds"), {}, collected("simulated")),
+    "findings": Page(tables_of("ablation", "rivals"), {}),
+    "recordings": Page(tables_of("ablation"), {}),
+    "ways": Page(tables_of("scores"), {}),
+    "sides": Page(tables_of("sides", "geometry-sides"), {}),
 }
 PAGES = {name: page for name, page in PAGES.items() if (ROOT / f"notebooks/{name}.ipynb").exists()}
 MACHINES = {  # a page for each machine type: its first run, which is there by then

@@ -107,15 +107,6 @@ def test_what_is_said_of_a_table(table):
     assert "overrides epochs = 3; " in captions.origin(two, "Drawn")
 
 
-def test_the_page_of_a_study_says_how_it_is_measured_anew(table, monkeypatch):
-    names = dict.fromkeys(["simulated_types", "profile", "workers", "overrides"], 1)
-    names |= {"fresh": False, "train_clips": 20, "test_clips": 20, "uav_dir": "", "seeds": [0, 1]}
-    page = where_from("switches", names, captions.origin(table, "Drawn"))
-    assert "To measure it again, `make switches`" in page
-    del names["uav_dir"]
-    assert parameters_of(page, monkeypatch) == names | {"fresh": True}
-
-
 def test_a_page_over_runs_names_those_that_it_shows(table, monkeypatch):
     own = captions.parameters_of_runs(table)
     assert own["machine_types"] == ["fan", "slider"] and own["seeds"] == [0, 1]

@@ -42,13 +42,11 @@ from asdstudy.data.settings import Adoption, Recipe, Simulation
 from asdstudy.data.simulate import make_corpus
 from asdstudy.data.uav import fetch_uav
 from asdstudy.report import figures, results
-from asdstudy.report.studies import switch_jobs
 from asdstudy.runs import stages
 from asdstudy.runs.checkpoints import Checkpoint
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.run import Run, find_runs
 from asdstudy.runs.study import Study, read_study
-from asdstudy.runs.sweeps import jobs_of
 from asdstudy.systems import parallel, profile_of, system_of
 from asdstudy.systems.task import make_task
 
@@ -71,7 +69,6 @@ def test_a_path_is_no_name(name, tmp_path, monkeypatch):
         lambda: find_runs(name),
         lambda: find_runs("simulated", [name]),
         lambda: find_runs("simulated", ["fan"], [name]),
-        lambda: jobs_of([name], [0]),
         lambda: Study(machine_types=["fan"], corpus=name),
         lambda: Study(machine_types=[name]),
         lambda: Study(machine_types=["fan"], variants=["proposed", name]),
@@ -184,9 +181,6 @@ def test_numbers_of_numpy_are_fields():
         lambda: find_runs("simulated", overrides={"fan": 1}),
         lambda: find_runs("simulated", profile=1),
         lambda: find_runs("simulated", profile="slow"),
-        lambda: switch_jobs([("a", "b", {})], [("noise", "fan", "c")], 1, {}),
-        lambda: jobs_of("proposed", [0]),
-        lambda: jobs_of(["proposed"], 1),
         lambda: Plan("simulated", "fan", out_dir=2021).folder,
         lambda: open_corpus("mine", 2021),
         lambda: asd("collect", "noise", "x.csv", "--seeds", "0-3"),

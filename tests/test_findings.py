@@ -4,9 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asdlib.errors import InputError
-from asdstudy import paths
-from asdstudy.report import findings, results
+from asdstudy.report import findings
 from asdstudy.report.paper import ALL, PAPER_SYSTEMS
 
 
@@ -37,16 +35,6 @@ def test_a_claim_is_answered_on_each_sound(two_sounds):
 def test_only_some_product_ids_count(two_sounds):
     assert set(findings.answers(two_sounds, ["02", "03"])["product IDs"]) == {4}
     assert findings.answers(two_sounds, ["00", "01"]).empty  # they chose
-
-
-def test_the_tables_of_a_study_are_read_together(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "measured_dir", lambda: tmp_path)
-    with pytest.raises(InputError, match="no table of ablation; expected .*make evidence"):
-        findings.measured("ablation")
-    for sound in ("recordings", "simulated"):
-        results.save(table.assign(corpus=sound), tmp_path / f"ablation-{sound}.csv")
-    results.save(table.assign(corpus="other"), tmp_path / "rivals-simulated.csv")
-    assert set(findings.measured("ablation").corpus) == {"recordings", "simulated"}
 
 
 def test_the_way_to_score_is_chosen_by_the_other_ids():

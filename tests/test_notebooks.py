@@ -65,7 +65,18 @@ def test_what_colab_fetches_is_the_repository_of_the_book(notebook):
     assert install["id"] == "install" and install["metadata"]["tags"] == ["remove-input"]
 
 
-PAGES_OVER_RUNS = ("results", "ablation", "embedding", "similarity", "switches", "rivals", "uav")
+PAGES_OVER_RUNS = (
+    "results",
+    "ablation",
+    "embedding",
+    "similarity",
+    "switches",
+    "rivals",
+    "recordings",
+    "findings",
+    "sides",
+    "ways",
+)
 
 
 @pytest.mark.parametrize("name", PAGES_OVER_RUNS)

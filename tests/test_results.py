@@ -13,7 +13,6 @@ from asdstudy import paths
 from asdstudy.report import results, statistics
 from asdstudy.report.results import Results
 from asdstudy.runs import stages as runs
-from asdstudy.runs.run import find_runs
 from asdstudy.runs.sweeps import Job, sweep
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
@@ -68,25 +67,18 @@ def test_the_table_of_several_seeds_is_that_of_make_seeds_before_the_committed_o
     assert set(made.table.commit) == {"runs/simulated"} and "make seeds" in made.source
 
 
-def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
-    tmp_path, monkeypatch
-):
+def test_a_sweep_makes_a_table_and_one_of_folds(tmp_path):
     root = write_corpus(tmp_path / "corpus", train=4)
     for path in root.glob("pump/source_test/section_01*anomaly*"):
         path.unlink()  # a product ID with one label
     shared = {"corpus": "noise", "machine_type": "pump", "data_dir": root, "out_dir": tmp_path}
     shared |= SMALL | {"epochs": 1}
-    jobs = [Job(shared | {"seed": seed}, {"switch": "none"}) for seed in (0, 1)]
-    with pytest.raises(InputError, match="some.csv: no such table; .*`make some` measures it"):
-        results.of_study("some", jobs)
-    table, source = results.of_study("some", jobs, fresh=True, workers=1)
-    monkeypatch.setattr(runs, "_stage", lambda *_, **__: pytest.fail("trained again"))
-    again = results.of_study("some", jobs, fresh=True, workers=1).table
-    pd.testing.assert_frame_equal(table, again)
-    assert source == "drawn from a fresh sweep" and set(table.switch) == {"none"}
+    made = sweep([Job(shared | {"seed": seed}) for seed in (0, 1)], workers=1, progress=False)
+    table = results.collect(made, [{"switch": "none"}] * 2)
+    assert set(table.switch) == {"none"}
     assert table.columns[:5].tolist() == ["switch", "corpus", "machine_type", "variant", "seed"]
     assert table[table["product"] == "01"].AUC.isna().all()
-    folds = results.collect(sweep(jobs, workers=1, progress=False), folds=["noise"])
+    folds = results.collect(made, folds=["noise"])
     assert set(folds.role) == {"test"} and len(folds) == len(table)
     assert folds.columns.tolist() == table.columns.tolist()[1:]
     own = table.role == "test"  # chosen by the first half, as in the run
@@ -94,19 +86,20 @@ def test_a_study_is_measured_once_and_its_page_shows_what_its_parameters_name(
     both = folds.merge(table[own], on=[*keys, "size", "chosen"])
     assert len(both) == own.sum() and both.AUC_x.equals(both.AUC_y)
 
-    run, *_ = find_runs(
-        "noise", ["pump"], out_dir=tmp_path, overrides={"pump": dict(SMALL, epochs=1)}
-    )
     of_run = table[(table.seed == 0) & table.chosen]
     value = statistics.values(of_run, ["machine_type"]).value.item()
-    assert value == pytest.approx(100 * run.result(), abs=1e-3) and np.isfinite(value)
+    assert value == pytest.approx(100 * made[0].result()) and np.isfinite(value)
 
-    shown = results.of_study("some", jobs[1:]).table
-    assert set(shown.seed) == {1} and set(shown.columns) == set(table.columns)
-    with pytest.raises(
-        InputError, match="none of the runs that the page names; it has .*seed 0, 1"
-    ):
-        results.of_study("some", [Job(shared | {"seed": 7}, {"switch": "none"})])
+
+def test_the_tables_of_a_study_are_read_together(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "measured_dir", lambda: tmp_path)
+    with pytest.raises(InputError, match="no table of ablation; expected .*make evidence"):
+        results.measured("ablation")
+    for name in ("ablation-recordings", "ablation-simulated", "rivals", "geometry-ablation-x"):
+        results.save(table.assign(corpus=name), tmp_path / f"{name}.csv")
+    both = {"ablation-recordings", "ablation-simulated"}
+    assert set(results.measured("ablation").corpus) == both
+    assert set(results.measured("ablation", "rivals").corpus) == both | {"rivals"}
 
 
 def test_what_learns_nothing_is_made_at_once_and_kept_nowhere(tmp_path):

@@ -119,10 +119,6 @@ def where_from(notebook: str, names: dict, *origins: str, **changes) -> Markdown
     """
     own = next(filter(None, map(_typed_names, names["In"])))
     parameters = {name: names[name] for name in own} | changes
-    how = "To reproduce this page"
-    if "fresh" in parameters:  # the page draws a table; the command measures it again
-        how = f"To measure it again, `make {notebook}`, or with the parameters of this page"
-        parameters["fresh"] = True
     values = {
         name: shown_path(value) if name in PLACES else value
         for name, value in parameters.items()
@@ -134,7 +130,7 @@ def where_from(notebook: str, names: dict, *origins: str, **changes) -> Markdown
     command = shlex.join(["papermill", f"notebooks/{notebook}.ipynb", "out.ipynb", "-y", line])
     return Markdown(
         f"<details><summary>Where this page comes from</summary>\n\n**Provenance.** {sources}."
-        f"\n\n{how}:\n\n```\n{command}\n```\n\n</details>"
+        f"\n\nTo reproduce this page:\n\n```\n{command}\n```\n\n</details>"
     )
 
 

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from asdlib.errors import InputError
 from asdlib.scoring import validation_products
-from asdstudy import paths
 from asdstudy.report import results, statistics, tables
 from asdstudy.report.paper import ALL, PAPER_SYSTEMS
 
@@ -23,20 +21,6 @@ CLAIMS = {  # what the proposed method is compared with
 SOUNDS = {"simulated": "simulated", "mimii-mini": "MIMII", "uav": "drone"}
 PAPER = "paper (DCASE 2021)"
 ANSWERS = {"helps": "yes", "hurts": "no, the reverse", "cannot tell": "cannot tell"}
-
-
-def measured(*studies: str) -> pd.DataFrame:
-    """The committed tables of some studies, such as "ablation", of all sounds that have one.
-
-    Raises :class:`InputError` if there is none.
-    """
-    files = [p for name in studies for p in sorted(paths.measured_dir().glob(f"{name}-*.csv"))]
-    if not files:
-        raise InputError(
-            f"{paths.measured_dir()}: no table of {' or '.join(studies)}; expected those of the "
-            "repository, or of: make evidence"
-        )
-    return pd.concat(map(results.read, files), ignore_index=True)
 
 
 def answers(table: pd.DataFrame, products: Sequence[str] = ()) -> pd.DataFrame:

@@ -39,7 +39,6 @@ SCORED_BY = {
     "level": ("spectrum", "output"),  # how far a clip's level is from the usual one
 }
 COSTS = ("models", "parameters", "wall_seconds", "cpu_seconds")
-MEASURE = "expected the one of a checkout, in which `make {}` measures it again"
 RUN = ["corpus", "machine_type", "variant", "profile", "seed"]
 
 
@@ -115,36 +114,20 @@ def read(path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=empty)
 
 
-def of_study(
-    study: str,
-    jobs: Sequence[Job],
-    fresh: bool = False,
-    workers: int = 0,
-    folds: Sequence[str] = (),
-) -> Results:
-    """The rows of ``jobs`` in a study's table: this checkout's, else that of ``book/measured``.
+def measured(*studies: str) -> pd.DataFrame:
+    """The committed tables of some studies, such as "ablation", of all sounds that have one.
 
-    With ``fresh`` it first runs the jobs, or resumes them, ``workers`` at a time (0: one for each
-    core); ``folds`` as in :func:`collect`.
-    Raises :class:`InputError` if there is no table, or if it has none of the jobs.
+    Raises :class:`InputError` if there is none.
     """
-    swept = paths.runs_dir() / study / "table.csv"
-    committed = paths.measured_dir() / f"{study}.csv"
-    if fresh:
-        runs = sweep(jobs, workers or None)
-        save(collect(runs, [job.labels for job in jobs], folds), swept)
-    path, source = (swept, "a fresh sweep") if swept.exists() else (committed, "book/measured")
-    if not path.exists():
-        raise InputError(f"{path}: no such table; {MEASURE.format(study)}")
-    table = read(path)
-    wanted = pd.DataFrame(
-        [{n: job.arguments[n] for n in RUN if n in job.arguments} | job.labels for job in jobs]
-    ).drop_duplicates()
-    rows = table.merge(wanted)
-    if rows.empty:
-        has = "; ".join(f"{name} {', '.join(map(str, table[name].unique()))}" for name in wanted)
-        raise InputError(f"{path}: none of the runs that the page names; it has {has}")
-    return Results(rows, f"drawn from {source}")
+    folder = paths.measured_dir()
+    patterns = [name + ending for name in studies for ending in (".csv", "-*.csv")]
+    files = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+    if not files:
+        raise InputError(
+            f"{folder}: no table of {' or '.join(studies)}; expected those of a checkout, in which "
+            "`make evidence` measures them again"
+        )
+    return pd.concat(map(read, files), ignore_index=True)
 
 
 def several_seeds(corpus: str, out_dir=None, needed: bool = False) -> Results:
@@ -157,7 +140,10 @@ def several_seeds(corpus: str, out_dir=None, needed: bool = False) -> Results:
     places = {made: "measured here, by `make seeds`", committed: "drawn from book/measured"}
     present = [Results(read(path), source) for path, source in places.items() if path.exists()]
     if needed and not present:
-        raise InputError(f"{committed}: no such table; {MEASURE.format('seeds')}")
+        raise InputError(
+            f"{committed}: no such table; expected the one of a checkout, in which `make seeds` "
+            "measures it again"
+        )
     return [*present, Results(None, "")][0]
 
 

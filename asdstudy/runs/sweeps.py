@@ -1,7 +1,7 @@
 """Sweeps: many runs, in parallel, resumed where they stopped."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from asdstudy.runs.plan import Which
 from asdstudy.runs.run import Run
 from asdstudy.runs.stages import execute
 
@@ -23,16 +22,6 @@ class Job:
 
     arguments: dict
     labels: dict = field(default_factory=dict)
-
-
-def jobs_of(variants: Sequence[str], seeds: Sequence[int], **arguments) -> list[Job]:
-    """A job for each variant and seed, all with the same other ``arguments``."""
-    which = Which(variants=variants, seeds=seeds)
-    return [
-        Job({**arguments, "variant": variant, "seed": seed})
-        for variant in which.variants
-        for seed in which.seeds
-    ]
 
 
 def sweep(jobs: Iterable[Job], workers: int | None = None, progress: bool = True) -> list[Run]:
