@@ -117,6 +117,7 @@ def execute(name: str, parameters: dict, site, work) -> None:
         f"{name}.out.ipynb",
         "-y",
         yaml.safe_dump(parameters),
+        *("--start-timeout", "300"),  # of a kernel on a busy computer
     ]
     environment = {n: v for n, v in os.environ.items() if n != "ASDLIB_ROOT"}
     done = subprocess.run(
