@@ -56,8 +56,8 @@ def mean_spectra(part: Part, profile: Profile) -> np.ndarray:
 
 def levels(part: Part) -> np.ndarray:
     """The RMS level of each clip in dB, ``(clips,)``."""
-    powers = [_sound(part, row).square().mean().item() for row in part.rows]
-    return 10 * np.log10(np.array(powers) + 1e-12)
+    powers = (_sound(part, row).square().mean().item() for row in part.rows)
+    return np.array([10 * np.log10(power + 1e-12) for power in powers])  # alike in any company
 
 
 def _sound(part: Part, row: int, shortest: int = 1) -> torch.Tensor:
