@@ -1,7 +1,7 @@
 """Batches: the 90/10 split, crops and segments of its parts, and mini-batches (section IV-A)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,10 @@ class Part:
     products: np.ndarray
     mean: float
     std: float
+
+    def __getitem__(self, which: np.ndarray) -> "Part":
+        """Some of the clips, by place or by bool."""
+        return replace(self, rows=self.rows[which], products=self.products[which])
 
     # "which" are B of the clips; a bank on a device gives tensors where another gives arrays
 

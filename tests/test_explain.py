@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 import soundfile
-from conftest import write_clip, write_corpus
+from conftest import asd, write_clip, write_corpus
 from scipy.signal import butter, sosfilt
 from test_score import execute, refused
 
 from asdstudy.use.detector import Detector
-from asdstudy.use.explain import BANDS, draw, explain
+from asdstudy.use.explain import BANDS, audible, draw, explain
 from asdstudy.use.plot import hz_of_mel, mel_of_hz
 from asdstudy.use.recordings import recordings
 
@@ -55,6 +55,39 @@ def test_the_score_falls_most_without_the_new_sound(detector, tmp_path):
     assert f"without 0.5 to 1.0 s at {low:.0f} to {high:.0f} Hz" in words
     draw(explanation, detector, "a", tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_made_the_score_high_is_heard_and_the_rest_is_turned_down(run, detector, tmp_path):
+    """A made-up explanation: all is owed to the band and the half second of the burst."""
+    path = burst(tmp_path / "a.wav", 1600, 2300, 0.5, 1.0)
+    (recording,) = recordings([path], detector, "00")
+    explanation = explain(detector, recording, progress=False)
+    falls = np.full((BANDS, 3), -0.5)
+    band = np.searchsorted(explanation.hertz, 1900) - 1
+    falls[band, 1], falls[0, 0] = 2.0, 1.0
+    sound = audible(explanation._replace(falls=falls))
+    whole, _ = soundfile.read(path)
+    assert sound.shape == whole.shape
+
+    def level(sound, low, high, begin, end):
+        part = sound[round(begin * 16_000) : round(end * 16_000)]
+        power = np.abs(np.fft.rfft(part * np.hanning(len(part)))) ** 2
+        hertz = np.fft.rfftfreq(len(part), 1 / 16_000)
+        return 10 * np.log10(power[(hertz > low) & (hertz < high)].sum())
+
+    low, high = explanation.hertz[band : band + 2] + [60, -60]
+    for place, expected in (
+        ((low, high, 0.55, 0.95), 0), ((low, high, 0.05, 0.45), -30), ((3500, 7000, 0.1, 1.4), -30),
+        ((90, explanation.hertz[1] - 60, 0.05, 0.45), -15), ((7870, 8000, 0.1, 1.4), -30),
+    ):  # fmt: skip
+        assert level(sound, *place) - level(whole, *place) == pytest.approx(expected, abs=1), place
+    quiet = audible(explanation._replace(falls=np.zeros((BANDS, 3))))
+    np.testing.assert_allclose(quiet, whole * 10 ** (-30 / 20), atol=1e-6)
+    asd("explain", run.folder, path, "--product", "00", "--out", tmp_path / "b" / "a.png")
+    assert {file.name for file in (tmp_path / "b").iterdir()} == {"a.png", "a-anomalous.wav"}
+    written, rate = soundfile.read(tmp_path / "b" / "a-anomalous.wav")
+    assert rate == 16_000
+    np.testing.assert_allclose(written, audible(explanation), atol=2**-15)
 
 
 def test_a_sound_that_never_stops_is_found_beside_normal_ones(detector, tmp_path):

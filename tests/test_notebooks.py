@@ -74,7 +74,6 @@ PAGES_OVER_RUNS = (
     "rivals",
     "recordings",
     "findings",
-    "sides",
     "ways",
 )
 

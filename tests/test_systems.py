@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -174,10 +173,10 @@ def test_parallel_standardises_h_on_clips_that_it_was_not_fitted_on():
     """Fewer clips than dimensions: the distances of the fitted ones themselves would be tiny."""
     rng = np.random.default_rng(0)
     fit, test = (rng.normal(size=(count, 64)) * np.linspace(0.1, 3, 64) for count in (50, 500))
-    task = SimpleNamespace(seed=0)
-    usual, new = parallel.unheard_distances(fit, test, clips_of(*[""] * 50), task)
+    usual = parallel.unheard_distances(fit, clips_of(*[""] * 50), seed=0)
+    new = parallel.distances(fit, test)
     assert len(usual) == 50 and len(new) == 500
-    standard = parallel.standardised(usual, new)
+    standard = parallel.standardised(new[:, None], usual.mean(), usual.std())
     assert abs(standard.mean()) < 1 and 0.5 < standard.std() < 1.5
     inside = Mahalanobis().fit(fit).score(fit)
     assert ((new - inside.mean()) / inside.std()).mean() > 2  # what this guards against
@@ -194,16 +193,16 @@ def test_parallel_leaves_out_whole_recordings(monkeypatch):
         return np.zeros(len(vectors))
 
     monkeypatch.setattr(parallel, "distances", noted)
-    parallel.unheard_distances(numbers, numbers + 7, clips_of(*events), SimpleNamespace(seed=0))
-    assert sorted(row for _, left_out in fits[:-1] for row in left_out) == list(range(7))
-    for fitted, left_out in fits[:-1]:
+    parallel.unheard_distances(numbers, clips_of(*events), seed=0)
+    assert sorted(row for _, left_out in fits for row in left_out) == list(range(7))
+    for fitted, left_out in fits:
         assert not {events[row] for row in fitted} & {events[row] for row in left_out} - {""}
 
 
 def test_a_product_id_of_two_recordings_is_fitted_as_a_whole():
     rng = np.random.default_rng(0)
     fit, events = rng.normal(size=(6, 2)), clips_of(*"aaabbb")
-    usual, _ = parallel.unheard_distances(fit, fit, events, SimpleNamespace(seed=0))
+    usual = parallel.unheard_distances(fit, events, seed=0)
     np.testing.assert_array_equal(usual, parallel.distances(fit, fit))
 
 
@@ -222,25 +221,32 @@ def test_ddcsad_divides_no_recording(noise):
 
 
 def test_parallel_averages_three_standardised_scores(noise, tmp_path, monkeypatch):
-    """Usual 0 and 2, 10 and 14, 1 and 3; new 3, 14, 2: (2 + 1 + 0) / 3 = 1."""
+    """Usual 0 and 2, 10 and 14, and distances 1 and 3 by fits to other clips; new 3, 14, and at a
+    squared distance of 2: (2 + 1 + 0) / 3 = 1."""
 
-    def embedded(usual, new, logits=False):
-        def embed(task, weights):
-            parts = [task.clips(task.train_rows), task.clips(task.test_rows)]
-            counts = [len(part) for part in parts]
-            scores = np.concatenate([np.tile(usual, counts[0] // 2), np.full(counts[1], new)])
-            scores = scores[:, None].astype(float)
-            own = np.repeat(-scores[..., None], 2, axis=2) if logits else None
-            output = None if logits else scores
-            return Embedded(pd.concat(parts), scores[..., None], own, output)
+    def of(part, usual, new):
+        """A value for each clip: of train clips the two usual ones by turns."""
+        tested = (part.bank.clips.split.iloc[part.rows] == "test").to_numpy()
+        return np.where(tested, new, np.resize(usual, len(part))).astype(float)
+
+    def classify(*_):
+        def embed(part):
+            logits = np.repeat(-of(part, [10, 14], 14)[:, None, None], 2, axis=2)
+            return np.zeros((len(part), 1, 3)), logits
 
         return embed
 
-    monkeypatch.setattr(parallel.autoencoder, "embed", embedded([0, 2], 3))
-    monkeypatch.setattr(parallel.softmax, "embed", embedded([10, 14], 14, logits=True))
-    monkeypatch.setattr(parallel.spectrum, "embed", embedded([1, 3], 2))
+    def reproduce(*_):
+        return lambda part: (None, None, of(part, [0, 2], 3)[:, None])
+
+    monkeypatch.setattr(parallel.softmax, "embedder", classify)
+    monkeypatch.setattr(parallel.autoencoder, "embedder", reproduce)
+    # of one dimension, with a mean of 0 and a variance of 1
     monkeypatch.setattr(
-        parallel, "unheard_distances", lambda train, test, *_: (train[:, 0], test[:, 0])
+        parallel.spectrum, "mean_spectra", lambda part, _: of(part, [-1, 1], 2**0.5)[:, None]
+    )
+    monkeypatch.setattr(
+        parallel, "unheard_distances", lambda train, *_: np.resize([1.0, 3.0], len(train))
     )
     run = execute(noise, "parallel", out_dir=tmp_path)
     np.testing.assert_allclose(run.scores.score, 1)

@@ -6,9 +6,9 @@ whether it embeds segments, or clips as a whole; ``SAYS``, its scores without a 
 the probability of the product ID; "output", an anomaly score of its own; "centroid"); and
 ``HEARS_OTHERS``, whether it trains on other machine types even without Eq. 2.
 
-A system with one network, or none, also has ``embedder(weights, profile, products)``. It returns
-what makes a :class:`~asdlib.batches.Part` the arrays of an Embedded, so that new recordings can be
-scored.
+``embedder(weights, profile, products)`` returns what makes a :class:`~asdlib.batches.Part` the
+arrays of an Embedded, so that new recordings can be scored. With ``BY_PRODUCT`` these depend on the
+product ID that a clip is said to be of.
 """
 
 from importlib import import_module

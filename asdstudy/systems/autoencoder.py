@@ -9,7 +9,7 @@ baseline's settings in every profile. Three things differ: weights start as torc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from asdstudy.systems.task import Task, Trained, device, size
 MEL_BINS, STACKED, BOTTLENECK = 128, 5, 8
 WINDOW, HOP = 1024, 512  # samples: 64 ms, 32 ms
 BATCH, LEARNING_RATE = 512, 1e-3
-SEGMENTED, SAYS, HEARS_OTHERS = False, ("output",), False
+SEGMENTED, SAYS, HEARS_OTHERS, BY_PRODUCT = False, ("output",), False, False
 FLOOR = np.finfo(float).eps  # of the power, before the logarithm
 KERAS = {"eps": 1e-3, "momentum": 0.01}  # of batch normalisation there, momentum counted as here
 
@@ -113,8 +113,7 @@ def train(task: Task) -> Trained:
 
 def embed(task: Task, weights: dict[str, Tensor]) -> Embedded:
     """The mean code of each clip; the output is its mean squared error."""
-    embed_part = embedder(weights)
-    return task.embedded(lambda rows: embed_part(task.part(rows)))
+    return task.embedded(embedder(weights))
 
 
 def embedder(weights: dict[str, Tensor], *_) -> Callable[[Part], tuple]:
@@ -186,8 +185,7 @@ def score(model: Autoencoder, part: Part) -> tuple[np.ndarray, np.ndarray]:
     """
     scores, mean_codes = [], []
     for row in range(len(part)):
-        clip = replace(part, rows=part.rows[[row]], products=part.products[[row]])
-        frames = frames_of(clip, device_of(model))
+        frames = frames_of(part[[row]], device_of(model))
         errors, codes = errors_of(model, frames)
         scores.append(errors.double().mean())
         mean_codes.append(codes.mean(dim=0))

@@ -3,6 +3,7 @@
 A clip is embedded by the encoder of its own product ID.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from asdstudy.systems.serial import load_encoder
 from asdstudy.systems.task import Task, Trained, below, size
 
 SEGMENTED, SAYS, HEARS_OTHERS = True, ("none", "output", "centroid"), True
+BY_PRODUCT = True
 
 
 def train(task: Task) -> Trained:
@@ -36,18 +38,26 @@ def train(task: Task) -> Trained:
 
 
 def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
-    """The train and test clips of the target; the logits are NaN but for the clip's own ID."""
-    names, products, several = task.bank.clips["product"].to_numpy(), task.split.products, []
-    for rows in (task.train_rows, task.test_rows):
-        for k, product in enumerate(products):
-            encoder = load_encoder(below(f"{product}.", weights), task.profile, 1)
-            if len(own := rows[names[rows] == product]):
-                part = task.part(own)
-                embeddings, logit = embed_segments(encoder, part, task.profile, task.progress)
-                logits = np.full((*logit.shape[:2], len(products)), np.nan, np.float32)
-                logits[..., k] = logit[..., 0]
-                several.append(Embedded(task.clips(own), embeddings, logits))
-    return Embedded.joined(several)
+    """The train and test clips of the target."""
+    return task.embedded(embedder(weights, task.profile, task.split.products, task.progress))
+
+
+def embedder(weights: dict, profile: Profile, products, progress: bool = False) -> Callable:
+    """As that of the serial method; the logits are NaN but for the clip's own product ID."""
+    encoders = [load_encoder(below(f"{product}.", weights), profile, 1) for product in products]
+
+    def embed_part(part: Part) -> tuple:
+        shape = len(part), profile.segments
+        embeddings = np.empty((*shape, profile.embedding_size), np.float32)
+        logits = np.full((*shape, len(products)), np.nan, np.float32)
+        for k, encoder in enumerate(encoders):
+            own = part.products == k
+            if own.any():
+                embeddings[own], logit = embed_segments(encoder, part[own], profile, progress)
+                logits[own, :, k] = logit[..., 0]
+        return embeddings, logits
+
+    return embed_part
 
 
 def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Profile) -> dict:
@@ -82,8 +92,9 @@ def one_against_rest(split: Split, k: int) -> Split:
     """
 
     def halves(part: Part) -> tuple[Part, Part]:
-        own, products = part.products == k, np.where(part.products == k, 0, -1)
-        return tuple(replace(part, rows=part.rows[c], products=products[c]) for c in (own, ~own))
+        own = part.products == k
+        part = replace(part, products=np.where(own, 0, -1))
+        return part[own], part[~own]
 
     (train, siblings), (validation, held_out) = halves(split.train), halves(split.validation)
     others, others_held_out = split.others_train, split.others_validation

@@ -11,7 +11,7 @@ from itertools import permutations
 import numpy as np
 import torch
 
-from asdlib.batches import Part, Split, validation_batch
+from asdlib.batches import Split, validation_batch
 from asdlib.embedding import Embedded, embed_segments
 from asdlib.encoder import Encoder, device_of
 from asdlib.losses import machine_loss
@@ -21,6 +21,7 @@ from asdlib.training import train as train_encoder
 from asdstudy.systems.task import Task, Trained, device, size
 
 SEGMENTED, SAYS, HEARS_OTHERS = True, ("none", "output", "centroid"), False
+BY_PRODUCT = False
 COLLAPSED = 0.01  # of the other side's mean norm: a spread that makes a side one point
 OTHERS_SHOWN = 200  # clips of other machine types that are embedded too, for the maps of Fig. 3
 
@@ -38,8 +39,8 @@ def train(task: Task, losses=losses) -> Trained:
 
 def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
     """All train and test clips of the target, and some train clips of other machine types."""
-    embed_part = embedder(weights, task.profile, len(task.split.products), task.progress)
-    several = [task.embedded(lambda rows: embed_part(task.part(rows)))]
+    embed_part = embedder(weights, task.profile, task.split.products, task.progress)
+    several = [task.embedded(embed_part)]
     rng = np.random.default_rng(task.seed)
     for bank in task.others:
         rows = np.flatnonzero(bank.clips.split == "train")
@@ -50,11 +51,9 @@ def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
     return Embedded.joined(several)
 
 
-def embedder(
-    weights: dict[str, torch.Tensor], profile: Profile, products: int, progress: bool = False
-) -> Callable[[Part], tuple]:
+def embedder(weights: dict, profile: Profile, products, progress: bool = False) -> Callable:
     """What makes clips the arrays of an Embedded, by these weights."""
-    encoder = load_encoder(weights, profile, products)
+    encoder = load_encoder(weights, profile, len(products))
     return lambda part: embed_segments(encoder, part, profile, progress)
 
 

@@ -19,6 +19,7 @@ from asdstudy.systems import serial
 from asdstudy.systems.task import Task, Trained
 
 SEGMENTED, SAYS, HEARS_OTHERS = serial.SEGMENTED, serial.SAYS, serial.HEARS_OTHERS
+BY_PRODUCT = serial.BY_PRODUCT
 
 
 def train(task: Task) -> Trained:
@@ -38,7 +39,7 @@ def embed(task: Task, weights: dict[str, Tensor]) -> Embedded:
     return replace(embedded, logits=_as_log_odds(embedded.logits))
 
 
-def embedder(weights: dict[str, Tensor], profile: Profile, products: int) -> Callable:
+def embedder(weights: dict, profile: Profile, products) -> Callable:
     """As that of the serial method, with the same logits as :func:`embed`."""
     embed_part = serial.embedder(weights, profile, products)
 

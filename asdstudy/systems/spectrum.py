@@ -9,54 +9,55 @@ import numpy as np
 import pandas as pd
 import torch
 
+from asdlib.batches import Part
 from asdlib.embedding import Embedded
 from asdlib.encoder import LogMel
 from asdlib.profiles import Profile
-from asdlib.waves import WaveBank, normalise
+from asdlib.waves import normalise
 from asdstudy.systems.task import Task, Trained
 
-SEGMENTED, SAYS, HEARS_OTHERS = False, ("output",), False
+SEGMENTED, SAYS, HEARS_OTHERS, BY_PRODUCT = False, ("output",), False, True
 
 
 def train(task: Task) -> Trained:
-    """Nothing."""
-    return Trained({}, pd.DataFrame(columns=["epoch", "loss", "validation_loss"]), 0, 0)
+    """No network; the mean level of each product ID's train clips."""
+    names = task.bank.clips["product"].iloc[task.train_rows].to_numpy()
+    usual = pd.Series(levels(task.part(task.train_rows))).groupby(names).mean()
+    history = pd.DataFrame(columns=["epoch", "loss", "validation_loss"])
+    return Trained({"levels": torch.tensor(usual.to_numpy())}, history, 0, 0)
 
 
 def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
     """The mean log-mel of each clip; the output is the distance of its level from the usual one."""
-
-    def arrays(rows: np.ndarray) -> tuple:
-        spectra = mean_spectra(task.bank, rows, task.profile)
-        return spectra[:, None], None, level_distances(task.bank, rows)[:, None]
-
-    return task.embedded(arrays)
+    return task.embedded(embedder(weights, task.profile, task.split.products))
 
 
-def embedder(weights: dict[str, torch.Tensor], profile: Profile, products: int) -> Callable:
-    """The mean log-mel of the clips of a Part; without the output, which needs the train clips."""
-    return lambda part: (mean_spectra(part.bank, part.rows, profile)[:, None],)
+def embedder(weights: dict, profile: Profile, products) -> Callable:
+    """What makes clips the arrays of an Embedded."""
+    usual = weights["levels"].numpy()
+
+    def embed_part(part: Part) -> tuple:
+        distances = np.abs(levels(part) - usual[part.products])
+        return mean_spectra(part, profile)[:, None], None, distances[:, None]
+
+    return embed_part
 
 
-def mean_spectra(bank: WaveBank, rows: np.ndarray, profile: Profile) -> np.ndarray:
+def mean_spectra(part: Part, profile: Profile) -> np.ndarray:
     """The log-mel of whole clips, averaged over time: ``(clips, mel bins)``."""
     logmel = LogMel(profile)
     with torch.inference_mode():
-        mels = (logmel(_sound(bank, row)) for row in rows)
+        mels = (logmel(_sound(part, row)) for row in part.rows)
         return torch.stack([mel[0].mean(dim=1) for mel in mels]).numpy()
 
 
-def level_distances(bank: WaveBank, rows: np.ndarray) -> np.ndarray:
-    """Distance in dB of each clip's RMS level from the mean of its product ID's train clips."""
-    everything = bank.clips.index
-    powers = [_sound(bank, row).square().mean().item() for row in everything]
-    levels = pd.Series(10 * np.log10(np.array(powers) + 1e-12), everything)
-    train = bank.clips.split == "train"
-    usual = bank.clips["product"].map(levels[train].groupby(bank.clips["product"][train]).mean())
-    return (levels - usual).abs().to_numpy()[rows]
+def levels(part: Part) -> np.ndarray:
+    """The RMS level of each clip in dB, ``(clips,)``."""
+    powers = (_sound(part, row).square().mean().item() for row in part.rows)
+    return np.array([10 * np.log10(power + 1e-12) for power in powers])  # alike in any company
 
 
-def _sound(bank: WaveBank, row: int) -> torch.Tensor:
+def _sound(part: Part, row: int) -> torch.Tensor:
     """A whole clip, normalised: ``(1, samples)``."""
-    sound = bank.gather(np.array([row]), np.array([0]), int(bank.frames[row]))
-    return normalise(sound, bank.mean, bank.std)
+    wave = part.bank.gather(np.array([row]), np.array([0]), int(part.bank.frames[row]))
+    return normalise(wave, part.mean, part.std).cpu()

@@ -75,9 +75,13 @@ class Task:
 
     def part(self, rows: np.ndarray, bank: WaveBank | None = None) -> Part:
         """Clips of the target, or of another machine type's bank, scaled as in training."""
+        numbers = np.full(len(rows), -1)
+        if bank is None:
+            names = self.bank.clips["product"].iloc[rows]
+            numbers = pd.Index(self.split.products).get_indexer(names)
         bank = bank or self.bank
         scale = bank if self.profile.normalisation == "own" else self.bank
-        return Part(bank, rows, np.full(len(rows), -1), scale.mean, scale.std)
+        return Part(bank, rows, numbers, scale.mean, scale.std)
 
     def clips(self, rows: np.ndarray) -> pd.DataFrame:
         """Clips of the target with a column ``part``: "train", "validation" or "test"."""
@@ -85,10 +89,11 @@ class Task:
         held_out = np.isin(rows, self.split.validation.rows)
         return clips.assign(part=clips.split.where(~held_out, "validation"))
 
-    def embedded(self, embed: Callable[[np.ndarray], tuple]) -> Embedded:
-        """Train, then test clips of the target; ``embed(rows)`` returns the arrays of Embedded."""
+    def embedded(self, embed: Callable[[Part], tuple]) -> Embedded:
+        """Train, then test clips of the target; ``embed`` makes a part the arrays of Embedded."""
         halves = (self.train_rows, self.test_rows)
-        return Embedded.joined([Embedded(self.clips(rows), *embed(rows)) for rows in halves])
+        several = [Embedded(self.clips(rows), *embed(self.part(rows))) for rows in halves]
+        return Embedded.joined(several)
 
 
 def make_task(

@@ -119,7 +119,9 @@ def watch(
 def explain(
     run: RunFolder,
     recording: Annotated[Path, Argument(metavar="RECORDING", help="a file")],
-    out: Annotated[Path, Option(metavar="PNG", help="the picture")] = Path("explained.png"),
+    out: Annotated[
+        Path, Option(metavar="PNG", help="the picture; beside it the sound, *-anomalous.wav")
+    ] = Path("explained.png"),
     normal: Annotated[
         list[Path],
         Option(metavar="RECORDING", help="normal ones to compare with; may be repeated"),
@@ -134,9 +136,14 @@ def explain(
 
     Patches of the spectrogram are replaced, one after the other, by what is usual at their
     frequencies: in the normal recordings, or else in the recording itself, and then a sound that
-    never stops cannot stand out. The picture shows how much the score falls without each patch.
+    never stops cannot stand out. The picture shows how much the score falls without each patch. In
+    the sound, explained-anomalous.wav, you hear what made the score high: the clip with all other
+    patches turned down, by up to 30 dB.
     """
+    import soundfile
+
     from asdlib.errors import InputError
+    from asdlib.profiles import SAMPLE_RATE
     from asdstudy.data.settings import Adoption
     from asdstudy.use import explain as use
     from asdstudy.use.detector import Detector
@@ -149,9 +156,11 @@ def explain(
     settings = window, hop, Adoption(resample=resample, channel=channel)
     (one,) = opened([recording], detector, product, *settings)
     others = opened(normal, detector, product, *settings)
-    with whole_file(out, binary=True) as file:
+    wav = out.with_name(f"{out.stem}-anomalous.wav")
+    with whole_file(out, binary=True) as picture, whole_file(wav, binary=True) as sound:
         explanation = use.explain(detector, one, others, sys.stderr.isatty())
-        use.draw(explanation, detector, recording.name, file)
+        use.draw(explanation, detector, recording.name, picture)
+        soundfile.write(sound, use.audible(explanation), SAMPLE_RATE, format="WAV")
     print(explanation.in_words(one))
 
 

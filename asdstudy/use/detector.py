@@ -44,7 +44,7 @@ class Detector:
     :func:`asdlib.thresholds.empirical_threshold`); None takes the run's gamma threshold. A clip has
     the same score as in training, to the bit, on the same processor with the same versions: torch
     uses as many threads as it did then. Raises :class:`InputError` for a folder that is no finished
-    run, and for a system with several networks.
+    run.
     """
 
     def __init__(self, folder, false_alarms: float | None = None):
@@ -54,24 +54,18 @@ class Detector:
         system, self.products = system_of(params["variant"]), tuple(params["products"])
         choice = params["choice"]
         self.inlier, self.size = choice["inlier"], choice["sizes"][choice["inlier"]]
-        if not hasattr(system, "embedder"):
-            raise InputError(
-                f"{self.folder}: the variant {params['variant']} has {params['models']} networks; "
-                "expected a run of a variant with one"
-            )
-        if params["models"] == 0 and self.inlier == "output":
-            raise InputError(f"{self.folder}: h is the level of the train clips; expected another")
+        self._by_product = system.BY_PRODUCT
         try:
             self.mean, self.std = params["amplitude_mean"], params["amplitude_std"]
             weights = load_file(self.folder / "encoder.safetensors")
             embedded = Embedded.load(self.folder / "embeddings.npz")
+            self._embed = system.embedder(weights, self.profile, self.products)
         except (KeyError, OSError, ValueError, BadZipFile, SafetensorError) as error:
             raise InputError(
                 f"{self.folder}: a broken run ({error}); expected a whole one, which the command "
                 "that made it makes again"
             ) from None
         torch.set_num_threads(read_record(self.folder)["embed"]["threads"])
-        self._embed = system.embedder(weights, self.profile, len(self.products))
         self._libraries = ThreadpoolController()
         with self._libraries.limit(limits=1):
             self._models = [
@@ -125,8 +119,15 @@ class Detector:
         clips = pd.DataFrame({"frames": [len(sound)]})
         frames = np.array([len(sound)])
         bank = WaveBank(clips, sound, np.array([0]), frames, self.mean, self.std, fingerprint="")
-        part = Part(bank, np.array([0]), np.array([-1]), self.mean, self.std)
-        return self.judge(Embedded(clips, *self._embed(part)), product)
+
+        def judged(product: str | None) -> Verdict:
+            number = -1 if product is None else self.products.index(product)
+            part = Part(bank, np.array([0]), np.array([number]), self.mean, self.std)
+            return self.judge(Embedded(clips, *self._embed(part)), product)
+
+        if product is None and self._by_product:
+            return min(map(judged, self.products), key=lambda verdict: verdict.score)
+        return judged(product)
 
     def judge(self, embedded: Embedded, product: str | None = None) -> Verdict:
         """The verdict on one clip that is embedded already."""

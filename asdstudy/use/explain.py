@@ -1,7 +1,8 @@
 """Explain a score: which seconds and which frequencies of a clip made it high, by occlusion.
 
 Patches of the log-mel are replaced, one after the other, by what is usual at their frequencies. The
-score falls most without the patch that it owes most to.
+score falls most without the patch that it owes most to. It can be heard with the others turned
+down.
 """
 
 from collections.abc import Sequence
@@ -17,25 +18,29 @@ from tqdm import tqdm
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import normalise, segment_starts
+from asdlib.waves import FULL_SCALE, normalise, segment_starts
 from asdstudy.use.detector import Detector, Verdict
 from asdstudy.use.plot import draw_mel, hz_of_mel, mel_of_hz
 from asdstudy.use.recordings import Recording
 
 BANDS = 8  # of the mel scale
 PATCH_SECONDS = 0.5
+TURNED_DOWN_DB = 30.0
+WINDOW, HOP = 1024, 256  # samples, of the spectrogram that is turned into sound again
 
 
 class Explanation(NamedTuple):
     """``falls`` ``(BANDS, patches)``: by how much the score falls without each patch; ``seconds``
     ``(patches + 1,)`` and ``hertz`` ``(BANDS + 1,)`` are the edges of the patches. ``mel``
-    ``(mel bins, frames)`` is the log-mel of the clip, which starts at ``start`` seconds."""
+    ``(mel bins, frames)`` is the log-mel of the clip, ``sound`` int16 ``(samples,)``, which starts
+    at ``start`` seconds."""
 
     verdict: Verdict
     falls: np.ndarray
     seconds: np.ndarray
     hertz: np.ndarray
     mel: np.ndarray
+    sound: np.ndarray
     start: float
 
     def in_words(self, recording: Recording) -> str:
@@ -99,7 +104,28 @@ def explain(
             falls[band, column] = verdict.score - score
     heights = np.linspace(mel_of_hz(profile.mel_low_hz), mel_of_hz(profile.mel_high_hz),
                           profile.mel_bins + 1)  # fmt: skip
-    return Explanation(verdict, falls, edges, hz_of_mel(heights[bands]), whole.numpy(), start)
+    hertz = hz_of_mel(heights[bands])
+    return Explanation(verdict, falls, edges, hertz, whole.numpy(), sound, start)
+
+
+def audible(explanation: Explanation) -> np.ndarray:
+    """The clip with what did not make its score high turned down: float32 ``(samples,)``.
+
+    The patch that the score owes most to keeps its level; one without which it does not fall, and
+    what is outside the mel scale, is 30 dB lower, and the others lie between.
+    """
+    falls = explanation.falls.clip(0)
+    shares = np.pad(falls / max(falls.max(), 1e-12), ((1, 1), (0, 0)))  # what is outside is a row
+    gains = 10 ** (TURNED_DOWN_DB / 20 * (shares - 1))
+    window, waves = torch.hann_window(WINDOW), torch.from_numpy(explanation.sound / FULL_SCALE)
+    form = {"n_fft": WINDOW, "hop_length": HOP, "window": window.to(waves.dtype)}
+    spectrum = torch.stft(waves, **form, pad_mode="constant", return_complex=True)
+    hertz = np.linspace(0, SAMPLE_RATE / 2, spectrum.shape[0])
+    seconds = np.arange(spectrum.shape[1]) * HOP / SAMPLE_RATE
+    rows = np.searchsorted(explanation.hertz, hertz, side="right")
+    columns = np.searchsorted(explanation.seconds[1:-1], seconds, side="right")
+    spectrum *= torch.from_numpy(gains[rows][:, columns])
+    return torch.istft(spectrum, **form, length=len(waves)).float().numpy()
 
 
 def _patches(sound: np.ndarray) -> int:
