@@ -828,6 +828,11 @@ def test_what_lies_beside_the_runs_is_no_run(tmp_path):
         again = stages.execute("noise", "pump", **ask, **SMALL)
         assert again.metrics.equals(run.metrics)
     content = (run.folder / "params.json").read_bytes()
+    broken = {b'"dropout"': b'"drop"', b'"wall_seconds"': b'"x"', b'"epochs": 2': b'"epochs": 0'}
+    for old, new in broken.items():
+        (run.folder / "params.json").write_bytes(content.replace(old, new))
+        with pytest.raises(InputError, match=f"{re.escape(run.folder.name)}: a broken run"):
+            Run(run.folder)
     (run.folder / "params.json").write_bytes(content[:99])
     again = stages.execute("noise", "pump", **ask, **SMALL)
     assert again.metrics.equals(run.metrics)
