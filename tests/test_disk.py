@@ -853,6 +853,13 @@ def test_a_target_without_test_clips_is_told_before_anything_is_drawn(tmp_path):
     assert sources.index("stages.task_of(") < sources.index("figures.spectrograms(")
 
 
+def test_a_single_product_id_without_others_is_told(tmp_path):
+    """Eq. 1 has nothing to tell apart then, and a plausible AUC would come out without a word."""
+    ask = {"data_dir": write_corpus(tmp_path / "c", products=1), "progress": False}
+    run = stages.execute("noise", "pump", "product-only", **ask, **SMALL | {"epochs": 1})
+    assert [words for words in run.params["warnings"] if words.startswith("nothing to learn: one")]
+
+
 def test_no_compiler_is_told_before_training(tmp_path, monkeypatch):
     root = write_corpus(tmp_path, products=1)
     monkeypatch.setenv("CXX", "no-such-compiler")
