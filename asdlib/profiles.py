@@ -57,7 +57,7 @@ class Profile(Settings):
     validation_segments: Segments = 1  # from the start of a clip, for the validation loss
     # inlier model h and aggregator A (Eq. 4)
     segments: Segments = 10  # S
-    inlier: Inlier | Literal["auto"] = "auto"  # "auto": GMM or LOF, by the validation IDs
+    inlier: Literal[Inlier, "auto"] = "auto"  # "auto": GMM or LOF, by the validation IDs
     inliers: Several[Inlier] = ("GMM", "LOF", "kNN", "Mahalanobis", "none")  # all that are tried
     inlier_size: Annotated[int, Field(ge=0, le=10_000)] = 0  # p; 0: the best on the validation IDs
     inlier_part: Literal["validation", "train"] = "validation"  # h is fitted on the 10 %, or on all

@@ -24,7 +24,9 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except pydantic.ValidationError as error:
-            raise InputError("; ".join(map(_sentence, error.errors()))) from None
+            faults = error.errors()  # of a list whose values are wrong, it says too short as well
+            faults = [f for f in faults if f["type"] != "too_short" or not f["input"]]
+            raise InputError("; ".join(map(_sentence, faults))) from None
 
     @field_validator("*", mode="before")
     @classmethod

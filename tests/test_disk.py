@@ -186,6 +186,7 @@ def test_numbers_of_numpy_are_fields():
         lambda: asd("collect", "noise", "x.csv", "--seeds", "0-3"),
         lambda: asd("collect", "noise", "x.csv", "--overrides", "{"),
         lambda: asd("run", "noise", "fan", "--set", "epochs=["),
+        lambda: asd("run", "noise", "fan", "--set", "weights=2021-13-45"),
         lambda: asd("run", "noise", "fan", "--set", "epochs=!!python/object:x 1"),
         lambda: Adoption(cut_seconds=1e308),
         lambda: Adoption(seed=-1),
@@ -228,6 +229,18 @@ SIMULATION = "machine_types: [fan, pump]\ndata_dir: d\nsimulation: "
         ("machine_types: [fan]\noverrides: {fan: {1: 2}}", "expected string"),
         ("machine_types: [fan]\noverrides: {fan: {epoch: 2}}", "epoch"),
         ("machine_types: [fan]\noverrides: {pump: {epochs: 2}}", "known: fan"),
+        (
+            "machine_types: [fan]\noverrides: {fan: {variant: ae}}",
+            "unknown profile field 'variant'",
+        ),
+        ("machine_types: [fan]\noverrides: {fan: {name: quick}}", "unknown profile field 'name"),
+        ("machine_types: [fan]\noverrides: {fan: {inlier: }}", "^unknown inlier None; known: GMM"),
+        (
+            "machine_types: [fan]\nseeds: [08]",
+            "^seed is '08'; expected a whole number from 0 to [0-9]+$",
+        ),
+        ("[" * 5000, "study.yaml: .*; expected a study"),
+        ("machine_types: [2021-13-45]", "study.yaml: month must be in 1..12; expected a study"),
         ("machine_types: [yes]", "machine_types is .True.; expected a number or"),
         ("machine_types: [01]", "machine_types.0 is 1; expected string"),
         ("machine_types: [a/b]", "'a/b': expected the name"),
@@ -809,6 +822,11 @@ def test_what_lies_beside_the_runs_is_no_run(tmp_path):
         again = stages.execute("noise", "pump", **ask, **SMALL)
         assert again.metrics.equals(run.metrics)
     content = (run.folder / "params.json").read_bytes()
+    broken = {b'"dropout"': b'"drop"', b'"wall_seconds"': b'"x"', b'"epochs": 2': b'"epochs": 0'}
+    for old, new in broken.items():
+        (run.folder / "params.json").write_bytes(content.replace(old, new))
+        with pytest.raises(InputError, match=f"{re.escape(run.folder.name)}: a broken run"):
+            Run(run.folder)
     (run.folder / "params.json").write_bytes(content[:99])
     again = stages.execute("noise", "pump", **ask, **SMALL)
     assert again.metrics.equals(run.metrics)
@@ -827,6 +845,13 @@ def test_a_target_without_test_clips_is_told_before_anything_is_drawn(tmp_path):
     cells = nbformat.read(ROOT / "notebooks/train.ipynb", as_version=4).cells
     sources = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     assert sources.index("stages.task_of(") < sources.index("figures.spectrograms(")
+
+
+def test_a_single_product_id_without_others_is_told(tmp_path):
+    """Eq. 1 has nothing to tell apart then, and a plausible AUC would come out without a word."""
+    ask = {"data_dir": write_corpus(tmp_path / "c", products=1), "progress": False}
+    run = stages.execute("noise", "pump", "product-only", **ask, **SMALL | {"epochs": 1})
+    assert [words for words in run.params["warnings"] if words.startswith("nothing to learn: one")]
 
 
 def test_no_compiler_is_told_before_training(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import soundfile
 
 from asdlib import InputError
 from asdlib.errors import gigabytes
-from asdstudy.data import corpora, inputs
+from asdstudy.data import corpora, inputs, open_bank
 from asdstudy.data.adopt import read_recording
 from asdstudy.data.fetch import fetch
 from asdstudy.data.settings import Adoption
@@ -114,6 +114,24 @@ def test_flac_without_a_length_is_read_to_its_end(tmp_path, samples):
     path.write_bytes(content[: len(content) * 2 // 3])
     with pytest.raises(InputError, match="a.flac: cannot be decoded"):
         inputs.read_clip(path)
+
+
+@pytest.mark.parametrize("samples", [2**36 - 1, 2**31, 9000])
+def test_flac_that_counts_more_than_it_holds_fills_no_memory(tmp_path, samples):
+    """Nor does it ask for more room than there is."""
+    path = tmp_path / "fan" / "train" / "section_00_source_train_normal_0000.flac"
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 8000), 16_000)
+    content = bytearray(path.read_bytes())
+    content[21] = content[21] & 0xF0 | samples >> 32
+    content[22:26] = (samples & 0xFFFFFFFF).to_bytes(4, "big")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="bytes cannot hold|truncated; 8000 of"):
+        read_recording(path, Adoption())
+    with pytest.raises(InputError, match="bytes cannot hold|truncated; 8000 of|cannot be decoded"):
+        open_bank(corpora.index(tmp_path), tmp_path / "waves", progress=False)
+    soundfile.write(path, np.zeros(9_600_000), 16_000)  # ten minutes of silence are no such thing
+    assert inputs.clip_frames(path) == 9_600_000
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF])

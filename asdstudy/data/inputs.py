@@ -30,7 +30,8 @@ FORMATS = ("WAV", "WAVEX", "RF64", "FLAC")  # of libsndfile, whatever the suffix
 CODINGS = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW", "ULAW")
 UNKNOWN_BYTES = 0x7FFF0000  # and above: what a WAV header says of a length not known yet
 UNKNOWN_FRAMES = 2**63 - 1  # what libsndfile makes of that in a FLAC header
-BLOCK = 1 << 20  # frames that are decoded at a time where their number is not known
+BLOCK = 1 << 20  # frames that are decoded at a time
+LARGEST_GAIN = 1 << 13  # samples a byte: more than FLAC has of the longest silence
 LOUDEST = 1.01  # resampling overshoots full scale by a little, which is clipped
 QUIETEST = 8 / FULL_SCALE  # of other than 16-bit sound: below, rounding to 16 bits would be heard
 
@@ -282,7 +283,7 @@ def open_sound(path, content: bytes | None = None) -> Sound:
     with path.open("rb") if content is None else io.BytesIO(content) as file:
         if not file.read(1):
             raise InputError(f"{path}: an empty file; {CLIP}")
-        patches = _length(path, file)
+        patches, size = _length(path, file), file.seek(0, io.SEEK_END)
     source = str(path) if content is None else io.BytesIO(content)
     if patches:
         source = _Overlaid(path.open("rb") if content is None else source, patches)
@@ -293,26 +294,31 @@ def open_sound(path, content: bytes | None = None) -> Sound:
             source.close()
         why = f"not audio that can be read ({error.error_string}); {CLIP}"
         raise InputError(f"{path}: {why}") from None
-    if sound.format not in FORMATS or sound.subtype not in CODINGS:
-        sound.close()
-        raise InputError(f"{path}: {sound.format} of {sound.subtype} inside; {CLIP}")
-    return sound
+    why = f"{sound.format} of {sound.subtype} inside; {CLIP}"
+    if sound.format in FORMATS and sound.subtype in CODINGS:
+        if not LARGEST_GAIN * size < sound.frames < UNKNOWN_FRAMES:
+            return sound
+        why = f"its header counts {sound.frames} samples, which {size} bytes cannot hold; {CLIP}"
+    sound.close()
+    raise InputError(f"{path}: {why}")
 
 
 def _samples(path, file: soundfile.SoundFile, dtype: str) -> np.ndarray:
-    """All samples, ``(frames, channels)``; to the end where their number is not known."""
-    frames, blocks = min(file.frames, UNKNOWN_FRAMES), []
+    """All samples, ``(frames, channels)``; to the end where their number is not known.
+
+    In blocks: a header that counts too many must not fill the memory.
+    """
+    left, blocks = file.frames, [file.read(0, dtype, always_2d=True)]
     try:
-        if frames < UNKNOWN_FRAMES:
-            blocks = [file.read(frames, dtype, always_2d=True)]
-        while frames == UNKNOWN_FRAMES and (not blocks or len(blocks[-1])):
-            blocks.append(file.read(BLOCK, dtype, always_2d=True))
+        while left and (not blocks[1:] or len(blocks[-1])):
+            blocks.append(file.read(min(left, BLOCK), dtype, always_2d=True))
+            left -= len(blocks[-1])
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: cannot be decoded ({error.error_string})") from None
-    sound = np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
-    if frames != UNKNOWN_FRAMES and len(sound) != frames:
-        raise InputError(f"{path}: truncated; {len(sound)} of {frames} samples can be read")
-    return sound
+    if left and file.frames < UNKNOWN_FRAMES:
+        what = f"{file.frames - left} of {file.frames} samples can be read"
+        raise InputError(f"{path}: truncated; {what}")
+    return np.concatenate(blocks) if len(blocks) > 2 else blocks[-1]
 
 
 def _length(path, file) -> dict[int, bytes]:

@@ -107,5 +107,5 @@ def _field(words: str) -> tuple[str, object]:
     one_of("profile field", name, Profile.model_fields)
     try:
         return name, yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # the second of what looks like a date
         raise InputError(f"--set {words}: expected a value as in YAML") from None

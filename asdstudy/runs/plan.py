@@ -66,6 +66,8 @@ class Plan:
         for kind in ("corpus", "machine_type", "variant", "profile_name"):
             name_of(kind.replace("_", " "), getattr(self, kind))
         object.__setattr__(self, "seed", seed_of(self.seed))
+        for name in self.overrides:
+            one_of("profile field", name, Profile.model_fields)
         self.profile  # noqa: B018 (raises where a value is wrong)
 
     @cached_property

@@ -32,8 +32,9 @@ class Run:
 
     def __init__(self, folder):
         self.folder = Path(folder)
+        record = self._record()
         try:
-            self.params = self._params()
+            self.params = _merged(record)
             self.profile = Profile(**self.params["profile"])
             self.history = pd.read_csv(self.folder / "history.csv")
             self.scores = read_scores(self.folder)
@@ -45,32 +46,24 @@ class Run:
             )
             best = self.candidates[self.candidates["best"]]
             self.metrics = best.drop(columns="best").reset_index(drop=True)
-        except InputError:
-            raise
         except (OSError, ValueError, KeyError, TypeError) as error:  # pandas' are ValueErrors
             raise InputError(
                 f"{self.folder}: a broken run ({error}); expected a whole one, which the command "
                 "that made it makes again"
             ) from error
 
-    def _params(self) -> dict:
-        params = read_record(self.folder)
-        if not is_finished(params):
-            stages = ", ".join(name for name in STAGES if name in params) or "none"
+    def _record(self) -> dict:
+        record = read_record(self.folder)
+        if not is_finished(record):
+            stages = ", ".join(name for name in STAGES if name in record) or "none"
             raise InputError(
                 f"{self.folder}: finished stages: {stages}; expected the folder of a finished run"
             )
-        sections = [params.pop(stage) for stage in STAGES]
-        for section in reversed(sections):  # of device, versions and commit those of the training
-            params |= {n: v for n, v in section.items() if n not in ("identity", "sizes")}
-        for clock in ("wall_seconds", "cpu_seconds"):
-            params[clock] = round(sum(section[clock] for section in sections), 1)
-        params["warnings"] = [warning for section in sections for warning in section["warnings"]]
-        return params | {"finished": sections[-1]["finished"]}
+        return record
 
     def _file(self, name: str) -> Path:
         """A file that is read later: of the same run still, or an :class:`InputError`."""
-        if self._params() != self.params:
+        if _merged(self._record()) != self.params:
             raise InputError(f"{self.folder}: made again since it was read; expected the same run")
         return self.folder / name
 
@@ -110,6 +103,18 @@ class Run:
             )
         weights = load_file(self._file("encoder.safetensors"))
         return load_encoder(weights, self.profile, len(self.params["products"]), "cpu")
+
+
+def _merged(record: dict) -> dict:
+    """What a record of a run and its stages says in one, see :class:`Run`."""
+    params = {name: value for name, value in record.items() if name not in STAGES}
+    sections = [record[stage] for stage in STAGES]
+    for section in reversed(sections):  # of device, versions and commit those of the training
+        params |= {n: v for n, v in section.items() if n not in ("identity", "sizes")}
+    for clock in ("wall_seconds", "cpu_seconds"):
+        params[clock] = round(sum(section[clock] for section in sections), 1)
+    params["warnings"] = [warning for section in sections for warning in section["warnings"]]
+    return params | {"finished": sections[-1]["finished"]}
 
 
 def read_scores(folder: Path) -> pd.DataFrame:

@@ -125,7 +125,7 @@ def read_study(path, changes: dict) -> Study:
     except yaml.MarkedYAMLError as error:
         where = error.problem_mark.line + 1
         raise InputError(f"{path}: line {where}: {error.problem}; expected a study") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # no UTF-8, no date
         why = " ".join((getattr(error, "strerror", None) or str(error)).split())
         raise InputError(f"{path}: {why}; expected a study as in study.yaml") from None
     if not isinstance(study, dict) or not all(isinstance(key, str) for key in study):

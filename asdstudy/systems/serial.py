@@ -72,6 +72,8 @@ def collapses(encoder: Encoder, split: Split, profile: Profile, seed: int) -> li
     On the unmixed validation batch: the embeddings of the other machines, or of the target, are one
     point, or L_machine is no better than that of a constant answer.
     """
+    if not split.others_train and len(split.products) == 1:
+        return ["nothing to learn: one product ID, and no other machines in the batches"]
     if not (profile.machine_weight and split.others_train):
         return []
     batch = validation_batch(split, profile, seed, device_of(encoder))
