@@ -166,7 +166,7 @@ PAGES = {
     ),
     "ablation": Page(runs() + tables_of("ablation"), SAME_RUNS),
     "embedding": Page(
-        runs(**MAPPED, seeds=[SEED]),
+        runs(**MAPPED, seeds=[SEED]) + tables_of("geometry-ablation"),
         {"corpus": STUDY.corpus, "profile": STUDY.profile, "seed": SEED}
         | MAPPED
         | {"overrides": {n: v for n, v in STUDY.overrides.items() if n in MAPPED["machine_types"]}},

@@ -40,7 +40,7 @@ def test_only_some_product_ids_count(two_sounds):
 def test_the_way_to_score_is_chosen_by_the_other_ids():
     """Each ID of four has another best way; the first two agree on kNN, the last two on GMM."""
     best = {"00": "kNN", "01": "kNN", "02": "GMM", "03": "GMM"}
-    aggregations = {"GMM": "upper-half", "kNN": "mean"}
+    aggregations = {"kNN": "mean", "GMM": "upper-half"}
     rows = [
         {"corpus": corpus, "machine_type": "fan", "variant": "proposed", "seed": 0, "product": k}
         | {"role": "test", "inlier": h, "size": p, "aggregation": aggregations[h]}

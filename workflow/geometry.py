@@ -11,16 +11,15 @@ from asdstudy.runs.run import Run
 
 
 def geometry(run: Run) -> pd.DataFrame:
-    """One row per product ID and kind of clip, as of :func:`closeness`, and one of other machines.
+    """:func:`closeness` of a run, with the median norm of the clips of other machines.
 
     ``collapsed`` says whether Eq. 2 had collapsed at the end of training.
     """
     others = run.embedded["others"].embeddings.mean(axis=1)
     norm = np.median(np.linalg.norm(others, axis=1))
-    of_others = pd.DataFrame([{"product": "", "kind": "others", "median norm": norm}])
     keys = {name: run.params[name] for name in ("corpus", "machine_type", "variant", "seed")}
     collapsed = any(sentence.startswith("collapse") for sentence in run.params["warnings"])
-    rows = pd.concat([closeness(run), of_others], ignore_index=True).round(4)
+    rows = closeness(run).assign(**{"median norm of others": norm}).round(4)
     about = {"collapsed": collapsed, "profile": run.params["profile_name"], **stamp(run.params)}
     return rows.assign(**keys, **about)[[*keys, *rows, *about]]
 

@@ -150,11 +150,13 @@ def several_seeds(corpus: str, out_dir=None, needed: bool = False) -> Results:
 def widest(fresh: pd.DataFrame, several: Results) -> Results:
     """The runs of this build or, if it has more seeds of the same, a table of several seeds.
 
-    The same are: corpus, profile and overrides; the table has all of the build's machine types
-    and variants.
+    The same are: sound, profile and overrides; the table has all of the build's machine types and
+    variants.
     """
     if several.table is not None:
-        same = several.table.merge(fresh[["corpus", "profile", "overrides"]].drop_duplicates())
+        same = several.table.merge(
+            fresh[["corpus", "fingerprint", "profile", "overrides"]].drop_duplicates()
+        )
         same = same[same.machine_type.isin(fresh.machine_type.unique())]
         has_all = all(set(fresh[name]) <= set(same[name]) for name in ("machine_type", "variant"))
         if has_all and same.seed.nunique() > fresh.seed.nunique():
