@@ -91,6 +91,18 @@ def test_a_sweep_makes_a_table_and_one_of_folds(tmp_path):
     assert value == pytest.approx(100 * made[0].result()) and np.isfinite(value)
 
 
+def test_only_some_rows_of_a_table(table):
+    assert set(results.only(table, product=["02", "03"])["product"]) == {"02", "03"}
+    both = results.only(table, machine_type=["fan"], variant=("proposed", "no-mixup"))
+    assert set(both.machine_type) == {"fan"} and set(both.variant) == {"proposed", "no-mixup"}
+    assert results.only(table, machine_type=[]).equals(table)
+    for names in ("fan", 4, [4], [True], None, {"fan": 1}, [["fan"]]):
+        with pytest.raises(InputError, match="machine_type: .*; expected a list of words"):
+            results.only(table, machine_type=names)
+    with pytest.raises(InputError, match="unknown machine_type 'pump'; known: fan, slider"):
+        results.only(table, machine_type=["pump"])
+
+
 def test_the_tables_of_a_study_are_read_together(table, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "measured_dir", lambda: tmp_path)
     with pytest.raises(InputError, match="no table of ablation; expected .*make evidence"):

@@ -24,14 +24,13 @@ PAPER = "paper (DCASE 2021)"
 ANSWERS = {"helps": "yes", "hurts": "no, the reverse", "cannot tell": "cannot tell"}
 
 
-def answers(table: pd.DataFrame, products: Sequence[str] = ()) -> pd.DataFrame:
+def answers(table: pd.DataFrame) -> pd.DataFrame:
     """How far the proposed method leads what each claim compares it with, by sound, in mean AUC.
 
     One line per claim and sound, over all machine types, as of
-    :func:`~asdstudy.report.statistics.differences`; with ``products``, over these IDs only.
+    :func:`~asdstudy.report.statistics.differences`.
     """
     rows = results.systems(table, ["proposed", *CLAIMS.values()])
-    rows = rows[rows["product"].isin(products)] if products else rows
     rows = rows.assign(sound=rows.corpus.map(SOUNDS))
     lines = statistics.differences(rows, "proposed", ["sound"], "mean AUC")
     lines = lines[lines.machine_type == ALL]

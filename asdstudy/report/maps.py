@@ -10,6 +10,7 @@ import seaborn as sns
 from openTSNE import TSNE
 from scipy.spatial.distance import cdist
 
+from asdlib.errors import InputError
 from asdstudy.report.charts import plain
 from asdstudy.report.figures import LABEL_COLOURS, finish
 from asdstudy.runs.run import Run
@@ -23,6 +24,8 @@ SYMBOLS = dict(zip(KINDS.values(), ("circle", "square", "triangle-up"), strict=T
 
 def tsne(vectors: np.ndarray, perplexity: float = 30, seed: int = 0) -> np.ndarray:
     """The place of each vector ``(clips, 128)`` on a map: ``(clips, 2)``, the same for a seed."""
+    if not isinstance(perplexity, int | float) or not perplexity >= 1:
+        raise InputError(f"perplexity is {perplexity!r}; expected a number of at least 1")
     perplexity = min(perplexity, (len(vectors) - 1) / 3)
     options = {"initialization": "pca", "negative_gradient_method": "bh", "n_jobs": 1}
     fitted = TSNE(perplexity=perplexity, random_state=seed, **options).fit(vectors.astype(float))

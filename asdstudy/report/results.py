@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from asdlib.errors import InputError, make_folder, making
+from asdlib.errors import InputError, make_folder, making, one_of
 from asdlib.metrics import NUMBERS
 from asdstudy import paths
 from asdstudy.report.statistics import choose_in_folds
@@ -128,6 +128,20 @@ def measured(*studies: str) -> pd.DataFrame:
             "`make evidence` measures them again"
         )
     return pd.concat(map(read, files), ignore_index=True)
+
+
+def only(table: pd.DataFrame, **names: Sequence[str]) -> pd.DataFrame:
+    """The rows of some machine types, variants, ...: ``names`` by column, none of them for all.
+
+    Raises :class:`InputError` for what is no list of words, and for a name that is not there.
+    """
+    for column, chosen in names.items():
+        if not isinstance(chosen, list | tuple) or {type(name) for name in chosen} - {str}:
+            raise InputError(f"{column}: {chosen!r}; expected a list of words")
+        for name in chosen:
+            one_of(column, name, list(table[column].unique()))
+        table = table[table[column].isin(chosen or table[column].unique())]
+    return table
 
 
 def several_seeds(corpus: str, out_dir=None, needed: bool = False) -> Results:
