@@ -19,7 +19,8 @@ def project_root() -> Path:
         return Path(os.environ["ASDLIB_ROOT"]).resolve()
     here = Path.cwd().resolve()
     for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
-        if (folder / "pyproject.toml").exists() and (folder / "asdlib").is_dir():
+        # not Path.exists, which raises where a folder may not be read
+        if os.path.isfile(folder / "pyproject.toml") and os.path.isdir(folder / "asdlib"):
             return folder
     return here
 

@@ -64,7 +64,9 @@ def test_run_folder(noise, tmp_path):
     }
     np.testing.assert_allclose(again.AUC, stored.AUC)
     assert run.result() == pytest.approx(metrics.harmonic_mean(stored[["AUC", "pAUC"]]))
-    assert run.result(role="test") != run.result(role="validation")
+    for role in ("test", "validation"):
+        areas = stored.loc[stored.role == role, ["AUC", "pAUC"]]
+        assert run.result(role=role) == pytest.approx(metrics.harmonic_mean(areas))
     assert stored.threshold.notna().all() and stored.F1.between(0, 1).all()
     names = [path.name for path in sorted((run.folder / "submission").iterdir())]
     kinds = ("anomaly_score", "decision_result")
@@ -491,7 +493,7 @@ def test_clips_without_labels_are_scored(corpus, tmp_path):
     assert len(run.scores) == 8 and np.isfinite(run.scores.score).all()
     assert run.metrics.empty and np.isnan(run.result()) and np.isnan(run.result("GMM", "test"))
     assert "No labels, no AUC" in tables.result_table(run).data
-    with pytest.raises(InputError, match="proposed-s0-.*: no labelled test clips"):
+    with pytest.raises(InputError, match="proposed-s0-.*: no run has labelled test clips"):
         results.collect([run])
     assert [ax.get_title() for ax in figures.score_distributions(run.scores).axes] == [
         "ID 00",

@@ -134,7 +134,7 @@ def test_a_page_of_a_run_has_its_clips_scores_and_captions(tmp_path):
     assert [ax.get_title() for ax in curves.axes] == [*figures.LOSSES.values()][:3]
 
     near = maps.closeness_by_label([run])
-    assert near.index.tolist() == [("pump", "proposed", "negative")]
+    assert near.index.tolist() == [("pump", "proposed", "positive")]
     assert near[maps.SHARE].stack().between(0, 100).all()
 
 

@@ -55,7 +55,7 @@ def test_the_start_is_centred_once_and_is_a_switch(corpus):
     """A fresh machine loss is about log 2 where it is centred, and saturated where it is not."""
     first = {}
     for start in ("centred", "layer"):
-        split, profile = split_of(corpus, machine_start=start, learning_rate=1e-12, epochs=1)
+        split, profile = split_of(corpus, machine_start=start, learning_rate=1e-9, epochs=1)
         net, history = training.train(split, profile, seed=0, device="cpu", progress=False)
         first[start] = history.machine_loss[0]
         offset = abs(net.g_affine.bias.item())

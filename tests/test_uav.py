@@ -232,7 +232,7 @@ def test_the_chapter_works_word_by_word(tmp_path, monkeypatch):
     """Each fetch that it shows, in its order, and scores of the drone with and without the fan."""
     chapter = (ROOT / "book" / "own-data.md").read_text()
     chapter = chapter.split("## How to get the drone recordings")[1].split("\n## ")[0]
-    commanded = re.findall(r"^\$ asd (.*)$", chapter, re.MULTILINE)
+    commanded = re.findall(r"^\$ asd (fetch .*)$", chapter, re.MULTILINE)
     assert [words.split()[1] for words in commanded] == ["uav", "dcase2021", "uav"]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASDLIB_ROOT", str(tmp_path))
