@@ -19,6 +19,7 @@ BEGUN = time.perf_counter()  # of the page that imports this: its wall time coun
 CORPORA = {
     "simulated": "simulated sound",
     "uav": "real recordings (uav, not DCASE)",
+    "mimii-mini": "real recordings (MIMII)",
     "dcase2021": "DCASE 2021 Task 2",
 }
 
