@@ -32,7 +32,7 @@ SNAKEMAKE = $(BIN)/snakemake --quiet rules host --cores $(CORES) --keep-going --
 book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
 	$(SNAKEMAKE) --config "study=$$STUDY"
 
-# It leaves runs/<corpus>/collected.csv, which the chapters then draw from.
+# `seeds` leaves runs/<corpus>/collected.csv, which the chapters then draw from.
 ALL_VARIANTS = proposed,no-mixup,product-only,ddcsad,serial,parallel,ae,classifier,spectrum
 seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hours on two cores)
 	$(SNAKEMAKE) long_study --config "study=$$STUDY" 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'

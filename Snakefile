@@ -35,6 +35,7 @@ if re.search("[{}]", str(ROOT)):  # Snakemake takes them for wildcards, so a lin
 sys.path.insert(0, workflow.basedir)
 
 from asdlib.errors import InputError
+from asdstudy import paths
 from asdstudy.runs.provenance import code_files
 from asdstudy.runs.record import STAGES, has_stage, place_of
 from asdstudy.runs.study import read_study
@@ -91,8 +92,8 @@ def code_of(stage):
     """The files of the modules that a stage computes with, and of all that they import."""
 
     def files(run):
-        paths = code_files(*plan_of(run).code(stage))
-        return [ROOT / os.path.relpath(path, workflow.basedir) for path in paths]
+        used = code_files(*plan_of(run).code(stage))
+        return [ROOT / os.path.relpath(path, workflow.basedir) for path in used]
 
     return files
 
@@ -115,8 +116,7 @@ def runs(**which):
 
 def tables_of(*studies):
     """The committed tables of some studies, such as those of workflow/evidence.py."""
-    patterns = [name + ending for name in studies for ending in (".csv", "-*.csv")]
-    files = [path for name in patterns for path in sorted((ROOT / "book/measured").glob(name))]
+    files = paths.tables_of(ROOT / "book/measured", *studies)
     return [f"book/measured/{path.name}" for path in files]
 
 

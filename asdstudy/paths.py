@@ -55,6 +55,12 @@ def measured_dir() -> Path:
     return project_root() / "book" / "measured"
 
 
+def tables_of(folder: Path, *studies: str) -> list[Path]:
+    """The tables in ``folder`` of some studies, such as "ablation", of all sounds that have one."""
+    patterns = [name + ending for name in studies for ending in (".csv", "-*.csv")]
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+
+
 def own_part(path: Path, end: str = "part") -> Path:
     """Where this process writes what will be ``path``: hidden beside it, named after the process.
 

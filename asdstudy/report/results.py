@@ -120,8 +120,7 @@ def measured(*studies: str) -> pd.DataFrame:
     Raises :class:`InputError` if there is none.
     """
     folder = paths.measured_dir()
-    patterns = [name + ending for name in studies for ending in (".csv", "-*.csv")]
-    files = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+    files = paths.tables_of(folder, *studies)
     if not files:
         raise InputError(
             f"{folder}: no table of {' or '.join(studies)}; expected those of a checkout, in which "
