@@ -107,6 +107,12 @@ def test_what_is_said_of_a_table(table):
     assert "overrides epochs = 3; " in captions.origin(two, "Drawn")
 
 
+def test_the_page_of_recordings_keeps_their_place_to_itself():
+    page = where_from("recordings", {"profile": "quick", "folder": "/home/me/sound"}, "Drawn")
+    assert "folder: path/to/sound" in page and "/home/me" not in page
+    assert "folder" not in where_from("recordings", {"profile": "quick", "folder": ""}, "Drawn")
+
+
 def test_a_page_over_runs_names_those_that_it_shows(table, monkeypatch):
     own = captions.parameters_of_runs(table)
     assert own["machine_types"] == ["fan", "slider"] and own["seeds"] == [0, 1]

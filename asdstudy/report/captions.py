@@ -108,7 +108,7 @@ def parameters_of_runs(table: pd.DataFrame) -> dict:
     return {n: table[n].iloc[0] for n in ("corpus", "profile")} | lists
 
 
-PLACES = ("data_dir", "uav_dir", "out_dir")  # parameters that are paths
+PLACES = ("data_dir", "folder", "out_dir")  # parameters that are paths
 
 
 def where_from(notebook: str, names: dict, *origins: str, **changes) -> Markdown:
