@@ -139,12 +139,15 @@ def test_a_page_of_a_run_has_its_clips_scores_and_captions(tmp_path):
 
 
 def test_closeness_by_hand(monkeypatch):
-    """Of two neighbours each, one of a normal clip is another machine; none of the anomaly's."""
+    """Of two neighbours each, one of a normal clip is another machine; none of the anomaly's.
+
+    And the anomaly is shorter than two of the three normal clips.
+    """
     rows = pd.DataFrame(
         {"product": ["0"] * 4 + ["9"], "kind": ["normal"] * 3 + ["anomaly", "others"]}
     )
     vectors = np.array([[0.0], [1.0], [1.1], [0.9], [-0.1]])
     monkeypatch.setattr(maps, "shown_clips", lambda run: (rows, vectors))
-    table = maps.closeness(None, neighbours=2).set_index("kind")[maps.SHARE]
-    assert table["anomaly"] == 0
-    assert table["normal"] == pytest.approx(100 / 6)
+    table = maps.closeness(None, neighbours=2).set_index("kind")
+    assert table[maps.SHARE].to_dict() == pytest.approx({"anomaly": 0, "normal": 100 / 6})
+    assert table[maps.SHORTER].to_dict() == pytest.approx({"anomaly": 200 / 3, "normal": 100 / 3})

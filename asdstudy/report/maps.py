@@ -96,13 +96,15 @@ def hover_map(rows: pd.DataFrame, title: str) -> go.Figure:
 
 
 SHARE = "other machines among neighbours (%)"
+SHORTER = "shorter than normal (%)"
 
 
 def closeness(run: Run, neighbours: int = 10) -> pd.DataFrame:
     """How near anomalies come to other machines, in the embedding itself and not on a map.
 
     By product ID and label: the mean share of other machines among the nearest ``neighbours`` of
-    a test clip (normal clips of its product ID and clips of other machines), and the median norm.
+    a test clip (normal clips of its product ID and clips of other machines); the share of pairs
+    with a normal clip in which its embedding is the shorter one; and the median norm.
     """
     rows, vectors = shown_clips(run)
     norm, kinds = np.linalg.norm(vectors, axis=1), rows.kind.to_numpy()
@@ -115,8 +117,9 @@ def closeness(run: Run, neighbours: int = 10) -> pd.DataFrame:
         order = distance[np.ix_(part.index, reference)].argsort(axis=1)
         nearest = kinds[reference][order[:, : min(neighbours, len(reference) - 1)]]
         share = 100 * (nearest == "others").mean()
-        lines.append((product, kind, share, np.median(norm[part.index])))
-    return pd.DataFrame(lines, columns=["product", "kind", SHARE, "median norm"])
+        shorter = 100 * (norm[part.index][:, None] < norm[is_normal]).mean()
+        lines.append((product, kind, share, shorter, np.median(norm[part.index])))
+    return pd.DataFrame(lines, columns=["product", "kind", SHARE, SHORTER, "median norm"])
 
 
 def closeness_by_label(runs: Sequence[Run]) -> pd.DataFrame:
