@@ -177,6 +177,7 @@ PAGES = {
     "findings": Page(tables_of("ablation", "rivals"), {}),
     "recordings": Page(tables_of("ablation"), {}),
     "ways": Page(tables_of("scores"), {}),
+    "sides": Page(tables_of("sides", "geometry-sides"), {}),
 }
 PAGES = {name: page for name, page in PAGES.items() if (ROOT / f"notebooks/{name}.ipynb").exists()}
 MACHINES = {  # a page for each machine type: its first run, which is there by then
