@@ -69,14 +69,16 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
 
     Every product ID of the target is in both parts, and an event (the clips of one recording) is in
     one of them only. The other machine types are split too, so that no training clip enters the
-    validation loss. Raises :class:`InputError` where a product ID has too few clips or events, or
-    where L_machine is on and there is no other machine type.
+    validation loss. Which clips the target has is up to :func:`given`. Raises :class:`InputError`
+    where a product ID has too few clips or events, or where L_machine is on and there is no other
+    machine type.
     """
     if profile.needs_others and not others:
         raise InputError(
             f"{folder_of(target.clips)}: no other machine type beside it; "
             "L_machine needs negatives (variant product-only does not)"
         )
+    target = given(target, profile, seed)
     products = tuple(sorted(target.clips["product"][target.clips.split == "train"].unique()))
 
     def both_parts(bank: WaveBank) -> list[Part]:
@@ -96,6 +98,50 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
         )
     pairs = tuple(zip(*map(both_parts, others), strict=True)) or ((), ())
     return Split(products, train, validation, *pairs)
+
+
+def given(target: WaveBank, profile: Profile, seed: int) -> WaveBank:
+    """The target as somebody has it: ``train_clips`` of each product ID, drawn by ``seed``.
+
+    A share ``contamination`` of them are anomalies that nobody noticed: test clips that are moved
+    into training under the label "normal", in place of normal clips. What is not drawn is in no
+    part. Fewer clips, or anomalies, are a subset of more. An event is drawn as a whole, so there
+    may be a few clips more than asked for. The other machine types keep all their clips, since
+    those need not be recorded by the same person; mean and variance of the amplitude stay those of
+    the whole bank. Raises :class:`InputError` where a product ID has too few clips of either kind.
+    """
+    if not profile.train_clips and not profile.contamination:
+        return target
+    clips = target.clips.copy()
+    for number, (product, own) in enumerate(clips.groupby("product")):
+        rng = np.random.default_rng([seed, number])
+        normal = own[own.split == "train"]
+        anomalous = own[(own.split == "test") & (own.label == "anomaly")]
+        count = profile.train_clips or len(normal)
+        unnoticed = round(profile.contamination * count)
+        kept, moved = _drawn(normal, count - unnoticed, rng), _drawn(anomalous, unnoticed, rng)
+        where = f"{folder_of(clips)}: product ID {product} has"
+        if len(kept) < count - unnoticed:
+            raise InputError(f"{where} {len(normal)} train clips; expected {count - unnoticed}")
+        if unnoticed and len(moved) == len(anomalous):
+            raise InputError(
+                f"{where} {len(anomalous)} anomalous test clips; expected more than {unnoticed}, "
+                "which a contamination moves into training"
+            )
+        clips.loc[normal.index.difference(kept), "split"] = "unused"
+        clips.loc[moved, ["split", "label"]] = "train", "normal"
+    return replace(target, clips=clips)
+
+
+def _drawn(clips: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.Index:
+    """Whole events in random order until there are ``count`` clips; all if there are not as many.
+
+    A clip without an event is an event of one.
+    """
+    events = clips.groupby(["event", np.where(clips.event == "", clips.index, -1)]).ngroup()
+    places = rng.permutation(events.nunique())[events]  # (clips,): when each is drawn
+    enough = np.searchsorted(np.bincount(places).cumsum(), count) + (count > 0)
+    return clips.index[places < enough]
 
 
 def _divided(

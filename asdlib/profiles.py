@@ -64,6 +64,11 @@ class Profile(Settings):
     inlier_sizes: Several[Count] = (1, 2, 4, 8, 16, 32, 64)  # the candidates for p
     covariance: Literal["full", "diag"] = "full"
     covariance_floor: NotNegative = 1e-6  # added to a GMM's variances
+    # what somebody has of a machine; see batches.given
+    train_clips: Annotated[int, Field(ge=0, le=10_000)] = (
+        0  # of a product ID; 0: all that there are
+    )
+    contamination: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # share of anomalies among them
     # switches: the paper's reading, or its closest, is the default
     # of the clips that are trained on and tested; the paper: "the same domain"
     domain: Literal["source", "target", "both"] = "source"
@@ -154,10 +159,12 @@ class Profile(Settings):
     def to_dict(self) -> dict:
         """The fields as plain values, for ``params.json``; ``Profile(**values)`` reads them.
 
-        The source domain is not among them, so that a run has the name that it had without the
-        field.
+        The younger fields are not among them at their defaults, so that a run has the name that it
+        had without the field.
         """
-        omitted = {"domain"} if self.domain == "source" else None
+        fields = type(self).model_fields
+        younger = ("domain", "train_clips", "contamination")
+        omitted = {name for name in younger if getattr(self, name) == fields[name].default}
         return self.model_dump(mode="json", exclude=omitted)
 
 

@@ -322,6 +322,29 @@ def test_the_target_domain_has_other_speed_load_noise_and_microphone():
     assert first != second
 
 
+def test_a_target_domain_of_one_change_is_the_source_in_all_else(tmp_path):
+    """Without noise and microphone the ratio of the two sounds stays; without speed, the shaft."""
+
+    def drawn(*changes):
+        simulation = TINY.replace(target_changes=changes)
+        clip = simulate_clip(simulation, "fan", 0, "test", "normal", 0, "target")
+        ratio = 20 * np.log10(clip.machine.std() / clip.noise.std())
+        return clip.numbers.shaft_hertz, clip.numbers.friction, ratio, clip.noise
+
+    speed, load, noise, microphone = map(drawn, ("speed", "load", "noise", "microphone"))
+    assert speed[0] != load[0] == noise[0] == microphone[0]
+    assert load[1] != speed[1] == noise[1] == microphone[1]
+    ratios = [speed[2], load[2], microphone[2], noise[2]]
+    assert ratios == pytest.approx([TINY.snr_db] * 3 + [TINY.snr_db - 4], abs=0.01)
+    tilt = np.corrcoef(noise[3], microphone[3])[0, 1]
+    assert np.corrcoef(noise[3], load[3])[0, 1] == pytest.approx(1) and tilt < 0.999
+    quiet = TINY.replace(target_test_clips=1, target_changes="noise,load")
+    folder = make_corpus(tmp_path / "one", quiet, ["fan"], workers=1, progress=False)
+    assert make_corpus(folder, quiet, ["fan"], workers=1, progress=False) == folder
+    with pytest.raises(InputError, match="target_changes = .*noise.*, not .*speed"):
+        make_corpus(folder, TINY.replace(target_test_clips=1), ["fan"], progress=False)
+
+
 def test_corpus_cut_short_is_gone_on_with(tmp_path):
     root = make_corpus(tmp_path / "corpus", TINY, ["fan"], workers=1, progress=False)
     whole = files_of(root)

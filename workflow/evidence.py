@@ -22,7 +22,7 @@ from asdstudy.data.simulate import Simulation, make_corpus
 from asdstudy.report import results
 from asdstudy.runs.run import Run
 from asdstudy.runs.sweeps import Job, sweep
-from workflow import geometry, rescoring
+from workflow import geometry, rescoring, shift
 
 # Question 6, when each loss helps: one dial of the simulator at a time, the other at its default.
 DIALS = {
@@ -39,11 +39,13 @@ def dialled(made: Simulation) -> str:
 
 SIMULATIONS = {
     "simulated": Simulation(),
+    "simulated-50": Simulation(train_clips=50),  # question 8
     **{dialled(made): made for made in DIALS.values()},
 }
 RECORDINGS = {"mimii-mini": "mimii-mini", "uav": "real-mini"}  # a corpus: its folder in ../shared
 TYPES = {
     "simulated": MACHINE_TYPES,
+    "simulated-50": MACHINE_TYPES,
     "mimii-mini": ("fan", "pump", "slider", "valve"),
     "uav": ("uav",),
 }
@@ -190,6 +192,14 @@ PICTURES = {
     "quick": _LITE0 | {"learning_rate": 3e-3},
 }
 STARTS = {"pretrained": {"weights": LITE0}, "from scratch": {"weights": ""}}
+# Question 8, what a practitioner has to know: how many clips of a product ID, how many unnoticed
+# anomalies among 20, and what a changed condition does to runs with 50. Every run hears as many
+# crops: with the epochs of the profile, one with few clips would stop before it has learnt.
+AMOUNTS, CROPS = (3, 6, 10, 20, 50), 2000
+CONTAMINATIONS = (0.0, 0.05, 0.1)
+FAN_50, DRONE = [("simulated-50", "fan")], [("uav", "uav")]
+CHANGES = {change: (change,) for change in ("speed", "load", "noise", "microphone")}
+CHANGES["all four"] = tuple(CHANGES)
 
 
 def folder_of(corpus: str) -> Path:
@@ -273,6 +283,31 @@ def pretrained() -> list[Job]:
     ]
 
 
+def amount(sound, amounts=AMOUNTS) -> list[Job]:
+    """Question 8: the normal clips that somebody has of each product ID."""
+    return [
+        job
+        for clips in amounts
+        for job in jobs_with(
+            sound,
+            SEEDS,
+            {"train_clips": clips, "epochs": CROPS // clips},
+            **{"train clips": clips},
+        )
+    ]
+
+
+def contamination(sound) -> list[Job]:
+    """Question 8: the share of anomalies among 20 clips that somebody takes for normal."""
+    return [
+        job
+        for share in CONTAMINATIONS
+        for job in jobs_with(
+            sound, SEEDS, {"train_clips": 20, "contamination": share}, contamination=share
+        )
+    ]
+
+
 # Recordings and simulated sound have a table each: they are never averaged.
 STUDIES = {
     **{f"trials-{system}": partial(trials, system) for system in TRIALS},
@@ -288,11 +323,16 @@ STUDIES = {
     "switches-simulated": partial(board, SWITCHES, "switch", TWO_SIMULATED),
     "dials": dials,
     "pretrained": pretrained,
+    "amount-recordings": partial(amount, DRONE),
+    "amount-simulated": partial(amount, FAN_50),
+    "contamination-recordings": partial(contamination, DRONE),
+    "contamination-simulated": partial(contamination, FAN_50),
 }
 SCORES = {"scores-recordings": RECORDED, "scores-simulated": SIMULATED}  # question 4
 # Where embeddings lie: of the runs of questions 1 and 3.
 GEOMETRY = {f"geometry-{name}": name for name in STUDIES if name.startswith(("ablation", "sides"))}
-EVERY = [*STUDIES, *SCORES, *GEOMETRY]
+SHIFTED = "shift-simulated"  # question 8
+EVERY = [*STUDIES, *SCORES, *GEOMETRY, SHIFTED]
 
 
 def runs_of(jobs: list[Job], workers: int | None) -> list[Run]:
@@ -331,6 +371,17 @@ def places(study: str, workers: int | None) -> Path:
     return _save(geometry.table(runs_of(jobs, workers), [job.labels for job in jobs]), study)
 
 
+def shifted(study: str, workers: int | None) -> Path:
+    """Question 8: the runs with 50 clips, on sound of a target domain for each changed thing."""
+    jobs = amount(FAN_50, [max(AMOUNTS)])
+    where = {"nothing": (folder_of("simulated-50"), "source")}
+    for change, changes in CHANGES.items():
+        made = Simulation(train_clips=0, test_clips=0, target_test_clips=20, target_changes=changes)
+        folder = folder_of(f"shift-{change.replace(' ', '-')}")
+        where[change] = (make_corpus(folder, made, ["fan"], workers), "target")
+    return _save(shift.table(runs_of(jobs, workers), where, workers), study)
+
+
 def _save(table: pd.DataFrame, study: str) -> Path:
     return results.save(table, paths.measured_dir() / f"{study}.csv")
 
@@ -340,9 +391,10 @@ def main() -> None:
     parser.add_argument("study", nargs="*", choices=EVERY, help="all unless named")
     parser.add_argument("--workers", type=int, default=0, help="runs at a time; 0: one a core")
     chosen = parser.parse_args()
+    make = dict.fromkeys(STUDIES, measure) | dict.fromkeys(SCORES, scores)
+    make |= dict.fromkeys(GEOMETRY, places) | {SHIFTED: shifted}
     for study in chosen.study or EVERY:
-        make = scores if study in SCORES else places if study in GEOMETRY else measure
-        table = make(study, chosen.workers or None)
+        table = make[study](study, chosen.workers or None)
         print(f"{study}: {table}")
 
 

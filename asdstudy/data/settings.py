@@ -1,8 +1,8 @@
 """What can be chosen when a corpus is made: of simulated machines, own recordings, or flights."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from asdlib.settings import Settings
 from asdstudy.data.inputs import seed_of
@@ -11,6 +11,12 @@ Seed = Annotated[int, BeforeValidator(seed_of)]
 Dial = Annotated[float, Field(ge=0, le=1)]
 Portion = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
+Change = Literal["speed", "load", "noise", "microphone"]
+
+
+def _separated(value: Any) -> Any:
+    """The parts of a word with commas, as an option of the command line is one."""
+    return value.split(",") if isinstance(value, str) else value
 
 
 class Simulation(Settings):
@@ -27,6 +33,9 @@ class Simulation(Settings):
     products: int = Field(6, ge=1, le=99, description="product IDs of a machine type")
     target_train_clips: Count = Field(0, description="train clips of one in the target domain")
     target_test_clips: Count = Field(0, description="test clips of each label in it")
+    target_changes: Annotated[tuple[Change, ...], BeforeValidator(_separated)] = Field(
+        ("speed", "load", "noise", "microphone"), min_length=1, description="what is other in it"
+    )
 
 
 class Adoption(Settings):
@@ -45,7 +54,9 @@ class Recipe(Settings):
     """How clips are made from the flights of a drone; the defaults are those of the book."""
 
     seed: Seed = Field(0, description="of split and noise")
-    broken: tuple[PositiveInt, ...] = Field((1,), description="how many propellers, as in 1,3")
+    broken: Annotated[tuple[PositiveInt, ...], BeforeValidator(_separated)] = Field(
+        (1,), description="how many propellers, as in 1,3"
+    )
     trim_seconds: float = Field(
         10.0, ge=0, le=3600, description="left out at both ends of a flight"
     )
@@ -53,8 +64,3 @@ class Recipe(Settings):
     snr_db: float = Field(-3.0, ge=-60, le=60, description="RMS of flight over that of noise, dB")
     rms: float = Field(0.05, ge=0.001, le=1, description="of every clip, where full scale is 1")
     test_share: Portion = Field(0.2, description="of each pattern's normal flights, for testing")
-
-    @field_validator("broken", mode="before")
-    @classmethod
-    def _numbers(cls, value):
-        return value.split(",") if isinstance(value, str) else value

@@ -3,10 +3,10 @@
     asd simulate data/simulated --seed 0 --product-similarity 0.5
 
 Two settings vary what the paper argues about and recordings fix: how alike the product IDs of a
-machine type are, and how alike the machine types are. Two more add a target domain, in which a
-product ID runs at another speed and load, in louder noise, before another microphone. Each clip is
-drawn from its own seed, so it does not depend on the order, the number of processes or the other
-clips.
+machine type are, and how alike the machine types are. Three more add a target domain, in which a
+product ID runs at another speed and load, in louder noise, before another microphone, or with some
+of these changes only. Each clip is drawn from its own seed, so it does not depend on the order, the
+number of processes or the other clips.
 """
 
 import itertools
@@ -94,8 +94,10 @@ def target_conditions(
     """What the target domain adds to the logarithms of a product ID's numbers, ``(fields,)``, and
     the chances of its microphone."""
     rng = _rng(simulation, machine_type, product, DOMAINS.index("target"))
-    factors = dict.fromkeys(DRIVEN, rng.choice(TARGET_SPEEDS))
-    factors |= dict.fromkeys(LOADED, rng.choice(TARGET_LOADS))
+    speed, load = rng.choice(TARGET_SPEEDS), rng.choice(TARGET_LOADS)
+    changes = simulation.target_changes
+    factors = dict.fromkeys(DRIVEN, speed) if "speed" in changes else {}
+    factors |= dict.fromkeys(LOADED, load) if "load" in changes else {}
     return Machine.direction(factors), rng
 
 
@@ -151,11 +153,13 @@ def simulate_clip(
     machine, noise = machines.machine_sound(numbers, samples, rng), factory_noise(samples, rng)
     decibel = LEVEL_DBFS + rng.uniform(-LEVEL_RANGE_DB, LEVEL_RANGE_DB)
     snr_db = simulation.snr_db
-    if domain == "target":
+    changes = simulation.target_changes if domain == "target" else ()
+    if "microphone" in changes:
         _, chances = target_conditions(simulation, machine_type, product)
         microphone = 10 ** (0.3 * machines.smooth_tilt(samples, chances))  # 6 dB up and down
         spectra = (fft.rfft(sound) * microphone for sound in (machine, noise))
         machine, noise = (machines.shaped_noise(spectrum, samples) for spectrum in spectra)
+    if "noise" in changes:
         snr_db -= TARGET_NOISE_DB
     ratio = 10 ** (snr_db / 20)
     level = 10 ** (decibel / 20) / np.hypot(ratio, 1)
@@ -260,20 +264,21 @@ def _is_there(root: Path, about: dict) -> bool:
 
 def _about(root: Path, simulation: Simulation, machine_types: Sequence[str]) -> dict:
     """What the folder will say of its corpus when it is complete, with the types already there."""
-    stored, about = _stored(root), {"generator": GENERATOR} | dict(simulation)
+    stored, about = _stored(root), {"generator": GENERATOR} | simulation.model_dump(mode="json")
+    usual = {n: v for n, v in Simulation().model_dump(mode="json").items() if "target" in n}
     if not stored and os.path.isdir(root) and (things := inside(root)):
         raise InputError(
             f"{root}: holds {things[0].name}, and no {SETTINGS_FILE} of a simulated corpus; "
             "expected a folder of its own"
         )
     for name, value in about.items():
-        if stored and stored.get(name, 0) != value:
+        if stored and (found := stored.get(name, usual.get(name, 0))) != value:
             raise InputError(
-                f"{root} holds a corpus with {name} = {stored.get(name, 0)}, not {value}; "
+                f"{root} holds a corpus with {name} = {found}, not {value}; "
                 "choose another folder or remove this one"
             )
     # a corpus of one domain says what it said before there were two
-    about = {name: value for name, value in about.items() if value or "target" not in name}
+    about = {name: value for name, value in about.items() if usual.get(name, ...) != value}
     types = [t for t in MACHINE_TYPES if t in {*machine_types, *stored.get("machine_types", ())}]
     files = sum(1 for _ in _clips(simulation, types))
     return about | {"machine_types": types, "files": files, "complete": True}
