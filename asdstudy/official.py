@@ -18,6 +18,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from asdlib.errors import InputError, one_of
 from asdlib.metrics import auc_pauc, harmonic_mean
+from asdstudy.data.inputs import said_in
 
 YEARS = range(2020, 2027)  # those after 2022 have its names and its rules
 METRICS = ["AUC", "pAUC", "precision", "recall", "F1 score"]
@@ -183,8 +184,8 @@ def _rows(path: Path, expected: str, names: list[str] | None = None) -> pd.DataF
 def read_submission(path: Path) -> pd.DataFrame:
     """A score file of the challenge: rows ``file name,score``; labels from the names, if there."""
     scores = pd.read_csv(path, header=None, names=["file", "score"])
-    label = scores.file.str.extract(r"_(normal|anomaly)_", expand=False)
-    return scores.assign(label=label.fillna("unknown"))
+    labels = [said_in(Path(name).stem)[0].get("label", "unknown") for name in scores.file]
+    return scores.assign(label=labels)
 
 
 def write_submission(

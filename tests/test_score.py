@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import ROOT, asd, write_clip, write_corpus
+from test_inputs import flac_of_a_pipe
 from test_training import SMALL
 
 from asdlib.thresholds import empirical_threshold
@@ -199,10 +200,17 @@ def test_a_converted_clip_is_what_adopt_would_have_made(detector, tmp_path):
     np.testing.assert_array_equal(sound, to_int16(read_recording(tmp_path / "a.flac", adoption)))
 
 
-def test_a_long_recording_takes_no_more_memory_than_a_short_one(detector, noise, tmp_path):
+@pytest.mark.parametrize("form", ["wav", "flac without a length"])
+def test_a_long_recording_takes_no_more_memory_than_a_short_one(detector, noise, tmp_path, form):
     peaks = []
     for seconds in (20, 80):
-        path, _ = joined(tmp_path, noise, seconds)
+        path, sound = joined(tmp_path, noise, seconds)
+        if form != "wav":
+            path = tmp_path / "long.flac"
+            flac_of_a_pipe(path, sound)
+            (recording,) = recordings([path], detector, "00")
+            windows = np.concatenate([window for _, window in recording.windows()][:-1])
+            np.testing.assert_array_equal(windows, sound[: len(windows)])
         opened = recordings([path], detector, "00")
         tracemalloc.start()
         (_,) = score.score_recordings(detector, opened, tmp_path / "o.csv", progress=False)

@@ -103,7 +103,8 @@ def _recordings(folder: Path) -> Iterator[Recording]:
                     if file.suffix.lower() not in CLIPS:
                         raise InputError(f"{file}: {CLIP}")
                     check_file(file, CLIP)
-                    check_label(file, LABELS[inner.name])
+                    words = f"{product.name}_{path.stem}_{file.stem}"  # all become attributes
+                    check_label(file, words, LABELS[inner.name])
                     if (other := files_of.setdefault(file_of(file), file)) != file:
                         raise InputError(f"{file}: the same file as {other}; expected it once")
                 yield Recording(product.name, LABELS[inner.name], path.name, tuple(files))

@@ -272,7 +272,8 @@ def _why_unused(path: Path, folders: dict[str, Path]) -> str:
     why = "no clip; expected .wav or .flac"
     if path.suffix.lower() in CLIPS:
         why = f"not in a folder {PLACES}; expected no other sound in a corpus"
-    if folders and (path.suffix.lower() in SOUND or inputs.is_clip_name(path.name)):
+    is_clip_name, _ = inputs.said_in(path.name.partition(".")[0])  # it is not there by chance
+    if folders and (path.suffix.lower() in SOUND or is_clip_name):
         raise InputError(f"{path}: {why}")
     return "" if any(path.match(pattern) for pattern in BESIDE) else why
 
