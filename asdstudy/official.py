@@ -19,6 +19,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from asdlib.errors import InputError, one_of
 from asdlib.metrics import auc_pauc, harmonic_mean
 from asdstudy.data.inputs import said_in
+from asdstudy.paths import composed, spelled
 
 YEARS = range(2020, 2027)  # those after 2022 have its names and its rules
 METRICS = ["AUC", "pAUC", "precision", "recall", "F1 score"]
@@ -175,7 +176,8 @@ def _rows(path: Path, expected: str, names: list[str] | None = None) -> pd.DataF
     """The cells of a CSV file without a header, as text."""
     text = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
     try:
-        return pd.read_csv(path, header=None, names=names, **text).fillna("")
+        table = pd.read_csv(spelled(path), header=None, names=names, **text).fillna("")
+        return table.map(composed)  # names are compared
     except (OSError, ValueError) as error:  # missing, empty, ragged, or no text
         fault = getattr(error, "strerror", None) or str(error).strip()
         raise InputError(f"{path}: {fault}; expected {expected}") from None

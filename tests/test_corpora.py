@@ -2,6 +2,7 @@
 
 import os
 import struct
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -448,6 +449,21 @@ def test_tables_are_found_however_a_computer_spells_their_names(tmp_path):
     _unlabelled(tmp_path / "0", "Fan")  # now it is of that type alone
     assert _labels(tmp_path / "0", "fan") == ["unknown", "unknown"]
     assert _labels(tmp_path / "0", "Fan") == ["anomaly", "normal"]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_in_a_table_are_found_however_their_letters_are_composed(tmp_path, forms):
+    there, said = (
+        unicodedata.normalize(form, "section_00_source_test_0000_Lüfter") for form in forms
+    )
+    write_clip(tmp_path / "fan" / "test" / f"{there}.wav")
+    table = tmp_path / TRUTH.format("fan")
+    table.parent.mkdir()
+    table.write_text(f"{said}.wav,1\n")
+    assert corpora.index(tmp_path).label.tolist() == ["anomaly"]
+    write_clip(tmp_path / "fan" / "test" / f"{said}.wav", seed=1)
+    with pytest.raises(InputError, match="the same name as section_00_.*; expected each clip once"):
+        corpora.index(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from asdstudy.data.inputs import (
 )  # fmt: skip
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Adoption
-from asdstudy.paths import whole_folder
+from asdstudy.paths import spelled, whole_folder
 
 FOLDERS = ("normal", "anomaly", "abnormal")  # the last as in MIMII
 LONGEST_SECONDS = 60.0  # of a clip that is not to be cut
@@ -62,7 +62,7 @@ def adopt(
     Raises :class:`InputError`, naming the file, for what cannot be used as it is, and leaves
     nothing behind then.
     """
-    folder, target = Path(folder), Path(out) / name_of("machine type", machine_type)
+    folder, target = Path(folder), spelled(Path(out) / name_of("machine type", machine_type))
     if os.path.exists(target):
         raise InputError(f"{target}: is there already; expected a new machine type")
     if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):

@@ -21,6 +21,7 @@ import soundfile
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
+from asdstudy.paths import composed
 
 FULL_SCALE = 2.0**15  # as in asdlib.waves, which would bring torch to whoever checks a name
 CLIP = "expected a .wav or .flac file"
@@ -76,8 +77,8 @@ TABLE = "expected a table of file names"
 
 
 def name_of(kind: str, value) -> str:
-    """``value``, if it is the name of one folder, and of the same on every disk; else
-    :class:`InputError`.
+    """``value``, its letters composed, if it is the name of one folder, and of the same on every
+    disk; else :class:`InputError`.
 
     A dot at the beginning would hide it, and a dash would make it an option. Blanks and dots at the
     end are lost on some disks, and seldom meant.
@@ -91,7 +92,7 @@ def name_of(kind: str, value) -> str:
             f"{kind} {value!r}: expected the name of a visible folder, without / or \\, and no "
             "blank or dot at its ends"
         )
-    return value
+    return composed(value)
 
 
 def seed_of(value) -> int:
@@ -110,7 +111,7 @@ def parse_name(path: Path) -> dict:
         return SPLITS[folder] | {"product": section[1] if section else "-", "attributes": ""}
     place = MIMII[folder] if of_mimii else SPLITS[folder]
     if of_mimii:
-        place = place | {"product": path.parent.parent.name.removeprefix("id_")}
+        place = place | {"product": composed(path.parent.parent.name).removeprefix("id_")}
     names, domain = said_in(path.stem)
     if not (names or of_mimii) or not re.fullmatch(r"[\w-]+", place.get("product", "00")):
         raise InputError(f"{path}: the name does not parse; expected {NAME}")

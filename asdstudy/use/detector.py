@@ -19,6 +19,7 @@ from asdlib.scoring import fit_inlier, scores_by
 from asdlib.thresholds import empirical_threshold
 from asdlib.waves import WaveBank
 from asdstudy.data.inputs import said_in
+from asdstudy.paths import composed
 from asdstudy.runs.record import read_record
 from asdstudy.runs.run import Run, read_thresholds
 from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
@@ -107,8 +108,8 @@ class Detector:
             product = said_in(path.stem)[0].get("product")
         if product is None:
             return self.products[0] if len(self.products) == 1 else None
-        one_of(f"product ID of {path}", product, self.products)
-        return product
+        one_of(f"product ID of {path}", composed(product), self.products)
+        return composed(product)
 
     def verdict(self, sound: np.ndarray, product: str | None = None) -> Verdict:
         """On one clip, int16 ``(samples,)`` at 16 kHz.
