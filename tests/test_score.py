@@ -17,6 +17,7 @@ from conftest import ROOT, asd, write_clip, write_corpus
 from test_inputs import flac_of_a_pipe
 from test_training import SMALL
 
+from asdlib import InputError
 from asdlib.thresholds import empirical_threshold
 from asdstudy.data.adopt import read_recording
 from asdstudy.data.inputs import to_int16
@@ -198,6 +199,15 @@ def test_a_converted_clip_is_what_adopt_would_have_made(detector, tmp_path):
     (recording,) = recordings([tmp_path / "a.flac"], detector, "00", adoption=adoption)
     ((_, sound),) = recording.windows()
     np.testing.assert_array_equal(sound, to_int16(read_recording(tmp_path / "a.flac", adoption)))
+
+
+def test_a_recording_too_quiet_for_16_bits_is_refused_in_windows_too(detector, noise, tmp_path):
+    path, sound = joined(tmp_path, noise, 4)
+    soundfile.write(path, sound * 1e-9, 16_000, subtype="FLOAT")
+    (recording,) = recordings([path], detector, "00")
+    assert len(recording.starts) > 1
+    with pytest.raises(InputError, match="long.wav: samples up to .*; expected some that 16 bits"):
+        list(recording.windows())
 
 
 @pytest.mark.parametrize("form", ["wav", "flac without a length"])

@@ -26,6 +26,8 @@ from asdstudy.data.inputs import (
     Header,
     check_file,
     check_label,
+    check_mono,
+    check_rate,
     check_samples,
     file_of,
     name_of,
@@ -155,15 +157,13 @@ def checked_header(path: Path, adoption: Adoption) -> Header:
     info = read_header(path)
     if max(info.samplerate, SAMPLE_RATE) > LARGEST_RATIO * math.gcd(info.samplerate, SAMPLE_RATE):
         raise InputError(f"{path}: sample rate {info.samplerate} Hz; expected a usual one")
-    if info.samplerate != SAMPLE_RATE and not adoption.resample:
-        raise InputError(
-            f"{path}: sample rate {info.samplerate} Hz; expected {SAMPLE_RATE} Hz, or --resample"
+    if not adoption.resample:
+        check_rate(path, info.samplerate, ", or --resample")
+    if adoption.channel is None:
+        remedy = (
+            f", or --channel mean to mix them, or --channel 0 to {info.channels - 1} to take one"
         )
-    if info.channels != 1 and adoption.channel is None:
-        raise InputError(
-            f"{path}: {info.channels} channels; expected one, or --channel mean to mix them, "
-            f"or --channel 0 to {info.channels - 1} to take one"
-        )
+        check_mono(path, info.channels, remedy)
     return info
 
 

@@ -1,7 +1,10 @@
 """What a name, a file, a clip and a table may be: decided here and nowhere else.
 
-What a setting may be is decided by :mod:`asdstudy.data.settings` and its kin, all made of
-:class:`asdlib.settings.Settings`; where clips and tables lie, by :mod:`asdstudy.data.corpora`.
+What a value may be stands beside its field, in :class:`asdlib.profiles.Profile`,
+:mod:`asdstudy.data.settings`, :class:`asdstudy.runs.plan.Which` and
+:class:`asdstudy.runs.study.Study`; :class:`asdlib.settings.Settings` checks them all. Where clips
+and tables lie, :mod:`asdstudy.data.corpora` knows; the files of a submission, which have the form
+that the challenge gives them, :mod:`asdstudy.official`.
 """
 
 import csv
@@ -196,14 +199,22 @@ def read_header(path: Path) -> Header:
 
 def clip_frames(path: Path) -> int:
     """The length in samples of a clip, which must have 16 kHz and one channel."""
-    header, remedy = read_header(path), "`asd adopt` converts recordings"
-    if header.samplerate != SAMPLE_RATE:
-        raise InputError(
-            f"{path}: sample rate {header.samplerate} Hz; expected {SAMPLE_RATE} Hz ({remedy})"
-        )
-    if header.channels != 1:
-        raise InputError(f"{path}: {header.channels} channels; expected one (mono) ({remedy})")
+    header, remedy = read_header(path), " (`asd adopt` converts recordings)"
+    check_rate(path, header.samplerate, remedy)
+    check_mono(path, header.channels, remedy)
     return header.frames
+
+
+def check_rate(path, rate: int, remedy: str = "") -> None:
+    """Raise :class:`InputError` unless a sample rate is 16 kHz."""
+    if rate != SAMPLE_RATE:
+        raise InputError(f"{path}: sample rate {rate} Hz; expected {SAMPLE_RATE} Hz{remedy}")
+
+
+def check_mono(path, channels: int, remedy: str = "") -> None:
+    """Raise :class:`InputError` unless there is one channel."""
+    if channels != 1:
+        raise InputError(f"{path}: {channels} channels; expected one{remedy}")
 
 
 def read_sound(path, content: bytes | None = None, exact: bool = False) -> tuple[np.ndarray, int]:
@@ -213,10 +224,10 @@ def read_sound(path, content: bytes | None = None, exact: bool = False) -> tuple
     """
     with open_sound(path, content) as file:
         dtype = "int16" if exact and file.subtype == "PCM_16" else "float64"
-        sound, rate, subtype = _samples(path, file, dtype), file.samplerate, file.subtype
+        sound = _samples(path, file, dtype)
     if dtype == "float64":
-        check_samples(path, sound, 0 if subtype == "PCM_16" else QUIETEST)
-    return sound, rate
+        check_samples(path, sound, file.quietest)
+    return sound, file.samplerate
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -250,6 +261,11 @@ class Sound(soundfile.SoundFile):
     def __init__(self, source):
         self._source = source
         super().__init__(source)
+
+    @property
+    def quietest(self) -> float:
+        """What its loudest sample must reach: 16-bit sound may be of any level."""
+        return 0 if self.subtype == "PCM_16" else QUIETEST
 
     def seekable(self) -> bool:
         """False: soundfile would seek after each read, which fails in FLAC of unknown length."""

@@ -15,7 +15,6 @@ from asdstudy import paths
 from asdstudy.data.corpora import files_below
 from asdstudy.data.settings import Seed, Simulation
 from asdstudy.runs.plan import MachineType, Plan, Variant, Which
-from asdstudy.systems import VARIANTS
 
 
 class Study(Which):
@@ -30,16 +29,14 @@ class Study(Which):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        for variant in self.variants:
-            one_of("variant in the study", variant, VARIANTS)
+        for machine_type in self.overrides:
+            one_of("machine type under overrides", machine_type, self.machine_types)
+        self.plans()  # raises where a field is wrong, for one of the variants at least
         if "proposed" not in self.variants:
             raise ValueError(
                 f"study: variants {', '.join(self.variants)}; expected proposed among them, which "
                 "the pages compare the others with"
             )
-        for machine_type in self.overrides:
-            one_of("machine type under overrides", machine_type, self.machine_types)
-        self.plans()  # raises where a field is wrong, for one of the variants at least
         if self.simulation and (self.corpus != "simulated" or not self.data_dir):
             raise ValueError(
                 "study: simulation settings need `corpus: simulated` and a data_dir of their own"

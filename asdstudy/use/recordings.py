@@ -46,8 +46,12 @@ class Recording:
         try:
             with open_sound(self.path) as file:
                 if len(self.starts) > 1:
+                    loudest = 0.0
                     for start in self.starts:
-                        yield start, to_int16(self._read(file, start))
+                        sound = self._read(file, start)
+                        loudest = max(loudest, np.abs(sound).max())
+                        yield start, to_int16(sound)
+                    check_samples(self.path, np.array([loudest]), file.quietest)
                     return
         except soundfile.LibsndfileError as error:
             raise InputError(f"{self.path}: cannot be decoded ({error.error_string})") from None
