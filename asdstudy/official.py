@@ -18,6 +18,8 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from asdlib.errors import InputError, one_of
 from asdlib.metrics import auc_pauc, harmonic_mean
+from asdstudy.data.inputs import said_in
+from asdstudy.paths import composed, spelled
 
 YEARS = range(2020, 2027)  # those after 2022 have its names and its rules
 METRICS = ["AUC", "pAUC", "precision", "recall", "F1 score"]
@@ -174,7 +176,8 @@ def _rows(path: Path, expected: str, names: list[str] | None = None) -> pd.DataF
     """The cells of a CSV file without a header, as text."""
     text = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
     try:
-        return pd.read_csv(path, header=None, names=names, **text).fillna("")
+        table = pd.read_csv(spelled(path), header=None, names=names, **text).fillna("")
+        return table.map(composed)  # names are compared
     except (OSError, ValueError) as error:  # missing, empty, ragged, or no text
         fault = getattr(error, "strerror", None) or str(error).strip()
         raise InputError(f"{path}: {fault}; expected {expected}") from None
@@ -183,8 +186,8 @@ def _rows(path: Path, expected: str, names: list[str] | None = None) -> pd.DataF
 def read_submission(path: Path) -> pd.DataFrame:
     """A score file of the challenge: rows ``file name,score``; labels from the names, if there."""
     scores = pd.read_csv(path, header=None, names=["file", "score"])
-    label = scores.file.str.extract(r"_(normal|anomaly)_", expand=False)
-    return scores.assign(label=label.fillna("unknown"))
+    labels = [said_in(Path(name).stem)[0].get("label", "unknown") for name in scores.file]
+    return scores.assign(label=labels)
 
 
 def write_submission(

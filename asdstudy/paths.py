@@ -4,7 +4,8 @@ import os
 import re
 import shutil
 import socket
-from contextlib import contextmanager
+import unicodedata
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from asdlib.errors import InputError, make_folder
@@ -35,9 +36,23 @@ def chosen(folder, usual: Path) -> Path:
     return Path(os.path.expanduser(folder)) if folder else usual
 
 
+def composed(name: str) -> str:
+    """A name with its letters composed (NFC), to be compared: macOS decomposes those of files."""
+    return unicodedata.normalize("NFC", name)
+
+
+def spelled(path: Path) -> Path:
+    """``path``, or what is there whose name differs from its own in how letters are composed."""
+    if not path.name.isascii() and not os.path.lexists(path):
+        with suppress(OSError):
+            beside = {composed(other.name): other for other in path.parent.iterdir()}
+            return beside.get(composed(path.name), path)
+    return path
+
+
 def data_dir(corpus: str) -> Path:
     """Where a corpus lies unless the caller says otherwise: ``data/<corpus>``."""
-    return project_root() / "data" / corpus
+    return spelled(project_root() / "data" / corpus)
 
 
 def waves_dir(corpus: str) -> Path:

@@ -160,6 +160,9 @@ def _float(value):
             "x.wav: the same file as .*rec 0.wav",
         ),
         ("fan-south/normal/anomaly.wav", write_clip, "the name says anomaly, the folder normal"),
+        ("fan-south/anomaly/normal-3.wav", write_clip, "the name says normal, the folder anomaly"),
+        ("fan-south/normal/anomalous/a.wav", write_clip, "the name says anomaly, the folder anom"),
+        ("normal fan/anomaly/x.wav", write_clip, "normal fan: no folder normal/ in it"),
         (f"fan-south/normal/{'x' * 230}.wav", write_clip, "at most 200 bytes together"),
         (
             "fan-south/normal/x.wav",

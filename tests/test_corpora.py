@@ -2,6 +2,7 @@
 
 import os
 import struct
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -450,6 +451,21 @@ def test_tables_are_found_however_a_computer_spells_their_names(tmp_path):
     assert _labels(tmp_path / "0", "Fan") == ["anomaly", "normal"]
 
 
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_in_a_table_are_found_however_their_letters_are_composed(tmp_path, forms):
+    there, said = (
+        unicodedata.normalize(form, "section_00_source_test_0000_Lüfter") for form in forms
+    )
+    write_clip(tmp_path / "fan" / "test" / f"{there}.wav")
+    table = tmp_path / TRUTH.format("fan")
+    table.parent.mkdir()
+    table.write_text(f"{said}.wav,1\n")
+    assert corpora.index(tmp_path).label.tolist() == ["anomaly"]
+    write_clip(tmp_path / "fan" / "test" / f"{said}.wav", seed=1)
+    with pytest.raises(InputError, match="the same name as section_00_.*; expected each clip once"):
+        corpora.index(tmp_path)
+
+
 @pytest.mark.parametrize(
     "place",
     [
@@ -526,17 +542,46 @@ def test_a_clip_that_is_there_twice_by_a_link(tmp_path, link):
         corpora.index(tmp_path)
 
 
-def test_a_word_for_anomaly_in_a_normal_folder(tmp_path):
-    """Where a name says nothing else; attributes may hold any word."""
-    write_clip(tmp_path / "fan" / "id_00" / "normal" / "Anomalous-1.wav")
-    with pytest.raises(InputError, match="the name says anomaly, the folder normal"):
+TWO_WORDS = [
+    (
+        "train/section_00_source_train_normal_0009_anomaly.wav",
+        "anomaly and normal; expected",
+    ),
+    ("train/section_00_source_train_normal_0009_vel_6_Abnormal-2.wav", "says anomaly and normal"),
+    ("train/section_00_source_train_normal_0009_before-anomaly.wav", "says anomaly and normal"),
+    ("train/section_00_source_train_0001_anomaly.wav", "says anomaly, the folder train"),
+    ("test/section_00_source_test_anomaly_0003_normal.wav", "says anomaly and normal"),
+    ("test/section_00_source_test_0003_anomaly.wav", "says anomaly, the folder test"),
+    ("train/normal_id_00_anomalous_3.wav", "does not parse"),
+    ("id_00/normal/normal_id_00_anomalous_3.wav", "says anomaly and normal"),
+    ("id_00/normal/Anomalous-1.wav", "says anomaly, the folder normal"),
+    ("id_00/abnormal/normal_7.wav", "says normal, the folder abnormal"),
+    ("id_00/normal/section_00_target_train_normal_0001.wav", "says target, the folder normal"),
+    ("id_00/normal/section_00_source_test_normal_0001.wav", "says test, the folder normal"),
+    ("id_00/normal/section_00_source_train_normal_0001.wav", "says train, the folder normal"),
+]
+
+
+@pytest.mark.parametrize("name, message", TWO_WORDS)
+def test_a_name_says_one_label_and_that_of_its_folder(tmp_path, name, message):
+    """Wherever the word stands: of what is normal a wrong word would be trained on."""
+    path = write_clip(tmp_path / "fan" / name)
+    (path.parents[1] / "normal").mkdir(exist_ok=True)  # a tree of MIMII has it
+    with pytest.raises(InputError, match=message) as error:
         corpora.index(tmp_path)
-    root = tmp_path / "other"
-    write_clip(root / "fan" / "train" / NAME.replace(".wav", "_before-anomaly.wav"))
-    assert corpora.index(root).attributes.tolist() == ["before-anomaly"]
-    write_clip(root / "fan" / "train" / "section_00_source_train_0001_anomaly.wav")
-    with pytest.raises(InputError, match="the name says anomaly, the folder train"):
-        corpora.index(root)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_attributes_hold_any_other_word(tmp_path):
+    """Domain and split stand at their places; beside them, and in a table, words are free."""
+    name = "section_00_source_train_normal_0000_target_speed_6_test-bench_abnormality.wav"
+    write_clip(tmp_path / "fan" / "train" / name)
+    write_clip(tmp_path / "fan" / "train" / NAME.replace("0000", "0001"))
+    table = tmp_path / "fan" / "attributes_00.csv"
+    table.write_text(f"file_name,d1p,d1v\n{NAME.replace('0000', '0001')},load,abnormal\n")
+    clips = corpora.index(tmp_path)
+    assert clips.attributes.tolist() == ["target_speed_6_test-bench_abnormality", "load_abnormal"]
+    assert clips.domain.tolist() == ["source"] * 2 and clips.label.tolist() == ["normal"] * 2
 
 
 def test_a_row_of_attributes_without_a_file_name(tmp_path):

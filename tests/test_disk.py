@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unicodedata
 import unittest.mock
 from contextlib import contextmanager
 from functools import cache
@@ -32,7 +33,7 @@ from asdlib.encoder import Encoder, LogMel
 from asdlib.errors import making
 from asdlib.profiles import Profile, make_profile
 from asdlib.scoring import check_enough, score_clips, segment_scores
-from asdstudy.data import corpora, inputs, open_bank, open_corpus
+from asdstudy.data import corpora, inputs, is_corpus, open_bank, open_corpus
 from asdstudy.data.adopt import adopt
 from asdstudy.data.describe import describe
 from asdstudy.data.fetch import fetch
@@ -84,6 +85,36 @@ def test_names_of_any_letters_are_names(tmp_path):
     for name in ("fan", "Lüfter 1.2 [50%] {a} ~*", "fan_west", "01", "$(x) ' \" `;&"):
         assert Plan(name, name).folder.parent.name == name_of("machine type", name)
         assert Study(machine_types=[name], corpus=name).plans()[0].machine_type == name
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_is_the_same_however_its_letters_are_composed(tmp_path, monkeypatch, forms):
+    """macOS decomposes them: a name that is said is compared with the one on the disk as NFC."""
+    there, said = (unicodedata.normalize(form, "Lüfter é") for form in forms)
+    monkeypatch.setenv("ASDLIB_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    root = write_corpus(tmp_path / "data" / there, (there, "pump"), products=1)
+    (name,) = {*corpora.index(root, [said]).machine_type}
+    assert name == unicodedata.normalize("NFC", said) and is_corpus(root, said)
+    fields = SMALL | {"epochs": 1}
+    run = stages.execute(said, said, progress=False, **fields)
+    for one, other in ((there, said), (said, there)):
+        runs = find_runs(one, [other], overrides={one: fields})
+        assert [each.folder for each in runs] == [run.folder]
+    few = {"corpus": said, "machine_types": [said], "overrides": {there: {"epochs": 1}}}
+    study = Study(**few)
+    assert study.listing() and study.plans()[0].profile.epochs == 1
+    with pytest.raises(InputError, match="expected each once"):
+        Study(machine_types=[there, said])
+    table = pd.DataFrame({"machine_type": [name, "pump"]})
+    assert len(results.only(table, machine_type=[said])) == 1
+    write_clip(tmp_path / "mine" / "a" / "normal" / "0.wav")
+    with pytest.raises(InputError, match="is there already; expected a new machine type"):
+        adopt(tmp_path / "mine", root, said, progress=False)
+    assert links_beside(root, [root / there]) == {}
+    write_corpus(root, (said,), products=1)
+    with pytest.raises(InputError, match="is also in .*; expected each machine type once"):
+        corpora.index(root)
 
 
 def test_links_beside_have_names(tmp_path):

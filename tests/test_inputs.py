@@ -100,20 +100,46 @@ def test_any_container_without_a_length_is_read_to_its_end(tmp_path, container, 
     assert np.abs(error).max() <= (256 if subtype == "PCM_U8" else 1)
 
 
-@pytest.mark.parametrize("samples", [8000, 3 << 20])
-def test_flac_without_a_length_is_read_to_its_end(tmp_path, samples):
-    path = tmp_path / "a.flac"
-    sound = np.random.default_rng(0).integers(-9999, 9999, samples).astype(np.int16)
+def flac_of_a_pipe(path, sound, before=b""):
+    """FLAC that says neither how long it is nor how large its frames are."""
     soundfile.write(path, sound, 16_000)
     content = bytearray(path.read_bytes())
+    content[12:18] = bytes(6)
     content[21] &= 0xF0  # the number of samples in STREAMINFO: 36 bits
     content[22:26] = bytes(4)
-    path.write_bytes(content)
+    path.write_bytes(before + content)
+    return before + content
+
+
+@pytest.mark.parametrize("before", [b"", b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)])
+@pytest.mark.parametrize("samples", [1, 8000, 3 << 20])
+def test_flac_without_a_length_is_read_to_its_end(tmp_path, samples, before):
+    path = tmp_path / "a.flac"
+    sound = np.random.default_rng(0).integers(-9999, 9999, samples).astype(np.int16)
+    content = flac_of_a_pipe(path, sound, before)
     assert inputs.clip_frames(path) == samples
     assert np.array_equal(inputs.read_clip(path), sound)
+    assert np.array_equal(inputs.read_sound("zip: a", bytes(content), True)[0][:, 0], sound)
     path.write_bytes(content[: len(content) * 2 // 3])
-    with pytest.raises(InputError, match="a.flac: cannot be decoded"):
-        inputs.read_clip(path)
+    for read in (inputs.clip_frames, inputs.read_clip) if not before else ():
+        with pytest.raises(InputError, match="a.flac: (cannot be decoded|not audio that)"):
+            read(path)
+
+
+def test_a_long_flac_without_a_length_is_not_held_in_memory(tmp_path):
+    """Neither to count it nor to read any part of it."""
+    path, sound = tmp_path / "a.flac", np.zeros(1 << 24, np.int16)
+    sound[::1000] = np.arange(len(sound[::1000])) % 999
+    flac_of_a_pipe(path, sound)
+    tracemalloc.start()
+    assert inputs.clip_frames(path) == 1 << 24
+    with inputs.open_sound(path) as file:
+        for start in (4000, (1 << 24) - 8000, 0):
+            file.seek(start)
+            assert np.array_equal(file.read(8000, "int16"), sound[start : start + 8000])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**23
 
 
 @pytest.mark.parametrize("samples", [2**36 - 1, 2**31, 9000])

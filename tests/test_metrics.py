@@ -65,6 +65,8 @@ def test_submission_round_trip(tmp_path):
     read = pd.concat(read_submission(tmp_path / name) for name in names)
     assert read.score.tolist() == [1.5, -2.25]
     assert read.label.tolist() == ["normal", "unknown"]
+    (tmp_path / "2020.csv").write_text("anomaly_id_00_00000001.wav,2\nid_00_00000000.wav,1\n")
+    assert read_submission(tmp_path / "2020.csv").label.tolist() == ["anomaly", "unknown"]
     mixed = scores.assign(domain="unknown")  # an evaluation set from 2022 on
     names = [path.name for path in write_submission(mixed, "fan", tmp_path)]
     assert names == [f"anomaly_score_fan_section_0{k}_test.csv" for k in (0, 1)]

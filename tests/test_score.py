@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import ROOT, asd, write_clip, write_corpus
+from test_inputs import flac_of_a_pipe
 from test_training import SMALL
 
+from asdlib import InputError
 from asdlib.thresholds import empirical_threshold
 from asdstudy.data.adopt import read_recording
 from asdstudy.data.inputs import to_int16
@@ -199,10 +201,26 @@ def test_a_converted_clip_is_what_adopt_would_have_made(detector, tmp_path):
     np.testing.assert_array_equal(sound, to_int16(read_recording(tmp_path / "a.flac", adoption)))
 
 
-def test_a_long_recording_takes_no_more_memory_than_a_short_one(detector, noise, tmp_path):
+def test_a_recording_too_quiet_for_16_bits_is_refused_in_windows_too(detector, noise, tmp_path):
+    path, sound = joined(tmp_path, noise, 4)
+    soundfile.write(path, sound * 1e-9, 16_000, subtype="FLOAT")
+    (recording,) = recordings([path], detector, "00")
+    assert len(recording.starts) > 1
+    with pytest.raises(InputError, match="long.wav: samples up to .*; expected some that 16 bits"):
+        list(recording.windows())
+
+
+@pytest.mark.parametrize("form", ["wav", "flac without a length"])
+def test_a_long_recording_takes_no_more_memory_than_a_short_one(detector, noise, tmp_path, form):
     peaks = []
     for seconds in (20, 80):
-        path, _ = joined(tmp_path, noise, seconds)
+        path, sound = joined(tmp_path, noise, seconds)
+        if form != "wav":
+            path = tmp_path / "long.flac"
+            flac_of_a_pipe(path, sound)
+            (recording,) = recordings([path], detector, "00")
+            windows = np.concatenate([window for _, window in recording.windows()][:-1])
+            np.testing.assert_array_equal(windows, sound[: len(windows)])
         opened = recordings([path], detector, "00")
         tracemalloc.start()
         (_,) = score.score_recordings(detector, opened, tmp_path / "o.csv", progress=False)

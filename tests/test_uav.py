@@ -150,8 +150,14 @@ NORMAL = f"{TOP}/Dataset/normal/cw_f8/1/ch1.wav"
         (zipped(recordings() | {"../ch1.wav": b""}), "out of the folder; refused"),
         (zipped(recordings() | {f"{TOP}/Dataset/ch1.wav": b""}), "ch1.wav does not parse"),
         (zipped(recordings() | {NORMAL: b""}), "cw_f8/1/ch1.wav: an empty file"),
-        (zipped(recordings() | {NORMAL: flight(0, rate=44_100)}), "44100 Hz and 1 channels"),
-        (zipped(recordings() | {NORMAL: flight(0, channels=2)}), "16000 Hz and 2 channels"),
+        (
+            zipped(recordings() | {NORMAL: flight(0, rate=44_100)}),
+            "ch1.wav: sample rate 44100 Hz; expected",
+        ),
+        (
+            zipped(recordings() | {NORMAL: flight(0, channels=2)}),
+            "ch1.wav: 2 channels; expected one",
+        ),
         (zipped({NORMAL: flight(0)}), "cw-f8: 1 normal recordings; expected at least 2"),
     ],
 )

@@ -24,7 +24,7 @@ def open_corpus(
     default place if it is missing. Raises :class:`InputError` where ``machine_type`` is not in the
     corpus.
     """
-    inputs.name_of("corpus", corpus)
+    corpus = inputs.name_of("corpus", corpus)
     folder = paths.chosen(data_dir, paths.data_dir(corpus))
     if corpus == "simulated" and not data_dir:
         from asdstudy.data.simulate import make_corpus
@@ -33,7 +33,7 @@ def open_corpus(
     clips = corpora.index(folder, domain=None if domain == "both" else domain)
     present = list(clips.machine_type.unique())
     if machine_type is not None:
-        one_of(f"machine type in {folder}", machine_type, present)
+        one_of(f"machine type in {folder}", inputs.name_of("machine type", machine_type), present)
     banks = {
         name: open_bank(part, paths.waves_dir(corpus), progress)
         for name, part in clips.groupby("machine_type", sort=True)
@@ -73,4 +73,4 @@ def summary(clips: pd.DataFrame) -> pd.DataFrame:
 
 def is_corpus(folder, machine_type: str) -> bool:
     """Whether a corpus with that machine type lies there."""
-    return os.path.isdir(folder) and machine_type in corpora.machine_folders(folder)
+    return os.path.isdir(folder) and paths.composed(machine_type) in corpora.machine_folders(folder)

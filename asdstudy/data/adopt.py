@@ -26,6 +26,8 @@ from asdstudy.data.inputs import (
     Header,
     check_file,
     check_label,
+    check_mono,
+    check_rate,
     check_samples,
     file_of,
     name_of,
@@ -34,7 +36,7 @@ from asdstudy.data.inputs import (
 )  # fmt: skip
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Adoption
-from asdstudy.paths import whole_folder
+from asdstudy.paths import spelled, whole_folder
 
 FOLDERS = ("normal", "anomaly", "abnormal")  # the last as in MIMII
 LONGEST_SECONDS = 60.0  # of a clip that is not to be cut
@@ -62,7 +64,7 @@ def adopt(
     Raises :class:`InputError`, naming the file, for what cannot be used as it is, and leaves
     nothing behind then.
     """
-    folder, target = Path(folder), Path(out) / name_of("machine type", machine_type)
+    folder, target = Path(folder), spelled(Path(out) / name_of("machine type", machine_type))
     if os.path.exists(target):
         raise InputError(f"{target}: is there already; expected a new machine type")
     if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):
@@ -103,7 +105,8 @@ def _recordings(folder: Path) -> Iterator[Recording]:
                     if file.suffix.lower() not in CLIPS:
                         raise InputError(f"{file}: {CLIP}")
                     check_file(file, CLIP)
-                    check_label(file, LABELS[inner.name])
+                    words = f"{product.name}_{path.stem}_{file.stem}"  # all become attributes
+                    check_label(file, words, LABELS[inner.name])
                     if (other := files_of.setdefault(file_of(file), file)) != file:
                         raise InputError(f"{file}: the same file as {other}; expected it once")
                 yield Recording(product.name, LABELS[inner.name], path.name, tuple(files))
@@ -154,15 +157,13 @@ def checked_header(path: Path, adoption: Adoption) -> Header:
     info = read_header(path)
     if max(info.samplerate, SAMPLE_RATE) > LARGEST_RATIO * math.gcd(info.samplerate, SAMPLE_RATE):
         raise InputError(f"{path}: sample rate {info.samplerate} Hz; expected a usual one")
-    if info.samplerate != SAMPLE_RATE and not adoption.resample:
-        raise InputError(
-            f"{path}: sample rate {info.samplerate} Hz; expected {SAMPLE_RATE} Hz, or --resample"
+    if not adoption.resample:
+        check_rate(path, info.samplerate, ", or --resample")
+    if adoption.channel is None:
+        remedy = (
+            f", or --channel mean to mix them, or --channel 0 to {info.channels - 1} to take one"
         )
-    if info.channels != 1 and adoption.channel is None:
-        raise InputError(
-            f"{path}: {info.channels} channels; expected one, or --channel mean to mix them, "
-            f"or --channel 0 to {info.channels - 1} to take one"
-        )
+        check_mono(path, info.channels, remedy)
     return info
 
 

@@ -5,7 +5,6 @@ What the clips, names and tables may be is decided in :mod:`asdstudy.data.inputs
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import pandas as pd
 from asdlib.errors import InputError, one_of
 from asdstudy.data import inputs
 from asdstudy.data.inputs import CLIPS, MIMII, SOUND, SPLITS, SUPPLEMENTAL, name_of
+from asdstudy.paths import composed
 
 COLUMNS = [
     *("path", "machine_type", "product", "domain", "split", "label", "attributes", "event"),
@@ -103,9 +103,10 @@ def survey(data_dir, machine_types=None) -> Survey:
     if not os.path.isdir(data_dir):
         raise InputError(f"{data_dir}: no such folder; expected a corpus of <machine type>/train/")
     folders = machine_folders(data_dir, faults)
-    for machine_type in machine_types or ():
+    chosen = {composed(name): None for name in machine_types or folders}
+    for machine_type in chosen:
         one_of(f"machine type in {data_dir}", machine_type, list(folders))
-    chosen = {name: folders[name] for name in machine_types or folders}
+    chosen = {name: folders[name] for name in chosen}
     for machine_type, folder in chosen.items():
         with _noting(faults, folder):
             places += [(machine_type, path) for path in clip_files(folder, faults)]
@@ -159,13 +160,14 @@ def machine_folders(data_dir, faults: dict | None = None) -> dict[str, Path]:
             if not any(os.path.isdir(folder / s) for s in SPLITS) and not _is_mimii(folder):
                 inner_folders = [f for f in inside(folder) if os.path.isdir(f) and _is_mimii(f)]
             for inner in inner_folders:
+                inner_name = composed(inner.name)
                 for name, other in folders.items():
-                    if name == inner.name or other.resolve() == inner.resolve():
+                    if name == inner_name or other.resolve() == inner.resolve():
                         raise InputError(
                             f"{inner}: {name} is also in {other}; expected each machine type "
                             "once: give a folder with one SNR"
                         )
-                folders[inner.name] = inner
+                folders[inner_name] = inner
     return folders
 
 
@@ -231,7 +233,7 @@ def _twice(clips: pd.DataFrame) -> dict[Path, str]:
     for path, product in zip(clips.path, clips["product"], strict=True):
         if (other := files.setdefault(inputs.file_of(path), path)) != path:
             faults[path] = f"{path}: the same file as {other}; expected each clip once"
-        if (other := stems.setdefault(path.with_suffix(""), path)) != path:
+        if (other := stems.setdefault(composed(str(path.with_suffix(""))), path)) != path:
             faults[path] = f"{path}: the same name as {other.name}; expected each clip once"
         usual, first = spelled.setdefault(product.lstrip("0"), (product, path))
         if usual != product:
@@ -243,16 +245,16 @@ def _table(path: Path, data_dir: Path, folders: dict[str, Path]) -> tuple | None
     """Machine type, column of the index and reader of a table; None for another file."""
     if path.parent in folders.values():
         readers = [of for name, of in TABLES.items() if name.fullmatch(path.name.lower())]
-        return (path.parent.name, *readers[0]) if readers else None
+        return (composed(path.parent.name), *readers[0]) if readers else None
     folder, match = path.parent, TRUTH_NAME.fullmatch(path.name)
     if folder.parent != data_dir or folder.name not in TRUTH or path.suffix.lower() != ".csv":
         return None
     if match is None:
         expected = "ground_truth_<machine type>_section_<II>[_<domain>]_test.csv"
         raise InputError(f"{path}: the name does not parse; expected {expected}")
-    alike = [name for name in folders if _plain(name) == _plain(match[1])]
-    exact = match[1] in folders or len(alike) != 1
-    return match[1] if exact else alike[0], *TRUTH[folder.name]
+    of = composed(match[1])
+    alike = [name for name in folders if name.casefold() == of.casefold()]  # case may be lost
+    return of if of in folders or len(alike) != 1 else alike[0], *TRUTH[folder.name]
 
 
 def _why_unused(path: Path, folders: dict[str, Path]) -> str:
@@ -272,7 +274,8 @@ def _why_unused(path: Path, folders: dict[str, Path]) -> str:
     why = "no clip; expected .wav or .flac"
     if path.suffix.lower() in CLIPS:
         why = f"not in a folder {PLACES}; expected no other sound in a corpus"
-    if folders and (path.suffix.lower() in SOUND or inputs.is_clip_name(path.name)):
+    is_clip_name, _ = inputs.said_in(path.name.partition(".")[0])  # it is not there by chance
+    if folders and (path.suffix.lower() in SOUND or is_clip_name):
         raise InputError(f"{path}: {why}")
     return "" if any(path.match(pattern) for pattern in BESIDE) else why
 
@@ -291,7 +294,7 @@ def _values(clips: pd.DataFrame, column: str, tables: list, others: set, faults:
     open_ = {path for path, value in rows.items() if value in ("", "unknown")}
     by_stem, filled, table_of = {}, {}, {}
     for path in rows:
-        by_stem.setdefault(path.stem, []).append(path)
+        by_stem.setdefault(composed(path.stem), []).append(path)
     for table, read in tables:
         number, matches = 0, []
         with _noting(faults, table):
@@ -319,7 +322,7 @@ def _values(clips: pd.DataFrame, column: str, tables: list, others: set, faults:
 
 def _meant(name: str, by_stem: dict[str, list[Path]], others: set[str]) -> list[Path]:
     """The clips that a table means by ``name``, with or without a path before or a suffix."""
-    *above, last = PureWindowsPath(name).parts or ("",)  # knows / and \ and drives
+    *above, last = PureWindowsPath(composed(name)).parts or ("",)  # knows / and \ and drives
     if PureWindowsPath(last).suffix.lower() in CLIPS:
         last = PureWindowsPath(last).stem
     clips = by_stem.get(last, [])
@@ -327,11 +330,6 @@ def _meant(name: str, by_stem: dict[str, list[Path]], others: set[str]) -> list[
         of_other = len(above) > 1 and above[-2] in others
         clips = [path for path in clips if path.parent.name == above[-1] and not of_other]
     return clips
-
-
-def _plain(name: str) -> str:
-    """A name as all computers spell it: macOS decomposes letters, and case may be lost."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _is_mimii(folder: Path) -> bool:

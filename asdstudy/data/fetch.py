@@ -19,7 +19,7 @@ from filelock import FileLock
 from asdlib.errors import InputError, check_room, gigabytes, make_folder, making, one_of
 from asdstudy import paths
 from asdstudy.data.downloads import Share, ask, download, extract, open_zip, side_by_side
-from asdstudy.data.inputs import read_json
+from asdstudy.data.inputs import CLIPS, read_json
 from asdstudy.data.machines import MACHINE_TYPES
 
 ZENODO = "https://zenodo.org"
@@ -29,7 +29,7 @@ RECORDS = {  # Zenodo record: its zip of a machine type
     "4884786": "eval_data_{}_test",  # sections 03-05, test, without labels
 }
 GROUND_TRUTH = "5257674"  # their labels
-CLIPS = (".wav", ".flac", ".csv")
+WANTED = CLIPS | {".csv"}
 UNPACKED = 1.5  # bytes of clips in a byte of zip, for the first estimate: noise hardly shrinks
 
 
@@ -160,7 +160,7 @@ def _chosen(content: zipfile.ZipFile, machine_type: str | None) -> Iterator[tupl
     """What of a zip is wanted, and where: ``<machine type>/...``, or ``ground_truth/*.csv``."""
     for member in content.infolist():
         path = Path(member.filename)
-        if member.is_dir() or path.name.startswith(".") or path.suffix.lower() not in CLIPS:
+        if member.is_dir() or path.name.startswith(".") or path.suffix.lower() not in WANTED:
             continue
         if machine_type is None:
             if path.parent.name == "ground_truth_data":

@@ -1,7 +1,10 @@
 """What a name, a file, a clip and a table may be: decided here and nowhere else.
 
-What a setting may be is decided by :mod:`asdstudy.data.settings` and its kin, all made of
-:class:`asdlib.settings.Settings`; where clips and tables lie, by :mod:`asdstudy.data.corpora`.
+What a value may be stands beside its field, in :class:`asdlib.profiles.Profile`,
+:mod:`asdstudy.data.settings`, :class:`asdstudy.runs.plan.Which` and
+:class:`asdstudy.runs.study.Study`; :class:`asdlib.settings.Settings` checks them all. Where clips
+and tables lie, :mod:`asdstudy.data.corpora` knows; the files of a submission, which have the form
+that the challenge gives them, :mod:`asdstudy.official`.
 """
 
 import csv
@@ -21,6 +24,7 @@ import soundfile
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
+from asdstudy.paths import composed
 
 FULL_SCALE = 2.0**15  # as in asdlib.waves, which would bring torch to whoever checks a name
 CLIP = "expected a .wav or .flac file"
@@ -76,8 +80,8 @@ TABLE = "expected a table of file names"
 
 
 def name_of(kind: str, value) -> str:
-    """``value``, if it is the name of one folder, and of the same on every disk; else
-    :class:`InputError`.
+    """``value``, its letters composed, if it is the name of one folder, and of the same on every
+    disk; else :class:`InputError`.
 
     A dot at the beginning would hide it, and a dash would make it an option. Blanks and dots at the
     end are lost on some disks, and seldom meant.
@@ -91,7 +95,7 @@ def name_of(kind: str, value) -> str:
             f"{kind} {value!r}: expected the name of a visible folder, without / or \\, and no "
             "blank or dot at its ends"
         )
-    return value
+    return composed(value)
 
 
 def seed_of(value) -> int:
@@ -110,32 +114,40 @@ def parse_name(path: Path) -> dict:
         return SPLITS[folder] | {"product": section[1] if section else "-", "attributes": ""}
     place = MIMII[folder] if of_mimii else SPLITS[folder]
     if of_mimii:
-        place = place | {"product": path.parent.parent.name.removeprefix("id_")}
-    matches = ((pattern.fullmatch(path.stem), domain) for pattern, domain in NAMES)
-    match, domain = next(((m, domain) for m, domain in matches if m), (None, "source"))
-    if match is None and not of_mimii or not re.fullmatch(r"[\w-]+", place.get("product", "00")):
+        place = place | {"product": composed(path.parent.parent.name).removeprefix("id_")}
+    names, domain = said_in(path.stem)
+    if not (names or of_mimii) or not re.fullmatch(r"[\w-]+", place.get("product", "00")):
         raise InputError(f"{path}: the name does not parse; expected {NAME}")
-    names = {n: v for n, v in match.groupdict().items() if v is not None} if match else {}
     for field, value in names.items():
-        # the folders of MIMII are no split
-        if value != place.get(field, value) and not (of_mimii and field in ("split", "domain")):
+        # in a tree of MIMII no clip is of either split before some are held out
+        if value != place.get(field, value) or (of_mimii and field == "split"):
             where = path.parent.parent.name if field == "product" else folder
             raise InputError(f"{path}: the name says {value}, the folder {where}")
-    if "label" not in names:
-        check_label(path, place.get("label"))
+    check_label(path, path.stem, place.get("label", names.get("label")))
     return {"domain": domain, "label": "unknown", "attributes": ""} | names | place
 
 
-def is_clip_name(name: str) -> bool:
-    """Whether a name, up to its first dot, is one of a clip: such a file is not there by chance."""
-    return any(pattern.fullmatch(name.partition(".")[0]) for pattern, _ in NAMES)
+def said_in(name: str) -> tuple[dict[str, str], str]:
+    """What a clip's name without its suffix says, by field, and the domain if it says none.
+
+    Nothing, if it is none of ``NAMES``.
+    """
+    for pattern, domain in NAMES:
+        if match := pattern.fullmatch(name):
+            return {n: v for n, v in match.groupdict().items() if v is not None}, domain
+    return {}, "source"
 
 
-def check_label(path: Path, label: str | None) -> None:
-    """Raise :class:`InputError` where a word in the name of a normal clip says anomaly."""
-    words = {LABELS.get(word) for word in re.split("[^a-z]+", path.stem.lower())}
-    if label == "normal" and "anomaly" in words:
-        raise InputError(f"{path}: the name says anomaly, the folder {path.parent.name}")
+def check_label(path: Path, name: str, label: str | None) -> None:
+    """Raise :class:`InputError` where a word in the ``name`` of a clip says another label.
+
+    It may stand among the attributes, which hold any other word. A table of them may hold it, too.
+    """
+    said = {LABELS.get(word) for word in re.findall(r"[^\W\d_]+", name.casefold())} - {None}
+    if len(said) > 1:
+        raise InputError(f"{path}: the name says anomaly and normal; expected one of them")
+    if said - {label}:
+        raise InputError(f"{path}: the name says {said.pop()}, the folder {path.parent.name}")
 
 
 def check_file(path: Path, expected: str) -> None:
@@ -182,23 +194,27 @@ class Header(NamedTuple):
 def read_header(path: Path) -> Header:
     """The header of a recording; :class:`InputError` where it is no whole one."""
     with open_sound(path) as file:
-        frames = file.frames if file.frames < UNKNOWN_FRAMES else len(_samples(path, file, "int16"))
-        header = Header(frames, file.samplerate, file.channels)
-    if not frames:
-        raise InputError(f"{path}: no sound in it; expected a clip of at least one sample")
-    return header
+        return Header(file.frames, file.samplerate, file.channels)
 
 
 def clip_frames(path: Path) -> int:
     """The length in samples of a clip, which must have 16 kHz and one channel."""
-    header, remedy = read_header(path), "`asd adopt` converts recordings"
-    if header.samplerate != SAMPLE_RATE:
-        raise InputError(
-            f"{path}: sample rate {header.samplerate} Hz; expected {SAMPLE_RATE} Hz ({remedy})"
-        )
-    if header.channels != 1:
-        raise InputError(f"{path}: {header.channels} channels; expected one (mono) ({remedy})")
+    header, remedy = read_header(path), " (`asd adopt` converts recordings)"
+    check_rate(path, header.samplerate, remedy)
+    check_mono(path, header.channels, remedy)
     return header.frames
+
+
+def check_rate(path, rate: int, remedy: str = "") -> None:
+    """Raise :class:`InputError` unless a sample rate is 16 kHz."""
+    if rate != SAMPLE_RATE:
+        raise InputError(f"{path}: sample rate {rate} Hz; expected {SAMPLE_RATE} Hz{remedy}")
+
+
+def check_mono(path, channels: int, remedy: str = "") -> None:
+    """Raise :class:`InputError` unless there is one channel."""
+    if channels != 1:
+        raise InputError(f"{path}: {channels} channels; expected one{remedy}")
 
 
 def read_sound(path, content: bytes | None = None, exact: bool = False) -> tuple[np.ndarray, int]:
@@ -208,10 +224,10 @@ def read_sound(path, content: bytes | None = None, exact: bool = False) -> tuple
     """
     with open_sound(path, content) as file:
         dtype = "int16" if exact and file.subtype == "PCM_16" else "float64"
-        sound, rate, subtype = _samples(path, file, dtype), file.samplerate, file.subtype
+        sound = _samples(path, file, dtype)
     if dtype == "float64":
-        check_samples(path, sound, 0 if subtype == "PCM_16" else QUIETEST)
-    return sound, rate
+        check_samples(path, sound, file.quietest)
+    return sound, file.samplerate
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -246,6 +262,11 @@ class Sound(soundfile.SoundFile):
         self._source = source
         super().__init__(source)
 
+    @property
+    def quietest(self) -> float:
+        """What its loudest sample must reach: 16-bit sound may be of any level."""
+        return 0 if self.subtype == "PCM_16" else QUIETEST
+
     def seekable(self) -> bool:
         """False: soundfile would seek after each read, which fails in FLAC of unknown length."""
         return False
@@ -276,7 +297,7 @@ class _Overlaid:
 def open_sound(path, content: bytes | None = None) -> Sound:
     """A recording, or the ``content`` of one; :class:`InputError` where it is none we can read.
 
-    Its ``frames`` are ``UNKNOWN_FRAMES`` or more in a FLAC file that does not say how long it is.
+    FLAC that does not say how long it is is decoded once before, in blocks, to count its samples.
     """
     if content is None:
         check_file(path, CLIP)
@@ -284,41 +305,65 @@ def open_sound(path, content: bytes | None = None) -> Sound:
         if not file.read(1):
             raise InputError(f"{path}: an empty file; {CLIP}")
         patches, size = _length(path, file), file.seek(0, io.SEEK_END)
+        sound = _opened(path, content, patches)
+        if (frames := sound.frames) == UNKNOWN_FRAMES and sound.format == "FLAC":
+            with sound:
+                frames = sum(map(len, _blocks(path, sound, "int16")))
+            sound = _opened(path, content, _flac_length(file, frames))
+    why = f"{sound.format} of {sound.subtype} inside; {CLIP}"
+    if sound.format in FORMATS and sound.subtype in CODINGS:
+        why = "no sound in it; expected a clip of at least one sample"
+        if frames:
+            if sound.frames <= LARGEST_GAIN * size:
+                return sound
+            why = f"its header counts {frames} samples, which {size} bytes cannot hold; {CLIP}"
+    sound.close()
+    raise InputError(f"{path}: {why}")
+
+
+def _opened(path, content: bytes | None, patches: dict[int, bytes]) -> Sound:
+    """A recording, or the ``content`` of one, with ``patches`` by place in the file."""
     source = str(path) if content is None else io.BytesIO(content)
     if patches:
         source = _Overlaid(path.open("rb") if content is None else source, patches)
     try:
-        sound = Sound(source)
+        return Sound(source)
     except soundfile.LibsndfileError as error:
         if patches:
             source.close()
         why = f"not audio that can be read ({error.error_string}); {CLIP}"
         raise InputError(f"{path}: {why}") from None
-    why = f"{sound.format} of {sound.subtype} inside; {CLIP}"
-    if sound.format in FORMATS and sound.subtype in CODINGS:
-        if not LARGEST_GAIN * size < sound.frames < UNKNOWN_FRAMES:
-            return sound
-        why = f"its header counts {sound.frames} samples, which {size} bytes cannot hold; {CLIP}"
-    sound.close()
-    raise InputError(f"{path}: {why}")
 
 
-def _samples(path, file: soundfile.SoundFile, dtype: str) -> np.ndarray:
-    """All samples, ``(frames, channels)``; to the end where their number is not known.
+def _blocks(path, file: Sound, dtype: str) -> Iterator[np.ndarray]:
+    """The samples that are there, some ``(frames, channels)`` at a time.
 
-    In blocks: a header that counts too many must not fill the memory.
+    A header that counts too many must not fill the memory.
     """
-    left, blocks = file.frames, [file.read(0, dtype, always_2d=True)]
+    left = file.frames
     try:
-        while left and (not blocks[1:] or len(blocks[-1])):
-            blocks.append(file.read(min(left, BLOCK), dtype, always_2d=True))
-            left -= len(blocks[-1])
+        while len(block := file.read(min(left, BLOCK), dtype, always_2d=True)):
+            yield block
+            left -= len(block)
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: cannot be decoded ({error.error_string})") from None
-    if left and file.frames < UNKNOWN_FRAMES:
-        what = f"{file.frames - left} of {file.frames} samples can be read"
-        raise InputError(f"{path}: truncated; {what}")
-    return np.concatenate(blocks) if len(blocks) > 2 else blocks[-1]
+
+
+def _samples(path, file: Sound, dtype: str) -> np.ndarray:
+    """All samples, ``(frames, channels)``."""
+    blocks = list(_blocks(path, file, dtype))
+    if (count := sum(map(len, blocks))) < file.frames:
+        raise InputError(f"{path}: truncated; {count} of {file.frames} samples can be read")
+    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+
+
+def _flac_length(file, frames: int) -> dict[int, bytes]:
+    """What a FLAC file must have in its STREAMINFO, by place, to say that it has ``frames``."""
+    file.seek(0)
+    head = file.read(BLOCK)  # tags may stand before it
+    place = head.find(b"fLaC") + 21  # 36 bits begin in the middle of this byte
+    first = head[place] & 0xF0 | frames >> 32
+    return {place: bytes([first]) + (frames & 0xFFFFFFFF).to_bytes(4, "big")}
 
 
 def _length(path, file) -> dict[int, bytes]:

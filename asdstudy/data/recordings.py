@@ -16,6 +16,7 @@ from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data.corpora import LISTING
 from asdstudy.data.inputs import name_of, to_int16
+from asdstudy.paths import spelled
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def links_beside(corpus: Path, machine_folders: Sequence[Path]) -> dict[Path, Pa
     """
     links = {}
     for folder in map(Path, machine_folders):
-        link = Path(corpus) / name_of("machine type", folder.resolve().name)
+        link = spelled(Path(corpus) / name_of("machine type", folder.resolve().name))
         if not os.path.isdir(folder / "train"):
             raise InputError(f"{folder}: no train/ in it; expected the folder of a machine type")
         if link.exists() and link.resolve() == folder.resolve():

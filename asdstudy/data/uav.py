@@ -25,7 +25,7 @@ from asdlib.errors import InputError, check_room, make_folder, making
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
-from asdstudy.data.inputs import check_samples, read_json, read_sound
+from asdstudy.data.inputs import check_mono, check_rate, check_samples, read_json, read_sound
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Recipe
 from asdstudy.data.simulate import GENERATOR, factory_noise
@@ -153,11 +153,8 @@ def _clips(content: zipfile.ZipFile, recipe: Recipe, flight: Recording) -> Itera
     """Sound, ``(samples,)``, attributes and origin of the clips: with noise, all equally loud."""
     name = f"{content.filename}: {flight.name}"
     sound, rate = read_sound(name, content.read(flight.name))
-    if (rate, sound.shape[1]) != (SAMPLE_RATE, 1):
-        raise InputError(
-            f"{content.filename}: {flight.name} has {rate} Hz and {sound.shape[1]} channels; "
-            f"expected {SAMPLE_RATE} Hz and one"
-        )
+    check_rate(name, rate)
+    check_mono(name, sound.shape[1])
     match = RECORDING.fullmatch(flight.name)
     fault = f"_fault_broken-{match['broken']}" if match["broken"] else ""
     attributes = f"pattern_{flight.product}{fault}_flight_{int(match['flight'])}"

@@ -137,6 +137,7 @@ def only(table: pd.DataFrame, **names: Sequence[str]) -> pd.DataFrame:
     for column, chosen in names.items():
         if not isinstance(chosen, list | tuple) or {type(name) for name in chosen} - {str}:
             raise InputError(f"{column}: {chosen!r}; expected a list of words")
+        chosen = [paths.composed(name) for name in chosen]
         for name in chosen:
             one_of(column, name, list(table[column].unique()))
         table = table[table[column].isin(chosen or table[column].unique())]
@@ -148,7 +149,7 @@ def several_seeds(corpus: str, out_dir=None, needed: bool = False) -> Results:
 
     Raises :class:`InputError` if one is ``needed`` and there is none.
     """
-    made = paths.chosen(out_dir, paths.runs_dir()) / corpus / "collected.csv"
+    made = paths.chosen(out_dir, paths.runs_dir()) / paths.composed(corpus) / "collected.csv"
     committed = paths.measured_dir() / "seeds.csv"
     places = {made: "measured here, by `make seeds`", committed: "drawn from book/measured"}
     present = [Results(read(path), source) for path, source in places.items() if path.exists()]

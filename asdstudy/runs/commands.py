@@ -8,8 +8,8 @@ import typer
 import yaml
 from typer import Argument, Option
 
-from asdlib.errors import InputError, one_of
-from asdlib.profiles import PROFILES, Profile
+from asdlib.errors import InputError
+from asdlib.profiles import PROFILES
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.record import identity_of, is_done, place_of
 from asdstudy.systems import VARIANTS
@@ -104,7 +104,6 @@ def _field(words: str) -> tuple[str, object]:
     name, equals, value = words.partition("=")
     if not equals:
         raise InputError(f"--set {words}: expected FIELD=VALUE, as in epochs=20")
-    one_of("profile field", name, Profile.model_fields)
     try:
         return name, yaml.safe_load(value)
     except (yaml.YAMLError, ValueError, RecursionError):  # the second of what looks like a date

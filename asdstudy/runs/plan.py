@@ -4,11 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from asdlib.errors import one_of
 from asdlib.profiles import PROFILES, Profile
@@ -23,26 +23,24 @@ SCORING = (
     *("inlier", "inliers", "inlier_size", "inlier_sizes", "inlier_part"),
     *("covariance", "covariance_floor", "aggregation"),
 )
+MachineType = Annotated[str, AfterValidator(partial(name_of, "machine type"))]
+Variant = Annotated[str, AfterValidator(partial(name_of, "variant"))]
 
 
 class Which(Settings):
     """Which runs: of a corpus, by machine types, variants, seeds and fields of the profile."""
 
-    corpus: str = "simulated"
+    corpus: Annotated[str, AfterValidator(partial(name_of, "corpus"))] = "simulated"
     profile: str = ""
-    machine_types: tuple[str, ...] = ()
-    variants: tuple[str, ...] = ()
+    machine_types: tuple[MachineType, ...] = ()
+    variants: tuple[Variant, ...] = ()
     seeds: tuple[Seed, ...] = ()
-    overrides: dict[str, dict[str, Any]] = {}  # fields of the profile by machine type
+    overrides: dict[MachineType, dict[str, Any]] = {}  # fields of the profile by machine type
 
     @model_validator(mode="after")
     def _named(self) -> "Which":
-        name_of("corpus", self.corpus)
         if self.profile:
             one_of("profile", self.profile, PROFILES)
-        for kind, names in (("machine type", self.machine_types), ("variant", self.variants)):
-            for name in names:
-                name_of(kind, name)
         return self
 
 
@@ -64,7 +62,8 @@ class Plan:
 
     def __post_init__(self):
         for kind in ("corpus", "machine_type", "variant", "profile_name"):
-            name_of(kind.replace("_", " "), getattr(self, kind))
+            name = name_of(kind.replace("_", " "), getattr(self, kind))
+            object.__setattr__(self, kind, name)
         object.__setattr__(self, "seed", seed_of(self.seed))
         for name in self.overrides:
             one_of("profile field", name, Profile.model_fields)

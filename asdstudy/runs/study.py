@@ -4,19 +4,17 @@ import hashlib
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from asdlib.errors import InputError, one_of
+from asdlib.profiles import Several
 from asdstudy import paths
 from asdstudy.data.corpora import files_below
 from asdstudy.data.settings import Seed, Simulation
-from asdstudy.runs.plan import Plan, Which
-from asdstudy.systems import VARIANTS
-
-Names = Annotated[tuple[str, ...], Field(min_length=1)]
+from asdstudy.runs.plan import MachineType, Plan, Variant, Which
 
 
 class Study(Which):
@@ -24,23 +22,21 @@ class Study(Which):
 
     data_dir: str = ""
     profile: str = "quick"
-    machine_types: Names
-    variants: Names = ("proposed",)
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    machine_types: Several[MachineType]
+    variants: Several[Variant] = ("proposed",)
+    seeds: Several[Seed] = (0,)
     simulation: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        for variant in self.variants:
-            one_of("variant in the study", variant, VARIANTS)
+        for machine_type in self.overrides:
+            one_of("machine type under overrides", machine_type, self.machine_types)
+        self.plans()  # raises where a field is wrong, for one of the variants at least
         if "proposed" not in self.variants:
             raise ValueError(
                 f"study: variants {', '.join(self.variants)}; expected proposed among them, which "
                 "the pages compare the others with"
             )
-        for machine_type in self.overrides:
-            one_of("machine type under overrides", machine_type, self.machine_types)
-        self.plans()  # raises where a field is wrong, for one of the variants at least
         if self.simulation and (self.corpus != "simulated" or not self.data_dir):
             raise ValueError(
                 "study: simulation settings need `corpus: simulated` and a data_dir of their own"
@@ -61,7 +57,7 @@ class Study(Which):
     @property
     def folder(self) -> str:
         """Where the corpus lies, relative to the folder of the study."""
-        return str(paths.chosen(self.data_dir, Path("data", self.corpus)))
+        return str(paths.chosen(self.data_dir, paths.spelled(Path("data", self.corpus))))
 
     def plans(self, machine_types=None, variants=None, seeds=None) -> list[Plan]:
         """The runs of the study, or some of them; below ``runs``."""

@@ -18,7 +18,8 @@ from asdlib.inliers import aggregate
 from asdlib.scoring import fit_inlier, scores_by
 from asdlib.thresholds import empirical_threshold
 from asdlib.waves import WaveBank
-from asdstudy.data.inputs import NAMES
+from asdstudy.data.inputs import said_in
+from asdstudy.paths import composed
 from asdstudy.runs.record import read_record
 from asdstudy.runs.run import Run, read_thresholds
 from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
@@ -104,12 +105,11 @@ class Detector:
     def product_of(self, path: Path, product: str | None = None) -> str | None:
         """The product ID of a recording: the one named, that in its name, the only one, or None."""
         if product is None:
-            matches = (pattern.fullmatch(path.stem) for pattern, _ in NAMES)
-            product = next((match["product"] for match in matches if match), None)
+            product = said_in(path.stem)[0].get("product")
         if product is None:
             return self.products[0] if len(self.products) == 1 else None
-        one_of(f"product ID of {path}", product, self.products)
-        return product
+        one_of(f"product ID of {path}", composed(product), self.products)
+        return composed(product)
 
     def verdict(self, sound: np.ndarray, product: str | None = None) -> Verdict:
         """On one clip, int16 ``(samples,)`` at 16 kHz.

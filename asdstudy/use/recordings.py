@@ -32,8 +32,8 @@ class Recording:
     def windows(self) -> Iterator[tuple[float, np.ndarray]]:
         """Start in seconds and sound, int16 ``(length,)``, of one window after the other.
 
-        Only one is in memory, unless it is FLAC that does not say how long it is. Raises
-        :class:`InputError`, naming the file, as `asd adopt` does, and where all of it is silent.
+        Only one is in memory. Raises :class:`InputError`, naming the file, as `asd adopt` does, and
+        where all of it is silent.
         """
         heard = False
         for start, sound in self._sounds():
@@ -45,9 +45,13 @@ class Recording:
     def _sounds(self) -> Iterator[tuple[int, np.ndarray]]:
         try:
             with open_sound(self.path) as file:
-                if len(self.starts) > 1 and file.frames < UNKNOWN_FRAMES:
+                if len(self.starts) > 1:
+                    loudest = 0.0
                     for start in self.starts:
-                        yield start, to_int16(self._read(file, start))
+                        sound = self._read(file, start)
+                        loudest = max(loudest, np.abs(sound).max())
+                        yield start, to_int16(sound)
+                    check_samples(self.path, np.array([loudest]), file.quietest)
                     return
         except soundfile.LibsndfileError as error:
             raise InputError(f"{self.path}: cannot be decoded ({error.error_string})") from None
