@@ -107,24 +107,33 @@ def open_bank(clips: pd.DataFrame, folder, read_clip: Callable, progress: bool =
 
     ``read_clip`` of a path gives int16 ``(frames,)``, once for each clip, in parallel. A bank that
     is there already for the same files (name, size, time of change) is only mapped. It is written
-    to a temporary name and renamed when whole.
+    to a temporary name and renamed when whole; one that is broken is made again.
     """
     clips = clips.reset_index(drop=True)
     machine_type = clips.machine_type.iloc[0]
     frames = clips.frames.to_numpy()
     offsets = np.concatenate([[0], np.cumsum(frames)[:-1]])
     stem = Path(folder) / f"{machine_type}-{_listing(clips.path)}"
-    record = _beside(stem, ".json")
-    if not record.exists():
+    if not (bank := _mapped(stem, clips, offsets, frames)):
         make_folder(stem.parent)
         # of two runs one decodes, the other waits
         with making(stem), FileLock(_beside(stem, ".lock")):
-            if not record.exists():
+            if not (bank := _mapped(stem, clips, offsets, frames)):
                 _decode(clips, offsets, int(frames.sum()), stem, read_clip, progress)
-    facts = json.loads(record.read_text())
-    facts.pop("files", None)
-    samples = np.load(_beside(stem, ".npy"), mmap_mode="r")
-    return WaveBank(clips, samples, offsets, frames, **facts)
+                bank = _mapped(stem, clips, offsets, frames)
+    return bank
+
+
+def _mapped(stem: Path, clips: pd.DataFrame, offsets, frames) -> WaveBank | None:
+    """The bank that is there, if it is whole."""
+    try:
+        facts = json.loads(_beside(stem, ".json").read_text())
+        facts.pop("files", None)
+        samples = np.load(_beside(stem, ".npy"), mmap_mode="r")
+        bank = WaveBank(clips, samples, offsets, frames, **facts)
+    except (OSError, ValueError, TypeError, AttributeError, EOFError):
+        return None
+    return bank if samples.shape == (frames.sum(),) else None
 
 
 def _beside(stem: Path, ending: str) -> Path:
@@ -142,12 +151,13 @@ def _listing(paths: Iterable[Path]) -> str:
 def _remove_outdated(new: Path) -> None:
     """Remove the banks beside a ``new`` one of which a file has changed or is gone."""
     for record in new.parent.glob(f"*-{'[0-9a-f]' * 12}.json"):
-        stem, files = record.with_name(record.stem), json.loads(record.read_text()).get("files")
-        if stem == new or not isinstance(files, list):
+        stem = record.with_name(record.stem)
+        if stem == new or not record.is_file():
             continue
         try:
+            files = json.loads(record.read_text())["files"]
             outdated = not stem.name.endswith(_listing(map(Path, files)))
-        except OSError:
+        except (OSError, ValueError, TypeError, KeyError):  # gone, or a broken record
             outdated = True
         if outdated:
             for ending in (".json", ".npy", ".lock"):  # the record first: none is without a bank

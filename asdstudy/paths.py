@@ -52,6 +52,8 @@ def spelled(path: Path) -> Path:
 
 def data_dir(corpus: str) -> Path:
     """Where a corpus lies unless the caller says otherwise: ``data/<corpus>``."""
+    if corpus.casefold() == "waves":
+        raise InputError(f"corpus {corpus!r}: the banks of all corpora lie there; expected another")
     return spelled(project_root() / "data" / corpus)
 
 

@@ -104,6 +104,9 @@ def test_an_attribute_table_that_is_none(tmp_path):
     table.write_text("")
     with pytest.raises(InputError, match="attributes_00.csv: .*expected a table of file names"):
         corpora.index(tmp_path)
+    table.write_text(f"file_name,d1p,d1p\n{NAME},speed,6\n")
+    with pytest.raises(InputError, match="columns .*; expected file_name,d1p,d1v,..., each once"):
+        corpora.index(tmp_path)
     table.write_text("clip,speed\n")
     with pytest.raises(InputError, match="expected file_name,d1p,d1v") as error:
         corpora.index(tmp_path)
@@ -446,6 +449,13 @@ def test_tables_are_found_however_a_computer_spells_their_names(tmp_path):
         table.parent.mkdir()
         table.write_text(rows)
         assert _labels(root, name) == ["anomaly", "normal"]
+    table = tmp_path / "0" / TRUTH.format("Fan").replace(".csv", ".CSV")
+    _unlabelled(tmp_path / "0", "FAN")
+    table.rename(other := table.with_name(table.name.replace("Fan", "fAn")))
+    _unlabelled(tmp_path / "0", "fan")
+    with pytest.raises(InputError, match="fAn_section_00_source_test.CSV: of FAN or fan; expected"):
+        _labels(tmp_path / "0", "fan")
+    other.rename(table)
     _unlabelled(tmp_path / "0", "Fan")  # now it is of that type alone
     assert _labels(tmp_path / "0", "fan") == ["unknown", "unknown"]
     assert _labels(tmp_path / "0", "Fan") == ["anomaly", "normal"]

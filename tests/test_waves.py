@@ -209,3 +209,24 @@ def test_a_bank_on_a_device_gives_the_same_samples(corpus, tmp_path):
         whole.append(batches.scaled([part], [crops]))
     assert torch.equal(*whole) and whole[0].dtype == torch.float32
     assert torch.equal(*(part.segments(np.arange(20), 3, 8000) for part in parts))
+
+
+@pytest.mark.parametrize(
+    "end, content",
+    [(".json", b""), (".json", b'{"mean": 0.1, "st'), (".json", b"[1]"), (".json", b'{"mean": 0}'),
+     (".npy", b""), (".npy", b"x" * 500), (".npy", None), (".npy", "cut")],
+)  # fmt: skip
+def test_a_broken_bank_is_made_again(corpus, tmp_path, end, content):
+    """After a power loss, or by another hand; what lies beside another bank does not matter."""
+    fan, pump = (corpora.index(corpus, [name]) for name in ("fan", "pump"))
+    whole = open_bank(fan, tmp_path, progress=False)
+    samples, (path,) = whole.samples.tolist(), tmp_path.glob(f"*{end}")
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1000] if content == "cut" else content)
+    (tmp_path / "a-000000000000.json").mkdir()
+    again = open_bank(fan, tmp_path, progress=False)
+    assert again.samples.tolist() == samples and again.fingerprint == whole.fingerprint
+    path.write_bytes(b"")
+    assert len(open_bank(pump, tmp_path, progress=False).samples)

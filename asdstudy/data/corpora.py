@@ -254,7 +254,9 @@ def _table(path: Path, data_dir: Path, folders: dict[str, Path]) -> tuple | None
         raise InputError(f"{path}: the name does not parse; expected {expected}")
     of = composed(match[1])
     alike = [name for name in folders if name.casefold() == of.casefold()]  # case may be lost
-    return of if of in folders or len(alike) != 1 else alike[0], *TRUTH[folder.name]
+    if of not in folders and len(alike) > 1:
+        raise InputError(f"{path}: of {' or '.join(alike)}; expected the name of one of them")
+    return of if of in folders or not alike else alike[0], *TRUTH[folder.name]
 
 
 def _why_unused(path: Path, folders: dict[str, Path]) -> str:

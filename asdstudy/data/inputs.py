@@ -446,8 +446,9 @@ def _columns(table: Path, name: str, needed: set, expected: str) -> Iterator[tup
     """Row, file name in the column ``name``, and the other cells by column, where it has a name."""
     (_, header), *rows = _cells(table)
     header = [column.casefold() for column in header]
-    if not {name, *needed} <= {*header}:
-        raise InputError(f"{table}: columns {header}; expected {expected}")
+    once = len({*header}) == len(header) - max(header.count("") - 1, 0)
+    if not once or not {name, *needed} <= {*header}:
+        raise InputError(f"{table}: columns {header}; expected {expected}, each once")
     for number, row in rows:
         if len(row) > len(header):
             raise InputError(f"{table}: row {number}: {len(row)} cells; expected {len(header)}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, model_validator
 
-from asdlib.errors import one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import PROFILES, Profile
 from asdlib.settings import Settings
 from asdstudy import paths
@@ -65,6 +65,8 @@ class Plan:
             name = name_of(kind.replace("_", " "), getattr(self, kind))
             object.__setattr__(self, kind, name)
         object.__setattr__(self, "seed", seed_of(self.seed))
+        if not isinstance(self.overrides, Mapping):
+            raise InputError(f"overrides are {self.overrides!r}; expected fields of the profile")
         for name in self.overrides:
             one_of("profile field", name, Profile.model_fields)
         self.profile  # noqa: B018 (raises where a value is wrong)
