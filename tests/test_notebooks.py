@@ -75,6 +75,7 @@ PAGES_OVER_RUNS = (
     "recordings",
     "findings",
     "ways",
+    "expect",
 )
 
 
