@@ -95,6 +95,7 @@ def levels(lines: pd.DataFrame, x: str, label: str, title: str):
     grid.map(plt.vlines, x, "low", "high", linewidth=2)
     grid.map(plt.plot, x, "mean", marker="o")
     grid.refline(y=50, color="0.5", linestyle=":")
+    grid.set(xticks=sorted(lines[x].unique()))
     return finish(grid, title, x=label, y="mean AUC (%)")
 
 
