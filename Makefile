@@ -38,7 +38,7 @@ seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hour
 	$(SNAKEMAKE) long_study --config "study=$$STUDY" 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
 	[ "$$STUDY" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
 
-evidence: $(VENV)/installed  ## make every table behind the claims of the book, resumed where it stopped (about 13 hours of two cores)
+evidence: $(VENV)/installed  ## make every table behind the claims of the book, resumed where it stopped (about 14 hours of two cores)
 	$(BIN)/python -m workflow.evidence
 
 slides: $(VENV)/installed  ## build the three lecture decks: _build/slides/slides/index.html

@@ -178,6 +178,12 @@ PAGES = {
     "recordings": Page(tables_of("ablation"), {}),
     "ways": Page(tables_of("scores"), {}),
     "sides": Page(tables_of("sides", "geometry-sides"), {}),
+    "expect": Page(
+        runs(machine_types=STUDY.machine_types[:1], variants=STUDY.variants[:1], seeds=[SEED])
+        + tables_of("amount", "contamination", "shift"),
+        {"corpus": STUDY.corpus, "profile": STUDY.profile, "overrides": STUDY.overrides}
+        | {"machine_type": STUDY.machine_types[0], "variant": STUDY.variants[0], "seed": SEED},
+    ),
 }
 PAGES = {name: page for name, page in PAGES.items() if (ROOT / f"notebooks/{name}.ipynb").exists()}
 MACHINES = {  # a page for each machine type: its first run, which is there by then

@@ -1,6 +1,7 @@
 """The runs behind the book's claims: how many, of what, and that each is one that can be made."""
 
 import re
+import shutil
 from collections import Counter
 
 import pytest
@@ -112,3 +113,20 @@ def test_a_study_leaves_its_table(corpus, tmp_path, monkeypatch):
     assert set(places.kind) == {"normal", "anomaly"}
     assert (places[["median norm", "median norm of others"]] > 0).all(axis=None)
     assert set(places.setting) == {"short"} and places.collapsed.isin([True, False]).all()
+    # of a changed condition that has the same sound, the run's own figures
+    target = tmp_path / "target/pump/target_test"
+    target.mkdir(parents=True)
+    for path in corpus.glob("pump/source_test/*.wav"):
+        shutil.copy(path, target / path.name.replace("source", "target"))
+    monkeypatch.setattr(evidence, "amount", lambda *_: [job])
+    monkeypatch.setattr(evidence, "make_corpus", lambda *_: target.parent.parent)
+    shifts = results.read(evidence.shifted("shift-simulated", workers=1)).set_index("change")
+    assert [*shifts.index.unique()] == ["nothing", *evidence.CHANGES] and len(shifts) == 12
+    own = measured[measured.chosen].set_index("product")
+    run = evidence.runs_of([job], workers=1)[0]
+    recall = run.metrics[run.metrics.chosen].set_index("product").recall
+    for _, rows in shifts.groupby("change"):
+        rows = rows.set_index("product")
+        assert rows.AUC.to_dict() == own.AUC.to_dict() and (rows.role == own.role).all()
+        assert rows.detected.to_dict() == pytest.approx(recall.to_dict())
+        assert rows["false alarms"].between(0, 1).all()

@@ -246,6 +246,16 @@ def test_differences_are_of_the_seeds_that_both_have(table):
         pd.testing.assert_frame_equal(more[of_others], plain[of_others])
 
 
+def test_levels_are_means_with_the_interval_of_their_differences(table):
+    """Of the fixture: fan and slider, test IDs 02 and 03, of each variant by itself."""
+    rows = results.systems(table, ["proposed", "no-mixup"])
+    lines = statistics.levels(rows, ["variant"]).set_index("variant")
+    tested = rows[rows.role == "test"].groupby("variant").AUC.mean()
+    assert lines["mean"].to_dict() == pytest.approx((100 * tested).to_dict())
+    assert (lines.low < lines["mean"]).all() and (lines["mean"] < lines.high).all()
+    assert (lines["product IDs"] == 4).all() and (lines.seeds == 2).all()
+
+
 def test_a_system_without_training_is_compared_with_every_seed(table):
     spectrum = table[(table.variant == "product-only") & (table.seed == 0) & table.chosen]
     rows = results.systems(pd.concat([table, spectrum.assign(variant="spectrum")]))

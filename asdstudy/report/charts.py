@@ -89,6 +89,16 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
     return finish(grid, title)
 
 
+def levels(lines: pd.DataFrame, x: str, label: str, title: str):
+    """Means with their intervals, of :func:`.statistics.levels`, against ``x`` for each sound."""
+    grid = sns.FacetGrid(lines, col="sound", height=3)
+    grid.map(plt.vlines, x, "low", "high", linewidth=2)
+    grid.map(plt.plot, x, "mean", marker="o")
+    grid.refline(y=50, color="0.5", linestyle=":")
+    grid.set(xticks=sorted(lines[x].unique()))
+    return finish(grid, title, x=label, y="mean AUC (%)")
+
+
 def by_dial(values: pd.DataFrame, title: str):
     """Values against each dial, a row for each machine type, a line for each variant.
 

@@ -153,6 +153,17 @@ def differences(
     return pd.DataFrame(lines, columns=[*by, *columns, "product IDs", "verdict"])
 
 
+def levels(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The mean AUC in % of each group of the columns ``by`` on the test IDs, with its interval.
+
+    The lines are those of :func:`differences` from a system whose areas are all 0.
+    """
+    nothing = rows.assign(system="nothing", **dict.fromkeys(AREAS, 0.0))
+    both = pd.concat([rows.assign(system="all"), nothing])
+    lines = differences(both, "all", by, "mean AUC")
+    return lines[lines.machine_type == ALL].rename(columns={"difference": "mean"})
+
+
 def trials(table: pd.DataFrame, reference: str = "reference") -> pd.DataFrame:
     """What each setting of a trial reached on the validation IDs, best first.
 
