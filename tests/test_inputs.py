@@ -10,9 +10,10 @@ import pytest
 import soundfile
 
 from asdlib import InputError
-from asdlib.errors import gigabytes
-from asdstudy.data import corpora, inputs, open_bank
+from asdstudy import paths
+from asdstudy.data import corpora, inputs
 from asdstudy.data.adopt import read_recording
+from asdstudy.data.banks import open_bank
 from asdstudy.data.fetch import fetch
 from asdstudy.data.settings import Adoption
 from asdstudy.data.simulate import make_corpus
@@ -222,7 +223,7 @@ def test_an_error_is_one_legible_line():
     """Whatever the name of a file holds: line ends, what steers a terminal, what is no UTF-8."""
     message = str(InputError("a\nb\x1b[31m\udcff Lüfter é 音\t: x"))
     assert message == r"a\nb\x1b[31m\udcff Lüfter é 音\t: x"
-    assert gigabytes(1.5e9) == "1.5 GB"
+    assert paths.gigabytes(1.5e9) == "1.5 GB"
 
 
 @pytest.mark.parametrize("content", [b"", b'{"seed": 0, "se', b"[1]", b"\xff"])

@@ -16,11 +16,11 @@ import soundfile
 from conftest import ROOT, asd, write_clip, write_corpus
 from test_training import SMALL
 
-from asdlib.thresholds import empirical_threshold
 from asdstudy.data.adopt import read_recording
 from asdstudy.data.inputs import to_int16
 from asdstudy.data.settings import Adoption
 from asdstudy.runs import stages
+from asdstudy.runs.thresholds import empirical_threshold
 from asdstudy.systems import RIVALS, profile_of
 from asdstudy.use import score
 from asdstudy.use.detector import Detector

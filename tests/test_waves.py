@@ -17,7 +17,8 @@ from test_training import SMALL
 from asdlib import InputError, batches, waves
 from asdlib.profiles import make_profile
 from asdstudy import paths
-from asdstudy.data import corpora, inputs, open_bank, open_corpus
+from asdstudy.data import corpora, inputs, open_corpus
+from asdstudy.data.banks import open_bank
 from asdstudy.runs import stages as runs
 from asdstudy.runs.device import DEVICE_RESERVE, on, onto_device
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from asdlib.errors import InputError, making, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data.corpora import inside
 from asdstudy.data.inputs import (
@@ -70,7 +70,7 @@ def adopt(
     links = links_beside(Path(out), beside)
     recordings = list(_recordings(folder))
     clips_of = partial(_clips, folder, adoption)
-    with making(target), whole_folder(target) as part:
+    with whole_folder(target) as part:
         listing = write_recordings(part, recordings, clips_of, adoption, folder, progress)
         counts = Counter(listing["folder"][listing["clip"].str.startswith("train/")])
         for product in sorted({recording.product for recording in recordings}):

@@ -16,11 +16,12 @@ from urllib.parse import urljoin
 import requests
 from filelock import FileLock
 
-from asdlib.errors import InputError, check_room, gigabytes, make_folder, making, one_of
+from asdlib.errors import InputError, one_of
 from asdstudy import paths
 from asdstudy.data.downloads import Share, ask, download, extract, open_zip, side_by_side
 from asdstudy.data.inputs import read_json
 from asdstudy.data.machines import MACHINE_TYPES
+from asdstudy.paths import check_room, gigabytes, make_folder, making
 
 ZENODO = "https://zenodo.org"
 RECORDS = {  # Zenodo record: its zip of a machine type

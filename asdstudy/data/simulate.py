@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from tqdm import tqdm
 
-from asdlib.errors import InputError, make_folder, making, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
 from asdstudy.data.corpora import inside
@@ -39,7 +39,7 @@ from asdstudy.data.machines import (
 )  # fmt: skip
 from asdstudy.data.recordings import write_clip
 from asdstudy.data.settings import Simulation
-from asdstudy.paths import replacing
+from asdstudy.paths import make_folder, making, replacing
 
 GENERATOR = 6  # raised whenever the same settings would make other sound
 SETTINGS_FILE = "corpus.json"

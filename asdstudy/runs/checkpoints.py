@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asdlib.errors import InputError, NoRoom, making
+from asdlib.errors import InputError
 from asdstudy import paths
 
 
@@ -65,7 +65,7 @@ class Checkpoint:
         random = {"numpy": json.dumps(rng.bit_generator.state), "torch": torch.get_rng_state()}
         if torch.cuda.is_available():
             random["cuda"] = torch.cuda.get_rng_state()
-        with making(self.path), paths.replacing(self.path) as part, part.open("wb") as file:
+        with paths.replacing(self.path) as part, part.open("wb") as file:
             torch.save({"identity": self.identity, "random": random, **state}, file)
 
     @staticmethod
@@ -122,7 +122,7 @@ class Checkpoints:
             try:
                 yield
             except InputError as error:
-                if not earlier and not isinstance(error, NoRoom):
+                if not earlier and not isinstance(error, paths.NoRoom):
                     self.remove()
                 raise
         self.remove()

@@ -92,7 +92,9 @@ class Plan:
         """The modules that a stage computes with."""
         if stage in ("train", "embed"):
             return (f"asdstudy.systems.{VARIANTS[self.variant].system}",)
-        modules = {"score": ("asdlib.scoring", "asdlib.thresholds", "asdstudy.systems.centroid")}
+        modules = {
+            "score": ("asdlib.scoring", "asdstudy.runs.thresholds", "asdstudy.systems.centroid")
+        }
         return modules.get(stage, ("asdlib.metrics",))
 
     @property

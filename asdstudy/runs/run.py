@@ -126,7 +126,7 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_thresholds(folder: Path) -> dict:
-    """``thresholds.json`` of a run folder, see :func:`asdlib.thresholds.calibrated`."""
+    """``thresholds.json`` of a run folder, see :func:`.thresholds.calibrated`."""
     try:
         return json.loads((folder / "thresholds.json").read_text())
     except (OSError, ValueError) as error:

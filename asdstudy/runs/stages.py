@@ -21,10 +21,9 @@ from safetensors.torch import load_file, save_file
 from threadpoolctl import threadpool_limits
 
 from asdlib.embedding import Embedded
-from asdlib.errors import InputError, make_folder, making
+from asdlib.errors import InputError
 from asdlib.metrics import detection
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
-from asdlib.thresholds import calibrated
 from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.data import open_corpus, sound_fingerprint
@@ -47,6 +46,7 @@ from asdstudy.runs.record import (
     sizes_of,
 )
 from asdstudy.runs.run import Run, read_scores, read_thresholds
+from asdstudy.runs.thresholds import calibrated
 from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 from asdstudy.systems.task import Task, make_task
 
@@ -88,7 +88,7 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
     """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``, which is returned."""
     keep_heap()
     cuda, task = torch.cuda.is_available(), task_of(plan, banks, progress)
-    make_folder(plan.folder.parent)
+    paths.make_folder(plan.folder.parent)
     identity = plan.training | {
         "fingerprint": sound_fingerprint(banks),
         "split": task.split_hash,  # the corpus may say later which clips are of one event
@@ -238,7 +238,7 @@ def _leaving(plan: Plan, stage: str):
     """
     is_last, section = stage == STAGES[-1], {}
     folder = plan.folder if is_last else plan.draft
-    with making(plan.folder), paths.whole_folder(folder) as part:
+    with paths.whole_folder(folder) as part, paths.making(plan.folder):
         yield part, section
         place, earlier = place_of(plan), STAGES[: STAGES.index(stage)]
         record = plan.record | {name: section_of(plan, name) for name in earlier}

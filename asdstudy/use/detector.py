@@ -16,11 +16,11 @@ from asdlib.embedding import Embedded
 from asdlib.errors import InputError, one_of
 from asdlib.inliers import aggregate
 from asdlib.scoring import fit_inlier, scores_by
-from asdlib.thresholds import empirical_threshold
 from asdlib.waves import WaveBank
 from asdstudy.data.inputs import NAMES
 from asdstudy.runs.record import read_record
 from asdstudy.runs.run import Run, read_thresholds
+from asdstudy.runs.thresholds import empirical_threshold
 from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 
 
@@ -41,10 +41,9 @@ class Detector:
     """The encoder, h and thresholds of the run in ``folder``.
 
     ``false_alarms`` is the share of normal clips that may be above the threshold (see
-    :func:`asdlib.thresholds.empirical_threshold`); None takes the run's gamma threshold. A clip has
-    the same score as in training, to the bit, on the same processor with the same versions: torch
-    uses as many threads as it did then. Raises :class:`InputError` for a folder that is no finished
-    run.
+    :func:`~.thresholds.empirical_threshold`); None takes the run's gamma threshold. A clip has the
+    same score as in training, to the bit, on the same processor with the same versions: torch uses
+    as many threads as it did then. Raises :class:`InputError` for a folder that is no finished run.
     """
 
     def __init__(self, folder, false_alarms: float | None = None):
