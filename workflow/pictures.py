@@ -14,7 +14,7 @@ from asdlib.encoder import LogMel
 from asdlib.metrics import auc_pauc
 from asdlib.profiles import PAPER, SAMPLE_RATE
 from asdlib.waves import segment_starts
-from asdstudy.data.simulate import Simulation, simulate_clip
+from asdstudy.data.simulate import ClipName, Simulation, simulate_clip
 
 RATE, SECONDS, LENGTH, COUNT = 16_000, 10, 2, 10  # the paper's clips and segments
 WINDOW = round(PAPER.window_seconds * SAMPLE_RATE)  # samples
@@ -35,7 +35,7 @@ BLUE, ORANGE = "#0173b2", "#de8f05"
 def segment_of_a_slider() -> np.ndarray:
     """Two seconds of a simulated slider, of mean 0 and variance 1."""
     simulation = Simulation(clip_seconds=PAPER.segment_seconds)
-    audio = simulate_clip(simulation, "slider", 0, "train", "normal", 0).audio
+    audio = simulate_clip(simulation, ClipName("slider", 0, "train", "normal", 0)).audio
     return (audio - audio.mean()) / audio.std()
 
 
