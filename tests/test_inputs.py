@@ -45,7 +45,7 @@ def test_sound_beyond_full_scale_is_refused_by_whoever_opens_it(tmp_path, value,
     soundfile.write(path, np.array([0.0, value]), 16_000, subtype=subtype)
     for read in (
         inputs.read_clip,
-        partial(read_recording, adoption=Adoption()),
+        partial(read_recording, conversion=Adoption()),
         lambda path: inputs.read_sound("zip: a.wav", path.read_bytes()),
     ):
         with pytest.raises(InputError, match=f"a.wav: .*{message}"):
@@ -214,7 +214,7 @@ def test_half_a_flac_is_said_by_whoever_opens_it(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 80_000), 16_000)
     path.write_bytes(path.read_bytes()[:60_000])
-    for read in (inputs.read_clip, partial(read_recording, adoption=Adoption())):
+    for read in (inputs.read_clip, partial(read_recording, conversion=Adoption())):
         with pytest.raises(InputError, match="a.flac: (truncated|cannot be decoded)"):
             read(path)
 

@@ -33,7 +33,7 @@ from asdstudy.data.inputs import (
     read_sound,
 )  # fmt: skip
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
-from asdstudy.data.settings import Adoption
+from asdstudy.data.settings import Adoption, Conversion
 from asdstudy.paths import whole_folder
 
 FOLDERS = ("normal", "anomaly", "abnormal")  # the last as in MIMII
@@ -134,31 +134,31 @@ def _clips(folder: Path, adoption: Adoption, recording: Recording) -> Iterator[t
             yield sound[start:end], attributes, origin | {"start_seconds": start / SAMPLE_RATE}
 
 
-def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
+def read_recording(path: Path, conversion: Conversion) -> np.ndarray:
     """A recording as ``(samples,)``, float64 within -1 and 1, one channel, 16 kHz.
 
     Raises :class:`InputError`, naming the file and the option, if that needs a conversion without
     its option, and if the file is broken or beyond full scale.
     """
-    checked_header(path, adoption)
+    checked_header(path, conversion)
     channels, rate = read_sound(path)
-    sound = one_channel(path, channels, adoption)
+    sound = one_channel(path, channels, conversion)
     sound = resample(torch.from_numpy(sound.copy()), rate, SAMPLE_RATE).numpy()
     if rate != SAMPLE_RATE:
         check_samples(f"{path} at {SAMPLE_RATE} Hz", sound)
     return sound
 
 
-def checked_header(path: Path, adoption: Adoption) -> Header:
+def checked_header(path: Path, conversion: Conversion) -> Header:
     """The header of a recording, where all the conversions it needs were asked for."""
     info = read_header(path)
     if max(info.samplerate, SAMPLE_RATE) > LARGEST_RATIO * math.gcd(info.samplerate, SAMPLE_RATE):
         raise InputError(f"{path}: sample rate {info.samplerate} Hz; expected a usual one")
-    if info.samplerate != SAMPLE_RATE and not adoption.resample:
+    if info.samplerate != SAMPLE_RATE and not conversion.resample:
         raise InputError(
             f"{path}: sample rate {info.samplerate} Hz; expected {SAMPLE_RATE} Hz, or --resample"
         )
-    if info.channels != 1 and adoption.channel is None:
+    if info.channels != 1 and conversion.channel is None:
         raise InputError(
             f"{path}: {info.channels} channels; expected one, or --channel mean to mix them, "
             f"or --channel 0 to {info.channels - 1} to take one"
@@ -166,10 +166,10 @@ def checked_header(path: Path, adoption: Adoption) -> Header:
     return info
 
 
-def one_channel(path: Path, channels: np.ndarray, adoption: Adoption) -> np.ndarray:
+def one_channel(path: Path, channels: np.ndarray, conversion: Conversion) -> np.ndarray:
     """The channel that was asked for of ``channels`` ``(samples, channels)``, or their mean."""
     sounds = {str(number): channel for number, channel in enumerate(channels.T)}
     sounds["mean"] = channels.mean(axis=1)
-    channel = "mean" if channels.shape[1] == 1 else adoption.channel
+    channel = "mean" if channels.shape[1] == 1 else conversion.channel
     one_of(f"channel of {path}", channel, sounds)
     return sounds[channel]

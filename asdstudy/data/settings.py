@@ -11,6 +11,7 @@ Seed = Annotated[int, BeforeValidator(seed_of)]
 Dial = Annotated[float, Field(ge=0, le=1)]
 Portion = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
+Length = Annotated[float | None, Field(le=86_400)]  # seconds
 
 
 class Simulation(Settings):
@@ -29,16 +30,28 @@ class Simulation(Settings):
     target_test_clips: Count = Field(0, description="test clips of each label in it")
 
 
-class Adoption(Settings):
-    """How one's own recordings are used: nothing is converted without its option."""
+class Conversion(Settings):
+    """What may be done to a recording: nothing is converted without its option."""
 
     resample: bool = Field(False, description="to 16 kHz, whatever the rate")
     channel: str | None = Field(None, description="which one, 0 being the first, or their mean")
+
+
+class Adoption(Conversion):
+    """How one's own recordings become a corpus."""
+
     cut_seconds: float | None = Field(
         None, gt=0.01, le=3600, description="cut to clips of this length"
     )
     test_share: Portion = Field(0.2, description="of each product's normal recordings, for testing")
     seed: Seed = Field(0, description="of the split")
+
+
+class Windows(Conversion):
+    """How a new recording is scored."""
+
+    window_seconds: Length = Field(None, description="seconds; see above")
+    hop_seconds: Length = Field(None, ge=0.001, description="seconds to the next window")
 
 
 class Recipe(Settings):

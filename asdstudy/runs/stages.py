@@ -22,7 +22,6 @@ from threadpoolctl import threadpool_limits
 
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
-from asdlib.metrics import detection
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
 from asdlib.waves import WaveBank
 from asdstudy import paths
@@ -31,6 +30,7 @@ from asdstudy.official import write_submission
 from asdstudy.runs.card import card
 from asdstudy.runs.checkpoints import Checkpoints
 from asdstudy.runs.device import keep_heap, onto_device
+from asdstudy.runs.embeddings import read_embeddings, write_embeddings
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
 from asdstudy.runs.record import (
@@ -46,7 +46,7 @@ from asdstudy.runs.record import (
     sizes_of,
 )
 from asdstudy.runs.run import Run, read_scores, read_thresholds
-from asdstudy.runs.thresholds import calibrated
+from asdstudy.runs.thresholds import calibrated, detection
 from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 from asdstudy.systems.task import Task, make_task
 
@@ -128,9 +128,9 @@ def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embe
         with _stage(plan, "embed", identity) as (part, section):
             weights = load_file(place_of(plan) / "encoder.safetensors")
             embedded = system_of(plan.variant).embed(task_of(plan, banks, progress), weights)
-            embedded.save(part / "embeddings.npz")
+            write_embeddings(part, embedded)
             section |= {name: identity[name] for name in ("fingerprint", "labels")}
-    return Embedded.load(place_of(plan) / "embeddings.npz")
+    return read_embeddings(place_of(plan))
 
 
 def score(plan: Plan) -> pd.DataFrame:
@@ -146,7 +146,7 @@ def score(plan: Plan) -> pd.DataFrame:
     if not is_done(plan, "score", identity):
         # one thread: sums over several would not end with the same bits everywhere
         with threadpool_limits(1), _stage(plan, "score", identity) as (part, section):
-            embedded = Embedded.load(place_of(plan) / "embeddings.npz")
+            embedded = read_embeddings(place_of(plan))
             fit, test = embedded.fitted_on(plan.profile.inlier_part), embedded.of_parts("test")
             settings = trained["products"], plan.profile, plan.seed
             scores, choice = score_clips(fit, test, *settings)

@@ -18,6 +18,7 @@ from asdlib.inliers import aggregate
 from asdlib.scoring import fit_inlier, scores_by
 from asdlib.waves import WaveBank
 from asdstudy.data.inputs import NAMES
+from asdstudy.runs.embeddings import read_embeddings
 from asdstudy.runs.record import read_record
 from asdstudy.runs.run import Run, read_thresholds
 from asdstudy.runs.thresholds import empirical_threshold
@@ -57,7 +58,7 @@ class Detector:
         try:
             self.mean, self.std = params["amplitude_mean"], params["amplitude_std"]
             weights = load_file(self.folder / "encoder.safetensors")
-            embedded = Embedded.load(self.folder / "embeddings.npz")
+            embedded = read_embeddings(self.folder)
             self._embed = system.embedder(weights, self.profile, self.products)
         except (KeyError, OSError, ValueError, BadZipFile, SafetensorError) as error:
             raise InputError(
