@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import model_validator
 
-from asdlib.errors import one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import PROFILES, Profile
 from asdlib.settings import Settings
 from asdstudy import paths
@@ -149,6 +150,16 @@ class Plan:
         for name, value in self.record["overrides"].items():
             words += ["--set", f"{name}={json.dumps(value)}"]
         return words
+
+
+def yaml_value(name: str, words):
+    """What the ``words`` for a field or key mean in YAML, or those of a list."""
+    if isinstance(words, list):
+        return [yaml_value(name, word) for word in words]
+    try:
+        return yaml.safe_load(words) if words and isinstance(words, str) else words
+    except (yaml.YAMLError, ValueError, RecursionError):  # the second of what looks like a date
+        raise InputError(f"{name}={words}: expected a value as in YAML") from None
 
 
 def overrides_in(namespace: dict, parameters: tuple[str, ...]) -> dict:

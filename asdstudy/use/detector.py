@@ -67,20 +67,16 @@ class Detector:
             ) from None
         torch.set_num_threads(read_record(self.folder)["embed"]["threads"])
         self._libraries = ThreadpoolController()
+        fit, settings = embedded.fitted_on(self.profile.inlier_part), (self.profile, params["seed"])
         with self._libraries.limit(limits=1):
             self._models = [
-                fit_inlier(self.inlier, self.size, part, self.profile, params["seed"])
-                for part in self._fits(embedded)
+                fit_inlier(self.inlier, self.size, fit[fit.of_product(product)], *settings)
+                for product in self.products
             ]
         own = embedded.of_parts("train", "validation", "test").clips
         self.shortest = min(own.frames.min(), self.profile.segment_frames)  # samples
         self.usual, self.longest = int(own.frames.median()), int(own.frames.max())
         self.thresholds, self.doubts = self._thresholds(false_alarms)
-
-    def _fits(self, embedded: Embedded) -> list[Embedded]:
-        """What h of each product ID is fitted on."""
-        fit = embedded.fitted_on(self.profile.inlier_part)
-        return [fit[fit.of_product(product)] for product in self.products]
 
     def _thresholds(self, false_alarms: float | None) -> tuple[dict, list[str]]:
         """The threshold of each product ID, and a sentence for each that is doubtful."""
