@@ -18,20 +18,8 @@ from torchaudio.functional import resample
 
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
+from asdstudy.data import inputs
 from asdstudy.data.corpora import inside
-from asdstudy.data.inputs import (
-    CLIP,
-    CLIPS,
-    LABELS,
-    Header,
-    check_file,
-    check_label,
-    check_samples,
-    file_of,
-    name_of,
-    read_header,
-    read_sound,
-)  # fmt: skip
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Adoption, Conversion
 from asdstudy.paths import whole_folder
@@ -62,7 +50,7 @@ def adopt(
     Raises :class:`InputError`, naming the file, for what cannot be used as it is, and leaves
     nothing behind then.
     """
-    folder, target = Path(folder), Path(out) / name_of("machine type", machine_type)
+    folder, target = Path(folder), Path(out) / inputs.name_of("machine type", machine_type)
     if os.path.exists(target):
         raise InputError(f"{target}: is there already; expected a new machine type")
     if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):
@@ -100,13 +88,13 @@ def _recordings(folder: Path) -> Iterator[Recording]:
             for path in inside(inner):
                 files = inside(path) if os.path.isdir(path) else [path]
                 for file in files:
-                    if file.suffix.lower() not in CLIPS:
-                        raise InputError(f"{file}: {CLIP}")
-                    check_file(file, CLIP)
-                    check_label(file, LABELS[inner.name])
-                    if (other := files_of.setdefault(file_of(file), file)) != file:
+                    if file.suffix.lower() not in inputs.CLIPS:
+                        raise InputError(f"{file}: {inputs.CLIP}")
+                    inputs.check_file(file, inputs.CLIP)
+                    inputs.check_label(file, inputs.LABELS[inner.name])
+                    if (other := files_of.setdefault(inputs.file_of(file), file)) != file:
                         raise InputError(f"{file}: the same file as {other}; expected it once")
-                yield Recording(product.name, LABELS[inner.name], path.name, tuple(files))
+                yield Recording(product.name, inputs.LABELS[inner.name], path.name, tuple(files))
 
 
 def _clips(folder: Path, adoption: Adoption, recording: Recording) -> Iterator[tuple]:
@@ -141,17 +129,17 @@ def read_recording(path: Path, conversion: Conversion) -> np.ndarray:
     its option, and if the file is broken or beyond full scale.
     """
     checked_header(path, conversion)
-    channels, rate = read_sound(path)
+    channels, rate = inputs.read_sound(path)
     sound = one_channel(path, channels, conversion)
     sound = resample(torch.from_numpy(sound.copy()), rate, SAMPLE_RATE).numpy()
     if rate != SAMPLE_RATE:
-        check_samples(f"{path} at {SAMPLE_RATE} Hz", sound)
+        inputs.check_samples(f"{path} at {SAMPLE_RATE} Hz", sound)
     return sound
 
 
-def checked_header(path: Path, conversion: Conversion) -> Header:
+def checked_header(path: Path, conversion: Conversion) -> inputs.Header:
     """The header of a recording, where all the conversions it needs were asked for."""
-    info = read_header(path)
+    info = inputs.read_header(path)
     if max(info.samplerate, SAMPLE_RATE) > LARGEST_RATIO * math.gcd(info.samplerate, SAMPLE_RATE):
         raise InputError(f"{path}: sample rate {info.samplerate} Hz; expected a usual one")
     if info.samplerate != SAMPLE_RATE and not conversion.resample:

@@ -29,15 +29,7 @@ from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
 from asdstudy.data.corpora import inside
 from asdstudy.data.inputs import read_json
-from asdstudy.data.machines import (
-    FAULTS,
-    MACHINE_TYPES,
-    NUMBERS,
-    TABLE_SEVERITY,
-    TYPES,
-    Machine,
-    Signal,
-)  # fmt: skip
+from asdstudy.data.machines import MACHINE_TYPES, NUMBERS, TYPES, Machine, Signal
 from asdstudy.data.recordings import write_clip
 from asdstudy.data.settings import Simulation
 from asdstudy.paths import make_folder, making, replacing
@@ -130,9 +122,9 @@ def draw_machine(
     logarithms += Machine.direction(dict.fromkeys(DRIVEN, rng.choice(OPERATING_SPEEDS)))
     strength, fault = simulation.severity * rng.uniform(0.7, 1.3), None
     if label == "anomaly":
-        faults = list(FAULTS[machine_type])
-        fault = faults[number % len(faults)]
-        logarithms += strength / TABLE_SEVERITY * Machine.direction(FAULTS[machine_type][fault])
+        faults = machines.FAULTS[machine_type]
+        fault = list(faults)[number % len(faults)]
+        logarithms += strength / machines.TABLE_SEVERITY * Machine.direction(faults[fault])
     return Machine.from_logarithms(logarithms), fault, rng
 
 
