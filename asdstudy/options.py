@@ -17,9 +17,12 @@ def with_options(settings: type[Settings], **names: str) -> Callable:
     like their field. Several values stand with commas between.
     """
 
+    fields = settings.model_fields
+    lists = [name for name, field in fields.items() if isinstance(field.default, tuple)]
+
     def parameter(name, field):
         kind, default = field.annotation, field.default
-        if isinstance(default, tuple):
+        if name in lists:
             kind, default = str, ",".join(map(str, default))
         word = names.get(name, "--" + name.replace("_", "-"))
         annotation = Annotated[kind, Option(word, help=field.description)]
@@ -30,11 +33,12 @@ def with_options(settings: type[Settings], **names: str) -> Callable:
     def decorate(command):
         @wraps(command)
         def run(**values):
-            chosen = {name: values.pop(name) for name in settings.model_fields}
+            chosen = {name: values.pop(name) for name in fields}
+            chosen |= {name: chosen[name].split(",") for name in lists}
             return command(settings(**chosen), **values)
 
         _, *parameters = inspect.signature(command).parameters.values()
-        parameters += [parameter(*item) for item in settings.model_fields.items()]
+        parameters += [parameter(*item) for item in fields.items()]
         run.__signature__ = inspect.Signature(parameters)
         return run
 

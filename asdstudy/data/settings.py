@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from asdlib.settings import Settings
 from asdstudy.data.inputs import seed_of
@@ -51,7 +51,9 @@ class Windows(Conversion):
     """How a new recording is scored."""
 
     window_seconds: Length = Field(None, description="seconds; see above")
-    hop_seconds: Length = Field(None, ge=0.001, description="seconds to the next window")
+    hop_seconds: Length = Field(
+        None, ge=0.001, description="seconds to the next window; its length unless given"
+    )
 
 
 class Recipe(Settings):
@@ -66,8 +68,3 @@ class Recipe(Settings):
     snr_db: float = Field(-3.0, ge=-60, le=60, description="RMS of flight over that of noise, dB")
     rms: float = Field(0.05, ge=0.001, le=1, description="of every clip, where full scale is 1")
     test_share: Portion = Field(0.2, description="of each pattern's normal flights, for testing")
-
-    @field_validator("broken", mode="before")
-    @classmethod
-    def _numbers(cls, value):
-        return value.split(",") if isinstance(value, str) else value

@@ -79,16 +79,9 @@ def code_hash(*modules: str) -> str:
 
 def git_commit() -> str:
     """The commit of the study, with "+" where files differ from it; "unknown" outside git."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(paths.project_root()), *words],
-            capture_output=True, text=True, check=True,
-        ).stdout.strip()  # fmt: skip
-
+    words = ["git", "-C", str(paths.project_root()), "describe"]
+    words += ["--always", "--exclude=*", "--abbrev=10", "--dirty=+"]
     try:
-        return git("rev-parse", "--short=10", "HEAD") + (
-            "+" if git("status", "--porcelain", "-uno") else ""
-        )
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

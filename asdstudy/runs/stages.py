@@ -83,7 +83,7 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
         "split": task.split_hash,  # the corpus may say later which clips are of one event
         "code": code_hash(*plan.code("train")),
     }
-    if _is_done(plan, "train", identity):
+    if record.is_done(plan, "train", identity) or _take(plan, "train", identity):
         return pd.read_csv(record.place_of(plan) / "history.csv")
     # a checkpoint is of one machine's numbers, a finished encoder is what it is
     checkpoints = Checkpoints(plan.folder, identity | {"torch": torch.__version__, "cuda": cuda})
@@ -113,7 +113,7 @@ def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embe
     identity = record.identity_of(plan, "embed", banks)
     if record.section_of(plan, "train")["identity"]["fingerprint"] != identity["fingerprint"]:
         raise InputError(f"{plan.folder}: trained on other sound; expected the same corpus")
-    if not _is_done(plan, "embed", identity):
+    if not (record.is_done(plan, "embed", identity) or _take(plan, "embed", identity)):
         with _stage(plan, "embed", identity) as (part, section):
             weights = load_file(record.place_of(plan) / "encoder.safetensors")
             embedded = system_of(plan.variant).embed(task_of(plan, banks, progress), weights)
@@ -166,11 +166,6 @@ def evaluate(plan: Plan) -> Run:
             table.to_csv(part / "metrics.csv", index=False)
             (part / "card.md").write_text(card(record.read_record(place), table), encoding="utf-8")
     return Run(plan.folder)
-
-
-def _is_done(plan: Plan, stage: str, identity: dict) -> bool:
-    """Whether a stage is done, here or in another run that it can be copied from."""
-    return record.is_done(plan, stage, identity) or _take(plan, stage, identity)
 
 
 def _take(plan: Plan, stage: str, identity: dict) -> bool:
