@@ -1,8 +1,4 @@
-"""Make a machine type of a corpus from a folder of one's own recordings.
-
-``asd adopt FOLDER OUT --machine-type NAME``: the chapter "Your own recordings, and other data"
-goes through it.
-"""
+"""Make a machine type of a corpus from a folder of one's own recordings."""
 
 import math
 import os

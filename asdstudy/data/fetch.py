@@ -1,7 +1,7 @@
 """Fetch the paper's data, DCASE 2021 Task 2, from Zenodo: checked, unpacked, in one tree.
 
-``asd fetch dcase2021``, or :func:`fetch` in a notebook. A zip is the unit of a
-restart: one that was unpacked whole is noted in ``<folder>/.fetch/`` and never fetched again.
+A zip is the unit of a restart: one that was unpacked whole is noted in ``<folder>/.fetch/`` and
+never fetched again.
 """
 
 import json

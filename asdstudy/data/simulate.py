@@ -1,7 +1,5 @@
 """A corpus of simulated machines in the layout of DCASE 2021, for a computer with no data at all.
 
-    asd simulate data/simulated --seed 0 --product-similarity 0.5
-
 Two settings vary what the paper argues about and recordings fix: how alike the product IDs of a
 machine type are, and how alike the machine types are. Two more add a target domain, in which a
 product ID runs at another speed and load, in louder noise, before another microphone. Each clip is

@@ -1,6 +1,6 @@
 """The drone recordings of the chapter "Real recordings", fetched and cut to a corpus.
 
-``asd fetch uav`` takes the public UAV Propeller Anomaly Audio Dataset (Katta et al., ICASSP 2022)
+They are the public UAV Propeller Anomaly Audio Dataset (Katta et al., ICASSP 2022)
 from GitHub: flights of one drone with intact or broken propellers, from take-off to landing. A
 product ID is a flight pattern. GitHub publishes no checksums of archives, so ``source.json`` keeps
 the commit and the SHA-256 of what came.

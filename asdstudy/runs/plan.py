@@ -93,10 +93,9 @@ class Plan:
         """The modules that a stage computes with."""
         if stage in ("train", "embed"):
             return (f"asdstudy.systems.{VARIANTS[self.variant].system}",)
-        modules = {
-            "score": ("asdlib.scoring", "asdstudy.runs.thresholds", "asdstudy.systems.centroid")
-        }
-        return modules.get(stage, ("asdlib.metrics",))
+        decisions = ("asdlib.metrics", "asdstudy.runs.thresholds")
+        fitted = ("asdlib.scoring", "asdstudy.systems.centroid") if stage == "score" else ()
+        return (*fitted, *decisions)
 
     @property
     def record(self) -> dict:
