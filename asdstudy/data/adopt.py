@@ -126,8 +126,7 @@ def read_recording(path: Path, conversion: Conversion) -> np.ndarray:
     """
     checked_header(path, conversion)
     channels, rate = inputs.read_sound(path)
-    sound = one_channel(path, channels, conversion)
-    sound = resample(torch.from_numpy(sound.copy()), rate, SAMPLE_RATE).numpy()
+    sound = converted(path, channels, rate, conversion)
     if rate != SAMPLE_RATE:
         inputs.check_samples(f"{path} at {SAMPLE_RATE} Hz", sound)
     return sound
@@ -150,10 +149,11 @@ def checked_header(path: Path, conversion: Conversion) -> inputs.Header:
     return info
 
 
-def one_channel(path: Path, channels: np.ndarray, conversion: Conversion) -> np.ndarray:
-    """The channel that was asked for of ``channels`` ``(samples, channels)``, or their mean."""
+def converted(path: Path, channels: np.ndarray, rate: int, conversion: Conversion) -> np.ndarray:
+    """The channel that was asked for of ``channels`` ``(samples, channels)``, or their mean, at
+    16 kHz."""
     sounds = {str(number): channel for number, channel in enumerate(channels.T)}
     sounds["mean"] = channels.mean(axis=1)
     channel = "mean" if channels.shape[1] == 1 else conversion.channel
     one_of(f"channel of {path}", channel, sounds)
-    return sounds[channel]
+    return resample(torch.from_numpy(sounds[channel].copy()), rate, SAMPLE_RATE).numpy()

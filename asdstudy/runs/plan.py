@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -123,12 +124,13 @@ class Plan:
         The SHA-256 of the file that ``weights`` names is among it while the file is there: what is
         trained, or begun, does not need it any more.
         """
-        digest = None
-        if self.profile.weights:
-            from asdlib.weights import weights_hash  # brings torch
+        weights, name = {}, self.profile.weights
+        if name:
+            from asdlib.weights import weights_file  # brings torch
 
-            digest = weights_hash(self.profile.weights)
-        return ({"weights": digest} if digest else {}) | {
+            with suppress(OSError, InputError), weights_file(name).open("rb") as file:
+                weights["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+        return weights | {
             "corpus": self.corpus,
             "machine_type": self.machine_type,
             "system": VARIANTS[self.variant].system,

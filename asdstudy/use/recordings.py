@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
-from torchaudio.functional import resample
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
-from asdstudy.data.adopt import checked_header, one_channel, read_recording
+from asdstudy.data.adopt import checked_header, converted, read_recording
 from asdstudy.data.corpora import files_below
 from asdstudy.data.inputs import CLIPS, UNKNOWN_FRAMES, check_samples, open_sound, to_int16
 from asdstudy.data.settings import Conversion, Windows
@@ -71,8 +69,7 @@ class Recording:
         if len(channels) < end - first * block:
             raise InputError(f"{self.path}: truncated; expected {file.frames} samples")
         check_samples(self.path, channels)
-        sound = torch.from_numpy(one_channel(self.path, channels, self.conversion).copy())
-        sound = resample(sound, file.samplerate, SAMPLE_RATE).numpy()
+        sound = converted(self.path, channels, file.samplerate, self.conversion)
         skipped = start - first * new_block
         return sound[skipped : skipped + self.length]
 
