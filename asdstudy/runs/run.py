@@ -1,6 +1,5 @@
 """A run's folder, read: what all later pages need is in there; and the runs that there are."""
 
-import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from asdlib import metrics
 from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
+from asdstudy.data.inputs import read_json
 from asdstudy.runs.plan import Plan, Which
 from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
@@ -126,12 +126,9 @@ def read_scores(folder: Path) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def read_thresholds(folder: Path) -> dict:
-    """``thresholds.json`` of a run folder, see :func:`.thresholds.calibrated`."""
-    try:
-        return json.loads((folder / "thresholds.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / 'thresholds.json'}: {error}; expected a run's file") from None
+def read_thresholds(folder: Path) -> dict[str, dict]:
+    """Of each product ID what :func:`.thresholds.calibrated` says of it."""
+    return read_json(folder / "thresholds.json")["products"]
 
 
 def find_runs(

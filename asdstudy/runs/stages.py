@@ -157,11 +157,10 @@ def evaluate(plan: Plan) -> Run:
     identity = record.identity_of(plan, "evaluate")
     if not record.is_done(plan, "evaluate", identity):
         with _stage(plan, "evaluate", identity) as (part, _):
-            choice = record.section_of(plan, "score")["choice"]
-            scores, place = read_scores(record.place_of(plan)), record.place_of(plan)
-            thresholds = read_thresholds(place)["products"]
+            place = record.place_of(plan)
+            scores, thresholds = read_scores(place), read_thresholds(place)
             decisions = detection(scores, {n: one["gamma"] for n, one in thresholds.items()})
-            table = metrics_by_product(scores, choice)
+            table = metrics_by_product(scores, record.section_of(plan, "score")["choice"])
             table = table.merge(decisions.assign(chosen=True), "left", ["product", "chosen"])
             table.to_csv(part / "metrics.csv", index=False)
             (part / "card.md").write_text(card(record.read_record(place), table), encoding="utf-8")

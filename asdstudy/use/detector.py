@@ -80,7 +80,7 @@ class Detector:
 
     def _thresholds(self, false_alarms: float | None) -> tuple[dict, list[str]]:
         """The threshold of each product ID, and a sentence for each that is doubtful."""
-        stored, doubts = read_thresholds(self.folder)["products"], []
+        stored, doubts = read_thresholds(self.folder), []
         if false_alarms is None:
             return {product: stored[product]["gamma"] for product in self.products}, doubts
         if not 0 < false_alarms < 1:
