@@ -9,21 +9,18 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asdlib
 from asdstudy import paths
 
-PACKAGES = ("asdlib", "torch", "torchaudio", "timm", "scikit-learn", "numpy", "pandas", "soundfile")
+PACKAGES = ("torch", "torchaudio", "timm", "scikit-learn", "numpy", "pandas", "soundfile")
 
 
 def provenance() -> dict:
     """Versions, git commit, device, threads and time: what a figure's record must say."""
     import torch  # slow to import, and the workflow asks for code_files only
 
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
+    versions = {"python": platform.python_version(), "asdlib": asdlib.__version__}
+    versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
     cuda = torch.cuda.is_available()
     return {
         "versions": versions,
