@@ -314,7 +314,7 @@ def test_a_study_that_is_no_file_of_text(tmp_path):
     with pytest.raises(InputError, match="study.yaml: .*expected a study"):
         read_study(path, {})
     path.write_text("machine_types: [fan]")
-    with pytest.raises(InputError, match="expected a study"):
+    with pytest.raises(InputError, match="seeds=.1: expected a value as in YAML"):
         read_study(path, {"seeds": "[1"})
 
 
