@@ -4,7 +4,6 @@ A command is a function below ``@app.command()``: its docstring is the help, its
 parameters are the arguments and options. What takes long to import is imported inside it.
 """
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -167,14 +166,11 @@ def collect(
 ):
     """Collect finished runs into a table of results: one row per run, product ID and h."""
     from asdstudy.report.results import collect, save
+    from asdstudy.runs.plan import yaml_value
     from asdstudy.runs.run import find_runs
 
     names = [[name for name in words.split(",") if name] for words in (machine_types, variants)]
-    numbers = [int(seed) if seed.isdecimal() else seed for seed in seeds.split(",") if seed]
-    try:
-        fields = json.loads(overrides)
-    except ValueError:
-        raise InputError(f"--overrides {overrides}: expected JSON") from None
+    numbers, fields = yaml_value("seeds", f"[{seeds}]"), yaml_value("overrides", overrides)
     runs = find_runs(corpus, *names, numbers, out_dir, profile, fields)
     print(f"{save(collect(runs), out)}: {len(runs)} runs")
 
