@@ -290,7 +290,7 @@ rule corpus:
     """The corpus, simulated where it is to be, and decoded once into memory-mapped waves."""
     input:
         decode=ROOT / "workflow/decode.py",
-        library=[ROOT / "asdstudy/data/corpora.py", ROOT / "asdlib/waves.py"],
+        library=[ROOT / "asdstudy/data/corpora.py", ROOT / "asdstudy/data/banks.py"],
         simulator=[ROOT / f"asdstudy/data/{name}.py" for name in ("simulate", "machines", "recordings")]
         if STUDY.corpus == "simulated"
         else [],

@@ -1,8 +1,7 @@
-"""Embedding: f of the segments of every clip that is fitted on, scored or shown, and their file."""
+"""Embedding: f of the segments of every clip that is fitted on, scored or shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -55,27 +54,6 @@ class Embedded:
             pd.concat([one.clips for one in several]),
             *(None if column[0] is None else np.concatenate(column) for column in columns),
         )
-
-    def save(self, path) -> None:
-        """Write everything to an ``.npz`` file, with the last three names of each clip's path."""
-        names = ["/".join(path.parts[-3:]) for path in self.clips.path]
-        arrays = {name: getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
-        for name, values in self.clips.assign(path=names).items():
-            column = values.to_numpy()
-            arrays[f"clip_{name}"] = column if column.dtype.kind in "iuf" else column.astype(str)
-        with open(path, "wb") as file:  # numpy would add an ending to a mere name
-            np.savez_compressed(file, **arrays)
-
-    @classmethod
-    def load(cls, path) -> "Embedded":
-        """Read what :meth:`save` wrote, to the bit."""
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
-        clips = pd.DataFrame(
-            {n.removeprefix("clip_"): v for n, v in arrays.items() if n.startswith("clip_")}
-        )
-        clips["path"] = [Path(name) for name in clips.path]
-        return cls(clips, *(arrays.get(name) for name in ARRAYS))
 
 
 def embed_segments(

@@ -100,12 +100,11 @@ class Encoder(nn.Module):
         return self.g_product(embedding), self.g_affine(machine).squeeze(1)
 
     def centre(self, machine_logit: Tensor) -> Tensor:
-        """Move the offset of g_affine so that the median of ``machine_logit`` becomes 0.
+        """Move the offset of g_affine so that the first batch's logits ``(N,)`` have a median of 0.
 
-        ``machine_logit`` ``(N,)`` holds the logits of the first batch, which are returned moved.
-        A fresh embedding has a norm near 5 and the slope is 1 or -1: with the usual offset of a
-        linear layer, near 0, every clip would be "surely target", or surely not, and Eq. 2 would be
-        saturated before it has learnt anything.
+        They are returned moved. A fresh embedding has a norm near 5 and the slope is 1 or -1: with
+        the usual offset of a linear layer, near 0, every clip would be "surely target", or surely
+        not, and Eq. 2 would be saturated before it has learnt anything.
         """
         shift = machine_logit.detach().quantile(0.5)
         with torch.no_grad():
@@ -130,10 +129,9 @@ def _image_axes(backbone: nn.Module) -> tuple[int, int]:
 
 
 def _backbone(profile: Profile) -> nn.Module:
-    """A timm convolutional network with one input channel and no classifier.
+    """A timm convolutional network with one input channel and no classifier, which takes the mel.
 
-    Raises :class:`InputError` for a network that has no feature map, or cannot take this
-    profile's mel.
+    Raises :class:`InputError` for any other.
     """
     name, pretrained = profile.backbone, profile.pretrained and not profile.weights
     import timm  # takes as long as torch itself, and who only scores needs no network

@@ -21,7 +21,6 @@ class GMM:
     """Negative log-likelihood under a Gaussian mixture of ``size`` components (section IV-A)."""
 
     def __init__(self, size: int, covariance: str = "full", floor: float = 1e-6, seed: int = 0):
-        self.size = size
         self.mixture = GaussianMixture(
             size, covariance_type=covariance, reg_covar=floor, random_state=seed
         )

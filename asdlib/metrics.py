@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from scipy.stats import hmean
-from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from asdlib.errors import InputError
 
@@ -56,22 +56,3 @@ def table(scores: pd.DataFrame, score: str = "score", by=("product",)) -> pd.Dat
         counts = {"normal": (~anomalous).sum(), "anomalous": anomalous.sum()}
         rows.append(dict(zip(by, keys, strict=True)) | areas | counts)
     return pd.DataFrame(rows)
-
-
-def detection(scores: pd.DataFrame, thresholds: dict[str, float | None]) -> pd.DataFrame:
-    """Precision, recall and F1 of the decisions ``score > threshold``, by product ID.
-
-    ``scores`` has a row a clip: product, label, score; unlabelled clips do not count. A ratio that
-    is 0 / 0 is 0, as in the official evaluators; NaN where there is no threshold.
-    """
-    labelled, rows = scores[scores.label != "unknown"], []
-    for product, clips in labelled.groupby("product"):
-        threshold, values = thresholds.get(product), [np.nan] * 3
-        if threshold is not None:
-            values = precision_recall_fscore_support(
-                clips.label == "anomaly", clips.score > threshold,
-                average="binary", zero_division=0,
-            )[:3]  # fmt: skip
-        row = {"product": product, "threshold": threshold}
-        rows.append(row | dict(zip(DETECTION, values, strict=True)))
-    return pd.DataFrame(rows, columns=["product", "threshold", *DETECTION])

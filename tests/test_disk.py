@@ -30,11 +30,12 @@ from test_training import SMALL
 from asdlib import InputError, waves
 from asdlib.embedding import Embedded
 from asdlib.encoder import Encoder, LogMel
-from asdlib.errors import making
 from asdlib.profiles import Profile, make_profile
 from asdlib.scoring import check_enough, score_clips, segment_scores
-from asdstudy.data import corpora, inputs, is_corpus, open_bank, open_corpus
+from asdstudy import paths
+from asdstudy.data import corpora, inputs, is_corpus, open_corpus
 from asdstudy.data.adopt import adopt
+from asdstudy.data.banks import open_bank
 from asdstudy.data.describe import describe
 from asdstudy.data.fetch import fetch
 from asdstudy.data.inputs import name_of
@@ -347,7 +348,7 @@ def test_a_study_that_is_no_file_of_text(tmp_path):
     with pytest.raises(InputError, match="study.yaml: .*expected a study"):
         read_study(path, {})
     path.write_text("machine_types: [fan]")
-    with pytest.raises(InputError, match="expected a study"):
+    with pytest.raises(InputError, match="seeds=.1: expected a value as in YAML"):
         read_study(path, {"seeds": "[1"})
 
 
@@ -784,7 +785,7 @@ def test_what_is_made_does_not_mix_with_what_is_there(tmp_path):
 def test_memory_that_is_full_is_one_sentence(tmp_path):
     for error in (MemoryError("Unable to\nallocate 9 TiB"), RuntimeError("CUDA out of memory.")):
         with pytest.raises(InputError, match="run: not enough memory to make it .*") as caught:
-            with making(tmp_path / "run"), making(tmp_path / "inner" / "run"):
+            with paths.making(tmp_path / "run"), paths.making(tmp_path / "inner" / "run"):
                 raise error
         assert "\n" not in str(caught.value) and "inner" in str(caught.value)
 

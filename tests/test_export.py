@@ -12,6 +12,7 @@ from test_score import execute, refused
 
 from asdlib.embedding import Embedded
 from asdlib.waves import segment_starts
+from asdstudy.runs.embeddings import read_embeddings
 from asdstudy.use.detector import Detector
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p", "ignore:collapse")
@@ -38,7 +39,7 @@ def test_embeddings_and_scores_of_an_exported_encoder(run, noise, tmp_path):
     about = {name: json.loads(value) for name, value in about.items()}
     assert about["products"] == ["00", "01"] and about["sample_rate"] == 16_000
     detector = Detector(run.folder)
-    test = Embedded.load(run.folder / "embeddings.npz").of_parts("test")
+    test = read_embeddings(run.folder).of_parts("test")
     with (run.folder / "scores.csv").open(newline="") as file:
         stored = {row["file"]: float(row["score"]) for row in csv.DictReader(file)}
     for row, path in enumerate(test.clips.path):

@@ -10,9 +10,10 @@ import pytest
 import soundfile
 
 from asdlib import InputError
-from asdlib.errors import gigabytes
-from asdstudy.data import corpora, inputs, open_bank
+from asdstudy import paths
+from asdstudy.data import corpora, inputs
 from asdstudy.data.adopt import read_recording
+from asdstudy.data.banks import open_bank
 from asdstudy.data.fetch import fetch
 from asdstudy.data.settings import Adoption
 from asdstudy.data.simulate import make_corpus
@@ -44,7 +45,7 @@ def test_sound_beyond_full_scale_is_refused_by_whoever_opens_it(tmp_path, value,
     soundfile.write(path, np.array([0.0, value]), 16_000, subtype=subtype)
     for read in (
         inputs.read_clip,
-        partial(read_recording, adoption=Adoption()),
+        partial(read_recording, conversion=Adoption()),
         lambda path: inputs.read_sound("zip: a.wav", path.read_bytes()),
     ):
         with pytest.raises(InputError, match=f"a.wav: .*{message}"):
@@ -239,7 +240,7 @@ def test_half_a_flac_is_said_by_whoever_opens_it(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 80_000), 16_000)
     path.write_bytes(path.read_bytes()[:60_000])
-    for read in (inputs.read_clip, partial(read_recording, adoption=Adoption())):
+    for read in (inputs.read_clip, partial(read_recording, conversion=Adoption())):
         with pytest.raises(InputError, match="a.flac: (truncated|cannot be decoded)"):
             read(path)
 
@@ -248,7 +249,7 @@ def test_an_error_is_one_legible_line():
     """Whatever the name of a file holds: line ends, what steers a terminal, what is no UTF-8."""
     message = str(InputError("a\nb\x1b[31m\udcff Lüfter é 音\t: x"))
     assert message == r"a\nb\x1b[31m\udcff Lüfter é 音\t: x"
-    assert gigabytes(1.5e9) == "1.5 GB"
+    assert paths.gigabytes(1.5e9) == "1.5 GB"
 
 
 @pytest.mark.parametrize("content", [b"", b'{"seed": 0, "se', b"[1]", b"\xff"])

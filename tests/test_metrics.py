@@ -6,6 +6,7 @@ import pytest
 
 from asdlib import metrics
 from asdstudy.official import read_submission, write_submission
+from asdstudy.runs.thresholds import detection
 
 
 def test_auc_and_pauc_by_hand():
@@ -81,11 +82,11 @@ def test_precision_recall_and_f1_by_hand():
             "score": [1, 2, 3, 2, 3, 4, 9],
         }
     )
-    (row,) = metrics.detection(scores, {"00": 2.0}).to_dict("records")
+    (row,) = detection(scores, {"00": 2.0}).to_dict("records")
     assert row == pytest.approx(
         {"product": "00", "threshold": 2, "precision": 2 / 3, "recall": 2 / 3, "F1": 2 / 3}
     )
-    (row,) = metrics.detection(scores, {"00": None}).to_dict("records")
+    (row,) = detection(scores, {"00": None}).to_dict("records")
     assert np.isnan(row["F1"])
-    (row,) = metrics.detection(scores, {"00": 99.0}).to_dict("records")
+    (row,) = detection(scores, {"00": 99.0}).to_dict("records")
     assert row["precision"] == row["F1"] == 0

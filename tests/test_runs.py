@@ -15,7 +15,6 @@ from conftest import ROOT, asd, shared, write_clip, write_corpus, write_finished
 from test_training import SMALL
 
 from asdlib import InputError, metrics
-from asdlib.embedding import Embedded
 from asdlib.profiles import PROFILES, make_profile
 from asdstudy import paths
 from asdstudy.data import open_corpus
@@ -23,6 +22,7 @@ from asdstudy.data.corpora import COLUMNS
 from asdstudy.report import figures, results, tables
 from asdstudy.runs import record
 from asdstudy.runs import stages as runs
+from asdstudy.runs.embeddings import read_embeddings, write_embeddings
 from asdstudy.runs.plan import Plan, overrides_in
 from asdstudy.runs.provenance import code_files
 from asdstudy.runs.record import STAGES
@@ -104,7 +104,7 @@ def test_one_domain_or_both_are_trained_on_and_tested(tmp_path):
     for domain in ("source", "target", "both"):
         given = {} if domain == "source" else {"domain": domain}
         done[domain] = execute(root, variant="spectrum", out_dir=tmp_path, **given)
-        clips = Embedded.load(done[domain].folder / "embeddings.npz").clips
+        clips = read_embeddings(done[domain].folder).clips
         expected = {"source", "target"} if domain == "both" else {domain}
         assert {*clips.domain} == expected and len(clips) == 20 * len(expected)
         by_domain = [name for name in done[domain].metrics if name in metrics.BY_DOMAIN.values()]
@@ -145,7 +145,7 @@ def test_a_failed_stage_leaves_what_was_there(noise, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Embedded, "save", fail)
+        patch.setattr(runs, "write_embeddings", fail)
         patch.setattr(runs, "save_file", fail)
         for seed in (0, 1):
             with pytest.raises(OSError, match="disk full"):
@@ -223,7 +223,6 @@ def test_what_a_stage_computes_depends_on_its_own_code_only():
 SCORE = """
 import builtins, json, sys
 from asdstudy.data.corpora import COLUMNS
-from asdlib.embedding import Embedded
 from asdstudy.runs import stages
 from asdstudy.runs.plan import Plan
 import asdlib.encoder, asdlib.training, asdstudy.systems.serial
@@ -340,14 +339,14 @@ def test_the_words_of_a_plan_name_it(capsys, tmp_path):
 
 def test_embedded_clips_in_and_out_of_a_file_are_the_same(noise, tmp_path):
     run = execute(noise, out_dir=tmp_path)
-    embedded = Embedded.load(run.folder / "embeddings.npz")
+    embedded = read_embeddings(run.folder)
     assert {*embedded.clips} == {*COLUMNS, "part"}
     assert embedded.clips.part.value_counts().to_dict() == {
         "train": 10, "validation": 2, "test": 8, "others": 12,
     }  # fmt: skip
     assert not embedded.clips.path.duplicated().any()
-    embedded.save(tmp_path / "again")
-    again = Embedded.load(tmp_path / "again")
+    write_embeddings(tmp_path, embedded)
+    again = read_embeddings(tmp_path)
     pd.testing.assert_frame_equal(again.clips, embedded.clips)
     assert again.embeddings.dtype == np.float32 and again.output is None
     np.testing.assert_array_equal(again.embeddings, embedded.embeddings)

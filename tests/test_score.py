@@ -18,11 +18,11 @@ from test_inputs import flac_of_a_pipe
 from test_training import SMALL
 
 from asdlib import InputError
-from asdlib.thresholds import empirical_threshold
 from asdstudy.data.adopt import read_recording
 from asdstudy.data.inputs import to_int16
-from asdstudy.data.settings import Adoption
+from asdstudy.data.settings import Windows
 from asdstudy.runs import stages
+from asdstudy.runs.thresholds import empirical_threshold
 from asdstudy.systems import RIVALS, profile_of
 from asdstudy.use import score
 from asdstudy.use.detector import Detector
@@ -169,7 +169,7 @@ def test_a_long_recording_is_scored_in_windows(detector, noise, tmp_path):
     for start, window in windows:
         first = round(start * 16_000)
         np.testing.assert_array_equal(window, sound[first : first + 24_000])
-    (recording,) = recordings([path], detector, "00", window_seconds=1, hop_seconds=0.5)
+    (recording,) = recordings([path], detector, "00", Windows(window_seconds=1, hop_seconds=0.5))
     assert [start for start, _ in recording.windows()] == [0, 0.5, 1, 1.5, 2, 2.5, 3]
     verdicts = [(start, detector.verdict(window, "00")) for start, window in windows]
     highest = max(verdicts, key=lambda pair: pair[1].score)
@@ -181,9 +181,9 @@ def test_windows_of_a_resampled_recording_are_parts_of_the_whole(detector, tmp_p
     rng = np.random.default_rng(0)
     shape = (5 * rate + 7,) if channel is None else (5 * rate + 7, 2)
     soundfile.write(tmp_path / "a.wav", np.clip(rng.normal(0, 0.1, shape), -1, 1), rate)
-    adoption = Adoption(resample=True, channel=channel)
-    whole = read_recording(tmp_path / "a.wav", adoption)
-    (recording,) = recordings([tmp_path / "a.wav"], detector, "00", adoption=adoption)
+    windows = Windows(resample=True, channel=channel)
+    whole = read_recording(tmp_path / "a.wav", windows)
+    (recording,) = recordings([tmp_path / "a.wav"], detector, "00", windows)
     parts = list(recording.windows())
     assert parts[-1][0] * 16_000 + recording.length == len(whole)
     for start, sound in parts:
@@ -195,10 +195,10 @@ def test_windows_of_a_resampled_recording_are_parts_of_the_whole(detector, tmp_p
 def test_a_converted_clip_is_what_adopt_would_have_made(detector, tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.1, (44_100, 2))
     soundfile.write(tmp_path / "a.flac", noise, 44_100)
-    adoption = Adoption(resample=True, channel="mean")
-    (recording,) = recordings([tmp_path / "a.flac"], detector, "00", adoption=adoption)
+    windows = Windows(resample=True, channel="mean")
+    (recording,) = recordings([tmp_path / "a.flac"], detector, "00", windows)
     ((_, sound),) = recording.windows()
-    np.testing.assert_array_equal(sound, to_int16(read_recording(tmp_path / "a.flac", adoption)))
+    np.testing.assert_array_equal(sound, to_int16(read_recording(tmp_path / "a.flac", windows)))
 
 
 def test_a_recording_too_quiet_for_16_bits_is_refused_in_windows_too(detector, noise, tmp_path):
@@ -332,8 +332,8 @@ def test_a_table_that_is_there_outlives_an_error(run, tmp_path):
         (["--false-alarms", "0"], "false alarms 0.0; expected a share between 0 and 1"),
         (["--false-alarms", "nan"], "false alarms nan"),
         (["--window", "0.1"], "window of 0.1 s; expected at least 0.5 s"),
-        (["--window", "inf"], "window of inf s"),
-        (["--hop", "0"], "hop of 0 s; expected at least"),
+        (["--window", "inf"], "window_seconds is inf; expected a finite number"),
+        (["--hop", "0"], "hop_seconds is 0.0; expected greater than or equal to 0.001"),
         (["--channel", "5"], "unknown channel of .*fine.wav '5'; known: 0, mean"),
         (["--out", "."], "is a folder; expected the name of a file"),
         (["--out", "in/fine.wav/o.csv"], "in/fine.wav/o.csv: cannot be written"),

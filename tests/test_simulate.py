@@ -17,7 +17,7 @@ from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import corpora, open_corpus, simulate, sound_fingerprint
 from asdstudy.data.machines import FAULTS, MACHINE_TYPES, TYPES, Machine, machine_sound
-from asdstudy.data.simulate import Simulation, make_corpus, simulate_clip
+from asdstudy.data.simulate import ClipName, Simulation, make_corpus, simulate_clip
 from asdstudy.runs.study import Study
 
 TINY = Simulation(clip_seconds=0.5, train_clips=3, test_clips=2, products=2)
@@ -61,7 +61,7 @@ def mean_distance(sounds):
 
 @pytest.mark.parametrize("product", range(3))
 def test_blade_pass_line_of_the_fan_stands_at_blades_times_speed(product):
-    clip = simulate_clip(Simulation(), "fan", product, "train", "normal", 0)
+    clip = simulate_clip(Simulation(), ClipName("fan", product, "train", "normal", 0))
     expected = round(clip.numbers.teeth) * clip.numbers.shaft_hertz
     frequencies, power = spectrum(clip.machine)
     near = np.abs(frequencies / expected - 1) < 0.4
@@ -98,7 +98,9 @@ def test_valve_clicks_where_its_strokes_start_and_end():
 @pytest.mark.parametrize("machine_type", MACHINE_TYPES)
 @pytest.mark.parametrize("snr_db", [-6.0, 6.0])
 def test_snr_is_what_was_asked(machine_type, snr_db):
-    clip = simulate_clip(TINY.replace(snr_db=snr_db), machine_type, 0, "test", "anomaly", 1)
+    clip = simulate_clip(
+        TINY.replace(snr_db=snr_db), ClipName(machine_type, 0, "test", "anomaly", 1)
+    )
     ratio = np.mean(clip.machine.astype(float) ** 2) / np.mean(clip.noise.astype(float) ** 2)
     assert 10 * np.log10(ratio) == pytest.approx(snr_db, abs=0.01)
     np.testing.assert_array_equal(clip.audio, clip.machine + clip.noise)
@@ -130,7 +132,9 @@ def test_level_says_nothing_of_the_label():
     simulation = TINY.replace(severity=1.0)
     levels = {
         label: [
-            np.std(simulate_clip(simulation, "pump", product, "test", label, number).audio)
+            np.std(
+                simulate_clip(simulation, ClipName("pump", product, "test", label, number)).audio
+            )
             for product in range(2)
             for number in range(100)
         ]
@@ -172,37 +176,40 @@ def test_machine_types_come_together_as_their_similarity_grows():
 
 
 def test_severity_0_makes_anomalies_of_healthy_machines():
-    healthy, _, _ = simulate.draw_machine(TINY.replace(severity=0), "fan", 0, "test", "anomaly", 0)
-    faulty, fault, _ = simulate.draw_machine(TINY, "fan", 0, "test", "anomaly", 0)
+    healthy, _, _ = simulate.draw_machine(
+        TINY.replace(severity=0), ClipName("fan", 0, "test", "anomaly", 0)
+    )
+    faulty, fault, _ = simulate.draw_machine(TINY, ClipName("fan", 0, "test", "anomaly", 0))
     assert fault == "unbalance"
     assert faulty.wobble > 5 * healthy.wobble
     assert faulty.surge == pytest.approx(healthy.surge)
 
 
 def test_a_clip_is_the_same_in_any_order_and_company():
-    alone = simulate_clip(TINY, "ToyTrain", 1, "test", "anomaly", 1).audio
-    simulate_clip(TINY, "fan", 0, "train", "normal", 0)
+    alone = simulate_clip(TINY, ClipName("ToyTrain", 1, "test", "anomaly", 1)).audio
+    simulate_clip(TINY, ClipName("fan", 0, "train", "normal", 0))
     more = TINY.replace(train_clips=500, test_clips=500, products=20)
     np.testing.assert_array_equal(
-        simulate_clip(more, "ToyTrain", 1, "test", "anomaly", 1).audio, alone
+        simulate_clip(more, ClipName("ToyTrain", 1, "test", "anomaly", 1)).audio, alone
     )
 
 
 def test_clips_differ_by_all_that_names_them():
-    names = [
-        ("fan", 0, "train", "normal", 0), ("pump", 0, "train", "normal", 0),
-        ("fan", 1, "train", "normal", 0), ("fan", 0, "test", "normal", 0),
-        ("fan", 0, "test", "anomaly", 0), ("fan", 0, "train", "normal", 1),
-    ]  # fmt: skip
-    noises = [simulate_clip(TINY, *name).noise for name in names]
-    noises.append(simulate_clip(TINY.replace(seed=1), *names[0]).noise)
+    first = ClipName("fan", 0, "train", "normal", 0)
+    others = {"machine_type": "pump", "product": 1, "split": "test", "number": 1}
+    names = [first, *(first._replace(**{field: value}) for field, value in others.items())]
+    names.append(first._replace(split="test", label="anomaly"))
+    noises = [simulate_clip(TINY, name).noise for name in names]
+    noises.append(simulate_clip(TINY.replace(seed=1), first).noise)
     for i, noise in enumerate(noises):
         assert all(np.abs(np.corrcoef(noise, other)[0, 1]) < 0.5 for other in noises[:i])
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.2345, 20])
 def test_clips_have_the_length_asked_for(seconds):
-    clip = simulate_clip(Simulation(clip_seconds=seconds), "valve", 0, "train", "normal", 0)
+    clip = simulate_clip(
+        Simulation(clip_seconds=seconds), ClipName("valve", 0, "train", "normal", 0)
+    )
     assert clip.audio.shape == (round(seconds * SAMPLE_RATE),)
     assert np.isfinite(clip.audio).all()
 
@@ -266,7 +273,7 @@ def test_corpus_has_the_layout_of_dcase_2021(tmp_path):
     info = soundfile.info(first)
     assert (info.samplerate, info.channels, info.subtype) == (SAMPLE_RATE, 1, "PCM_16")
     written, _ = soundfile.read(first)
-    audio = simulate_clip(TINY, "slider", 0, "test", "anomaly", 0).audio
+    audio = simulate_clip(TINY, ClipName("slider", 0, "test", "anomaly", 0)).audio
     np.testing.assert_allclose(written, audio, atol=2**-15)
     about = json.loads((root / "corpus.json").read_text())
     assert (about["complete"], about["files"]) == (True, len(names))
@@ -296,8 +303,8 @@ def test_a_target_domain_lies_beside_the_source_and_changes_nothing_in_it(tmp_pa
 
 def test_the_target_domain_has_other_speed_load_noise_and_microphone():
     def drawn(domain, product=0):
-        clips = [simulate_clip(Simulation(), "gearbox", product, "train", "normal", number, domain)
-                 for number in range(12)]  # fmt: skip
+        names = [ClipName("gearbox", product, "train", "normal", n, domain) for n in range(12)]
+        clips = [simulate_clip(Simulation(), name) for name in names]
         numbers = pd.DataFrame([vars(clip.numbers) for clip in clips])
         return numbers, *(
             np.stack([getattr(c, name) for c in clips]) for name in ("machine", "noise")
@@ -327,7 +334,7 @@ def test_a_target_domain_of_one_change_is_the_source_in_all_else(tmp_path):
 
     def drawn(*changes):
         simulation = TINY.replace(target_changes=changes)
-        clip = simulate_clip(simulation, "fan", 0, "test", "normal", 0, "target")
+        clip = simulate_clip(simulation, ClipName("fan", 0, "test", "normal", 0, "target"))
         ratio = 20 * np.log10(clip.machine.std() / clip.noise.std())
         return clip.numbers.shaft_hertz, clip.numbers.friction, ratio, clip.noise
 
@@ -338,7 +345,7 @@ def test_a_target_domain_of_one_change_is_the_source_in_all_else(tmp_path):
     assert ratios == pytest.approx([TINY.snr_db] * 3 + [TINY.snr_db - 4], abs=0.01)
     tilt = np.corrcoef(noise[3], microphone[3])[0, 1]
     assert np.corrcoef(noise[3], load[3])[0, 1] == pytest.approx(1) and tilt < 0.999
-    quiet = TINY.replace(target_test_clips=1, target_changes="noise,load")
+    quiet = TINY.replace(target_test_clips=1, target_changes=("noise", "load"))
     folder = make_corpus(tmp_path / "one", quiet, ["fan"], workers=1, progress=False)
     assert make_corpus(folder, quiet, ["fan"], workers=1, progress=False) == folder
     with pytest.raises(InputError, match="target_changes = .*noise.*, not .*speed"):
@@ -360,7 +367,7 @@ def test_corpus_cut_short_is_gone_on_with(tmp_path):
 
 def test_complete_corpus_is_left_alone(tmp_path, monkeypatch):
     root = make_corpus(tmp_path / ODD, TINY, ["fan"], workers=1, progress=False)
-    monkeypatch.setattr(simulate, "_make_clips", lambda *_: pytest.fail("made clips again"))
+    monkeypatch.setattr(simulate, "_make_clip", lambda *_: pytest.fail("made clips again"))
     assert make_corpus(root, TINY, ["fan"], workers=1, progress=False) == root
 
 

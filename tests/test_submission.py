@@ -121,7 +121,7 @@ def test_the_evaluator_of_the_year_reads_our_submission(simulated, tmp_path, yea
                 own = run.metrics[run.metrics.chosen & (run.metrics["product"] == product)]
                 for row in rows.itertuples():
                     assert own[f"AUC {row.domain}"].item() == pytest.approx(row.AUC)
-            threshold = read_thresholds(run.folder)["products"][product]["gamma"]
+            threshold = read_thresholds(run.folder)[product]["gamma"]
             for row in rows.itertuples() if year == 2021 else ():
                 own = (clips.domain == row.domain).to_numpy()
                 above = scores[own & anomalous] > threshold

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 from test_scoring import PROFILE, embedded
 
-from asdlib import thresholds
 from asdlib.scoring import segment_scores
-from asdlib.thresholds import empirical_threshold, gamma_threshold
+from asdstudy.runs import thresholds
+from asdstudy.runs.thresholds import empirical_threshold, gamma_threshold
 
 
 def test_the_gamma_quantile_is_that_of_the_distribution():

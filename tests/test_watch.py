@@ -209,7 +209,7 @@ def test_what_is_there_once(run, clips, tmp_path, capsys):
     [
         (["nowhere"], "nowhere: cannot be read"),
         (["in", "--k", "4", "--of", "3"], "in: an alarm at 4 of 3 clips"),
-        (["in", "--hop", "0"], "hop of 0 s"),
+        (["in", "--hop", "0"], "hop_seconds is 0.0"),
         (["in", "--product", "9", "--once"], "unknown product ID of .*'9'"),
         (["in", "--false-alarms", "2"], "false alarms 2.0"),
         (["in", "--out", "in"], "in: is a folder; expected"),

@@ -17,7 +17,8 @@ from test_training import SMALL
 from asdlib import InputError, batches, waves
 from asdlib.profiles import make_profile
 from asdstudy import paths
-from asdstudy.data import corpora, inputs, open_bank, open_corpus
+from asdstudy.data import corpora, inputs, open_corpus
+from asdstudy.data.banks import open_bank
 from asdstudy.runs import stages as runs
 from asdstudy.runs.device import DEVICE_RESERVE, on, onto_device
 
@@ -130,7 +131,9 @@ def test_the_number_of_workers_changes_no_bit(corpus, tmp_path, monkeypatch):
     """Of the banks, and of the scores of a run on them."""
     banks, scores = [], []
     for workers in (1, 8):
-        monkeypatch.setattr(waves, "ThreadPoolExecutor", partial(ThreadPoolExecutor, workers))
+        monkeypatch.setattr(
+            "asdstudy.data.banks.ThreadPoolExecutor", partial(ThreadPoolExecutor, workers)
+        )
         monkeypatch.setattr(paths, "waves_dir", lambda _, n=workers: tmp_path / f"waves-{n}")
         out = tmp_path / f"runs-{workers}"
         run = runs.execute("noise", "pump", data_dir=corpus, out_dir=out, progress=False, **SMALL)

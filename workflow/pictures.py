@@ -14,9 +14,10 @@ from asdlib.encoder import LogMel
 from asdlib.metrics import auc_pauc
 from asdlib.profiles import PAPER, SAMPLE_RATE
 from asdlib.waves import segment_starts
-from asdstudy.data.simulate import Simulation, simulate_clip
+from asdstudy.data.simulate import ClipName, Simulation, simulate_clip
+from asdstudy.use.plot import hz_of_mel, mel_of_hz
 
-RATE, SECONDS, LENGTH, COUNT = 16_000, 10, 2, 10  # the paper's clips and segments
+SECONDS, LENGTH, COUNT = 10, 2, 10  # the paper's clips and segments
 WINDOW = round(PAPER.window_seconds * SAMPLE_RATE)  # samples
 NORMAL, ANOMALOUS = [8, 5, 4, 3.5, 3, 2.5, 2, 1.5, 1, 0.5], [9, 7, 6, 4.5]  # of the chapter scoring
 
@@ -35,18 +36,8 @@ BLUE, ORANGE = "#0173b2", "#de8f05"
 def segment_of_a_slider() -> np.ndarray:
     """Two seconds of a simulated slider, of mean 0 and variance 1."""
     simulation = Simulation(clip_seconds=PAPER.segment_seconds)
-    audio = simulate_clip(simulation, "slider", 0, "train", "normal", 0).audio
+    audio = simulate_clip(simulation, ClipName("slider", 0, "train", "normal", 0)).audio
     return (audio - audio.mean()) / audio.std()
-
-
-def hertz(mel):
-    """The frequency of a place on the mel scale, in Hz."""
-    return 700 * (10 ** (np.asarray(mel) / 2595) - 1)
-
-
-def mel_of(frequency):
-    """The place of a frequency in Hz on the mel scale."""
-    return 2595 * np.log10(1 + np.asarray(frequency) / 700)
 
 
 def stft() -> Figure:
@@ -57,32 +48,34 @@ def stft() -> Figure:
     hann = torch.hann_window(WINDOW).numpy()
     power = 10 * np.log10(np.abs(np.fft.rfft(piece * hann)) ** 2)
     figure, (whole, part, spectrum) = plt.subplots(3, figsize=(5, 6.4), layout="constrained")
-    whole.plot(np.arange(len(wave)) / RATE, wave, color=BLUE, linewidth=0.4, rasterized=True)
-    whole.axvspan(first / RATE, (first + WINDOW) / RATE, color=ORANGE, alpha=0.6)
+    whole.plot(np.arange(len(wave)) / SAMPLE_RATE, wave, color=BLUE, linewidth=0.4, rasterized=True)
+    whole.axvspan(first / SAMPLE_RATE, (first + WINDOW) / SAMPLE_RATE, color=ORANGE, alpha=0.6)
     whole.set(title="a segment, one window marked", xlabel="time in seconds", xlim=(0, 2))
-    times = np.arange(WINDOW) / RATE * 1000
+    times = np.arange(WINDOW) / SAMPLE_RATE * 1000
     part.plot(times, piece, color="#bbb", linewidth=0.7, label="sound")
     part.plot(times, piece * hann, color=BLUE, linewidth=0.7, label="sound times window")
     part.plot(times, 3.5 * hann, color=ORANGE, label="window, enlarged")
     part.set(title="the window", xlabel="time in milliseconds", xlim=(0, times[-1]), ylim=(-5, 9))
     part.legend(ncols=3, loc="upper center", frameon=False, fontsize=9)
-    spectrum.plot(np.fft.rfftfreq(WINDOW, 1 / RATE), power, color=BLUE, linewidth=0.7)
+    spectrum.plot(np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE), power, color=BLUE, linewidth=0.7)
     spectrum.set(title="its spectrum", xlabel="frequency in Hz", ylabel="power in dB")
-    spectrum.set(xlim=(0, RATE / 2), xticks=range(0, 8001, 1000))
+    spectrum.set(xlim=(0, SAMPLE_RATE / 2), xticks=range(0, 8001, 1000))
     return figure
 
 
 def mel() -> Figure:
     """The mel scale, and triangular filters of equal width on it: 16, for 224 could not be seen."""
     few, low, high = 16, PAPER.mel_low_hz, PAPER.mel_high_hz
-    filters = melscale_fbanks(WINDOW // 2 + 1, low, high, few, RATE).numpy()
-    frequencies = np.linspace(0, RATE / 2, len(filters))
-    places = np.linspace(mel_of(low), mel_of(high), few + 2)[1:-1]
+    filters = melscale_fbanks(WINDOW // 2 + 1, low, high, few, SAMPLE_RATE).numpy()
+    frequencies = np.linspace(0, SAMPLE_RATE / 2, len(filters))
+    places = np.linspace(mel_of_hz(low), mel_of_hz(high), few + 2)[1:-1]
     figure, (scale, triangles) = plt.subplots(2, figsize=(5, 5), sharex=True, layout="constrained")
-    scale.plot(frequencies, mel_of(frequencies), color=BLUE)
+    scale.plot(frequencies, mel_of_hz(frequencies), color=BLUE)
     for place in places:
-        scale.plot([0, hertz(place), hertz(place)], [place, place, 0], color=ORANGE, linewidth=0.6)
-    scale.set(ylabel="mel", xlim=(0, RATE / 2), ylim=(0, 2900))
+        scale.plot(
+            [0, hz_of_mel(place), hz_of_mel(place)], [place, place, 0], color=ORANGE, linewidth=0.6
+        )
+    scale.set(ylabel="mel", xlim=(0, SAMPLE_RATE / 2), ylim=(0, 2900))
     triangles.plot(frequencies, filters, color=BLUE, linewidth=0.9)
     triangles.set(xlabel="frequency in Hz", ylabel="weight", xticks=range(0, 8001, 1000))
     triangles.set(ylim=(0, 1.05))
@@ -92,7 +85,7 @@ def mel() -> Figure:
 def log_mel() -> Figure:
     """One segment as the power at each frequency, as its logarithm, and as its log-mel."""
     wave = torch.tensor(segment_of_a_slider(), dtype=torch.float32)
-    window, hop = torch.hann_window(WINDOW), round(PAPER.hop_seconds * RATE)
+    window, hop = torch.hann_window(WINDOW), round(PAPER.hop_seconds * SAMPLE_RATE)
     power = torch.stft(wave, WINDOW, hop, window=window, return_complex=True).abs() ** 2
     mels = LogMel(PAPER)(wave[None])[0]
     figure, axes = plt.subplots(3, figsize=(5, 7.6), sharex=True, layout="constrained")
@@ -108,11 +101,11 @@ def log_mel() -> Figure:
         )  # fmt: skip
         figure.colorbar(drawn, ax=panel, format="{x:,.0f}")
         labels = np.array([100, 500, 1000, 2000, 4000, 7000])
-        low, high = mel_of([PAPER.mel_low_hz, PAPER.mel_high_hz])
-        places = (mel_of(labels) - low) / (high - low) * len(image)
+        low, high = mel_of_hz(np.array([PAPER.mel_low_hz, PAPER.mel_high_hz]))
+        places = (mel_of_hz(labels) - low) / (high - low) * len(image)
         if image is not mels:
             labels = np.arange(0, 8001, 2000)
-            places = labels / (RATE / 2) * len(image)
+            places = labels / (SAMPLE_RATE / 2) * len(image)
         panel.set(title=title, ylabel="Hz", yticks=places, yticklabels=labels)
     axes[-1].set(xlabel="time in seconds", xticks=np.arange(0, 2.1, 0.5))
     return figure
@@ -120,7 +113,7 @@ def log_mel() -> Figure:
 
 def segments() -> Figure:
     """The S = 10 segments of a clip of 10 s, each with its start in seconds."""
-    starts = segment_starts(SECONDS * RATE, COUNT, LENGTH * RATE) / RATE
+    starts = segment_starts(SECONDS * SAMPLE_RATE, COUNT, LENGTH * SAMPLE_RATE) / SAMPLE_RATE
     figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
     bars = axes.barh(range(1, COUNT + 1), LENGTH, left=starts, color="#dcecf7", edgecolor="#0173b2")
     axes.bar_label(bars, [f"{start:.2f}" for start in starts], label_type="center")

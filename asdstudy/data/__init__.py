@@ -24,6 +24,8 @@ def open_corpus(
     default place if it is missing. Raises :class:`InputError` where ``machine_type`` is not in the
     corpus.
     """
+    from asdstudy.data.banks import open_bank  # brings torch, which nobody needs for a setting
+
     corpus = inputs.name_of("corpus", corpus)
     folder = paths.chosen(data_dir, paths.data_dir(corpus))
     if corpus == "simulated" and not data_dir:
@@ -39,13 +41,6 @@ def open_corpus(
         for name, part in clips.groupby("machine_type", sort=True)
     }
     return clips, banks
-
-
-def open_bank(clips: pd.DataFrame, folder, progress: bool = True):
-    """The wave bank of one machine type's ``clips``, see :func:`asdlib.waves.open_bank`."""
-    from asdlib import waves  # brings torch, which nobody needs for a setting
-
-    return waves.open_bank(clips, folder, inputs.read_clip, progress)
 
 
 def sound_fingerprint(banks: dict) -> str:

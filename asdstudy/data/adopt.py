@@ -1,8 +1,4 @@
-"""Make a machine type of a corpus from a folder of one's own recordings.
-
-``asd adopt FOLDER OUT --machine-type NAME``: the chapter "Your own recordings, and other data"
-goes through it.
-"""
+"""Make a machine type of a corpus from a folder of one's own recordings."""
 
 import math
 import os
@@ -16,26 +12,12 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from asdlib.errors import InputError, making, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
+from asdstudy.data import inputs
 from asdstudy.data.corpora import inside
-from asdstudy.data.inputs import (
-    CLIP,
-    CLIPS,
-    LABELS,
-    Header,
-    check_file,
-    check_label,
-    check_mono,
-    check_rate,
-    check_samples,
-    file_of,
-    name_of,
-    read_header,
-    read_sound,
-)  # fmt: skip
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
-from asdstudy.data.settings import Adoption
+from asdstudy.data.settings import Adoption, Conversion
 from asdstudy.paths import spelled, whole_folder
 
 FOLDERS = ("normal", "anomaly", "abnormal")  # the last as in MIMII
@@ -64,7 +46,8 @@ def adopt(
     Raises :class:`InputError`, naming the file, for what cannot be used as it is, and leaves
     nothing behind then.
     """
-    folder, target = Path(folder), spelled(Path(out) / name_of("machine type", machine_type))
+    folder, target = Path(folder), Path(out) / inputs.name_of("machine type", machine_type)
+    target = spelled(target)
     if os.path.exists(target):
         raise InputError(f"{target}: is there already; expected a new machine type")
     if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):
@@ -72,7 +55,7 @@ def adopt(
     links = links_beside(Path(out), beside)
     recordings = list(_recordings(folder))
     clips_of = partial(_clips, folder, adoption)
-    with making(target), whole_folder(target) as part:
+    with whole_folder(target) as part:
         listing = write_recordings(part, recordings, clips_of, adoption, folder, progress)
         counts = Counter(listing["folder"][listing["clip"].str.startswith("train/")])
         for product in sorted({recording.product for recording in recordings}):
@@ -102,14 +85,14 @@ def _recordings(folder: Path) -> Iterator[Recording]:
             for path in inside(inner):
                 files = inside(path) if os.path.isdir(path) else [path]
                 for file in files:
-                    if file.suffix.lower() not in CLIPS:
-                        raise InputError(f"{file}: {CLIP}")
-                    check_file(file, CLIP)
+                    if file.suffix.lower() not in inputs.CLIPS:
+                        raise InputError(f"{file}: {inputs.CLIP}")
+                    inputs.check_file(file, inputs.CLIP)
                     words = f"{product.name}_{path.stem}_{file.stem}"  # all become attributes
-                    check_label(file, words, LABELS[inner.name])
-                    if (other := files_of.setdefault(file_of(file), file)) != file:
+                    inputs.check_label(file, words, inputs.LABELS[inner.name])
+                    if (other := files_of.setdefault(inputs.file_of(file), file)) != file:
                         raise InputError(f"{file}: the same file as {other}; expected it once")
-                yield Recording(product.name, LABELS[inner.name], path.name, tuple(files))
+                yield Recording(product.name, inputs.LABELS[inner.name], path.name, tuple(files))
 
 
 def _clips(folder: Path, adoption: Adoption, recording: Recording) -> Iterator[tuple]:
@@ -137,40 +120,40 @@ def _clips(folder: Path, adoption: Adoption, recording: Recording) -> Iterator[t
             yield sound[start:end], attributes, origin | {"start_seconds": start / SAMPLE_RATE}
 
 
-def read_recording(path: Path, adoption: Adoption) -> np.ndarray:
+def read_recording(path: Path, conversion: Conversion) -> np.ndarray:
     """A recording as ``(samples,)``, float64 within -1 and 1, one channel, 16 kHz.
 
     Raises :class:`InputError`, naming the file and the option, if that needs a conversion without
     its option, and if the file is broken or beyond full scale.
     """
-    checked_header(path, adoption)
-    channels, rate = read_sound(path)
-    sound = one_channel(path, channels, adoption)
-    sound = resample(torch.from_numpy(sound.copy()), rate, SAMPLE_RATE).numpy()
+    checked_header(path, conversion)
+    channels, rate = inputs.read_sound(path)
+    sound = converted(path, channels, rate, conversion)
     if rate != SAMPLE_RATE:
-        check_samples(f"{path} at {SAMPLE_RATE} Hz", sound)
+        inputs.check_samples(f"{path} at {SAMPLE_RATE} Hz", sound)
     return sound
 
 
-def checked_header(path: Path, adoption: Adoption) -> Header:
+def checked_header(path: Path, conversion: Conversion) -> inputs.Header:
     """The header of a recording, where all the conversions it needs were asked for."""
-    info = read_header(path)
+    info = inputs.read_header(path)
     if max(info.samplerate, SAMPLE_RATE) > LARGEST_RATIO * math.gcd(info.samplerate, SAMPLE_RATE):
         raise InputError(f"{path}: sample rate {info.samplerate} Hz; expected a usual one")
-    if not adoption.resample:
-        check_rate(path, info.samplerate, ", or --resample")
-    if adoption.channel is None:
+    if not conversion.resample:
+        inputs.check_rate(path, info.samplerate, ", or --resample")
+    if conversion.channel is None:
         remedy = (
             f", or --channel mean to mix them, or --channel 0 to {info.channels - 1} to take one"
         )
-        check_mono(path, info.channels, remedy)
+        inputs.check_mono(path, info.channels, remedy)
     return info
 
 
-def one_channel(path: Path, channels: np.ndarray, adoption: Adoption) -> np.ndarray:
-    """The channel that was asked for of ``channels`` ``(samples, channels)``, or their mean."""
+def converted(path: Path, channels: np.ndarray, rate: int, conversion: Conversion) -> np.ndarray:
+    """The channel that was asked for of ``channels`` ``(samples, channels)``, or their mean, at
+    16 kHz."""
     sounds = {str(number): channel for number, channel in enumerate(channels.T)}
     sounds["mean"] = channels.mean(axis=1)
-    channel = "mean" if channels.shape[1] == 1 else adoption.channel
+    channel = "mean" if channels.shape[1] == 1 else conversion.channel
     one_of(f"channel of {path}", channel, sounds)
-    return sounds[channel]
+    return resample(torch.from_numpy(sounds[channel].copy()), rate, SAMPLE_RATE).numpy()

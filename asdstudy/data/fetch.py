@@ -1,7 +1,7 @@
 """Fetch the paper's data, DCASE 2021 Task 2, from Zenodo: checked, unpacked, in one tree.
 
-``asd fetch dcase2021``, or :func:`fetch` in a notebook. A zip is the unit of a
-restart: one that was unpacked whole is noted in ``<folder>/.fetch/`` and never fetched again.
+A zip is the unit of a restart: one that was unpacked whole is noted in ``<folder>/.fetch/`` and
+never fetched again.
 """
 
 import json
@@ -16,11 +16,12 @@ from urllib.parse import urljoin
 import requests
 from filelock import FileLock
 
-from asdlib.errors import InputError, check_room, gigabytes, make_folder, making, one_of
+from asdlib.errors import InputError, one_of
 from asdstudy import paths
 from asdstudy.data.downloads import Share, ask, download, extract, open_zip, side_by_side
 from asdstudy.data.inputs import CLIPS, read_json
 from asdstudy.data.machines import MACHINE_TYPES
+from asdstudy.paths import check_room, gigabytes, make_folder, making
 
 ZENODO = "https://zenodo.org"
 RECORDS = {  # Zenodo record: its zip of a machine type

@@ -1,6 +1,6 @@
 """What can be chosen when a corpus is made: of simulated machines, own recordings, or flights."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt
 
@@ -12,11 +12,7 @@ Dial = Annotated[float, Field(ge=0, le=1)]
 Portion = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
 Change = Literal["speed", "load", "noise", "microphone"]
-
-
-def _separated(value: Any) -> Any:
-    """The parts of a word with commas, as an option of the command line is one."""
-    return value.split(",") if isinstance(value, str) else value
+Length = Annotated[float | None, Field(le=86_400)]  # seconds
 
 
 class Simulation(Settings):
@@ -33,16 +29,21 @@ class Simulation(Settings):
     products: int = Field(6, ge=1, le=99, description="product IDs of a machine type")
     target_train_clips: Count = Field(0, description="train clips of one in the target domain")
     target_test_clips: Count = Field(0, description="test clips of each label in it")
-    target_changes: Annotated[tuple[Change, ...], BeforeValidator(_separated)] = Field(
+    target_changes: tuple[Change, ...] = Field(
         ("speed", "load", "noise", "microphone"), min_length=1, description="what is other in it"
     )
 
 
-class Adoption(Settings):
-    """How one's own recordings are used: nothing is converted without its option."""
+class Conversion(Settings):
+    """What may be done to a recording: nothing is converted without its option."""
 
     resample: bool = Field(False, description="to 16 kHz, whatever the rate")
     channel: str | None = Field(None, description="which one, 0 being the first, or their mean")
+
+
+class Adoption(Conversion):
+    """How one's own recordings become a corpus."""
+
     cut_seconds: float | None = Field(
         None, gt=0.01, le=3600, description="cut to clips of this length"
     )
@@ -50,13 +51,20 @@ class Adoption(Settings):
     seed: Seed = Field(0, description="of the split")
 
 
+class Windows(Conversion):
+    """How a new recording is scored."""
+
+    window_seconds: Length = Field(None, description="seconds; see above")
+    hop_seconds: Length = Field(
+        None, ge=0.001, description="seconds to the next window; its length unless given"
+    )
+
+
 class Recipe(Settings):
     """How clips are made from the flights of a drone; the defaults are those of the book."""
 
     seed: Seed = Field(0, description="of split and noise")
-    broken: Annotated[tuple[PositiveInt, ...], BeforeValidator(_separated)] = Field(
-        (1,), description="how many propellers, as in 1,3"
-    )
+    broken: tuple[PositiveInt, ...] = Field((1,), description="how many propellers, as in 1,3")
     trim_seconds: float = Field(
         10.0, ge=0, le=3600, description="left out at both ends of a flight"
     )

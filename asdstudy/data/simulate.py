@@ -1,7 +1,5 @@
 """A corpus of simulated machines in the layout of DCASE 2021, for a computer with no data at all.
 
-    asd simulate data/simulated --seed 0 --product-similarity 0.5
-
 Two settings vary what the paper argues about and recordings fix: how alike the product IDs of a
 machine type are, and how alike the machine types are. Three more add a target domain, in which a
 product ID runs at another speed and load, in louder noise, before another microphone, or with some
@@ -15,6 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -23,23 +22,15 @@ from numpy.typing import NDArray
 from scipy import fft
 from tqdm import tqdm
 
-from asdlib.errors import InputError, make_folder, making, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import machines
 from asdstudy.data.corpora import inside
 from asdstudy.data.inputs import read_json
-from asdstudy.data.machines import (
-    FAULTS,
-    MACHINE_TYPES,
-    NUMBERS,
-    TABLE_SEVERITY,
-    TYPES,
-    Machine,
-    Signal,
-)  # fmt: skip
+from asdstudy.data.machines import MACHINE_TYPES, NUMBERS, TYPES, Machine, Signal
 from asdstudy.data.recordings import write_clip
 from asdstudy.data.settings import Simulation
-from asdstudy.paths import replacing
+from asdstudy.paths import make_folder, making, replacing
 
 GENERATOR = 6  # raised whenever the same settings would make other sound
 SETTINGS_FILE = "corpus.json"
@@ -54,7 +45,18 @@ TARGET_NOISE_DB = 4.0  # louder than in the source domain
 LEVEL_DBFS = -30.0
 LEVEL_RANGE_DB = 6.0
 BANGS_PER_SECOND = 0.1
-CLIPS_PER_JOB = 16
+
+
+class ClipName(NamedTuple):
+    """Which clip: ``split`` is "train" or "test", ``label`` "normal" or "anomaly", ``domain``
+    "source" or "target"; ``product`` and ``number`` count from 0."""
+
+    machine_type: str
+    product: int
+    split: str
+    label: str
+    number: int
+    domain: str = "source"
 
 
 @dataclass(frozen=True)
@@ -102,19 +104,14 @@ def target_conditions(
 
 
 def draw_machine(
-    simulation: Simulation,
-    machine_type: str,
-    product: int,
-    split: str,
-    label: str,
-    number: int,
-    domain: str = "source",
+    simulation: Simulation, clip: ClipName
 ) -> tuple[Machine, str | None, np.random.Generator]:
     """The machine of one clip, its fault, and the chances left for its sound.
 
     The faults of a type take turns; a clip's fault is up to 30 % weaker or stronger than the
     ``severity`` of the corpus.
     """
+    machine_type, product, split, label, number, domain = clip
     where = SPLITS.index(split), LABELS.index(label), number
     logarithms = product_numbers(simulation, machine_type, product)
     if domain == "target":
@@ -122,40 +119,24 @@ def draw_machine(
         logarithms += target_conditions(simulation, machine_type, product)[0]
     rng = _rng(simulation, machine_type, product, *where)
     logarithms += NUMBERS["clip"].to_numpy() * rng.standard_normal(len(NUMBERS))
-    speed = rng.choice(OPERATING_SPEEDS)
-    logarithms += Machine.direction(dict.fromkeys(DRIVEN, speed))
-    strength = simulation.severity * rng.uniform(0.7, 1.3)
-    if label == "normal":
-        return Machine.from_logarithms(logarithms), None, rng
-    faults = list(FAULTS[machine_type])
-    fault = faults[number % len(faults)]
-    logarithms += strength / TABLE_SEVERITY * Machine.direction(FAULTS[machine_type][fault])
+    logarithms += Machine.direction(dict.fromkeys(DRIVEN, rng.choice(OPERATING_SPEEDS)))
+    strength, fault = simulation.severity * rng.uniform(0.7, 1.3), None
+    if label == "anomaly":
+        faults = machines.FAULTS[machine_type]
+        fault = list(faults)[number % len(faults)]
+        logarithms += strength / machines.TABLE_SEVERITY * Machine.direction(faults[fault])
     return Machine.from_logarithms(logarithms), fault, rng
 
 
-def simulate_clip(
-    simulation: Simulation,
-    machine_type: str,
-    product: int,
-    split: str,
-    label: str,
-    number: int,
-    domain: str = "source",
-) -> Clip:
-    """Make one clip.
-
-    split is "train" or "test", label "normal" or "anomaly"; product and number count from 0; domain
-    is "source" or "target". The level of the clip is random and knows nothing of the label.
-    """
-    which = machine_type, product, split, label, number, domain
-    numbers, fault, rng = draw_machine(simulation, *which)
-    samples = round(simulation.clip_seconds * SAMPLE_RATE)
+def simulate_clip(simulation: Simulation, clip: ClipName) -> Clip:
+    """Make one clip. Its level is random and knows nothing of the label."""
+    numbers, fault, rng = draw_machine(simulation, clip)
+    samples, snr_db = round(simulation.clip_seconds * SAMPLE_RATE), simulation.snr_db
     machine, noise = machines.machine_sound(numbers, samples, rng), factory_noise(samples, rng)
     decibel = LEVEL_DBFS + rng.uniform(-LEVEL_RANGE_DB, LEVEL_RANGE_DB)
-    snr_db = simulation.snr_db
-    changes = simulation.target_changes if domain == "target" else ()
+    changes = simulation.target_changes if clip.domain == "target" else ()
     if "microphone" in changes:
-        _, chances = target_conditions(simulation, machine_type, product)
+        _, chances = target_conditions(simulation, clip.machine_type, clip.product)
         microphone = 10 ** (0.3 * machines.smooth_tilt(samples, chances))  # 6 dB up and down
         spectra = (fft.rfft(sound) * microphone for sound in (machine, noise))
         machine, noise = (machines.shaped_noise(spectrum, samples) for spectrum in spectra)
@@ -206,11 +187,11 @@ def make_corpus(
             return root
         _write_about(root, about | {"complete": False})
         clips = _clips(simulation, about["machine_types"])
-        jobs = iter(lambda: list(itertools.islice(clips, CLIPS_PER_JOB)), [])
-        parallel = Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")
-        with tqdm(total=about["files"], unit="clip", mininterval=1, disable=not progress) as bar:
-            for made in parallel(delayed(_make_clips)(root, simulation, job) for job in jobs):
-                bar.update(made)
+        jobs = (delayed(_make_clip)(root, simulation, clip) for clip in clips)
+        made = Parallel(workers or os.cpu_count(), return_as="generator_unordered")(jobs)
+        look = {"unit": "clip", "mininterval": 1, "disable": not progress}
+        for _ in tqdm(made, total=about["files"], **look):
+            pass
         _write_about(root, about)
     return root
 
@@ -219,8 +200,8 @@ def _rng(simulation: Simulation, machine_type: str, *where: int) -> np.random.Ge
     return np.random.default_rng([simulation.seed, MACHINE_TYPES.index(machine_type), *where])
 
 
-def _clips(simulation: Simulation, machine_types: Sequence[str]) -> Iterator[tuple]:
-    """All clips of a corpus as (machine type, product, split, label, number, domain)."""
+def _clips(simulation: Simulation, machine_types: Sequence[str]) -> Iterator[ClipName]:
+    """All clips of a corpus."""
     counts = {("train", "normal", "source"): simulation.train_clips}
     counts |= {("test", label, "source"): simulation.test_clips for label in LABELS}
     counts |= {("train", "normal", "target"): simulation.target_train_clips}
@@ -228,27 +209,25 @@ def _clips(simulation: Simulation, machine_types: Sequence[str]) -> Iterator[tup
     for machine_type, product in itertools.product(machine_types, range(simulation.products)):
         for (split, label, domain), count in counts.items():
             for number in range(count):
-                yield machine_type, product, split, label, number, domain
+                yield ClipName(machine_type, product, split, label, number, domain)
 
 
-def _make_clips(root: Path, simulation: Simulation, clips: list[tuple]) -> int:
-    """Write those clips that are not there, named as in DCASE 2021, with fault and speed."""
-    for clip in clips:
-        machine_type, product, split, label, number, domain = clip
-        machine, fault, _ = draw_machine(simulation, *clip)
-        attributes = f"fault_{fault}_" if fault else ""
-        name = f"section_{product:02d}_{domain}_{split}_{label}_{number:04d}_{attributes}"
-        folder = root / machine_type / ("train" if split == "train" else f"{domain}_test")
-        path = folder / f"{name}speed_{machine.shaft_hertz:.1f}.wav"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_name(path.name + ".part")
-            try:
-                write_clip(unfinished, simulate_clip(simulation, *clip).audio)
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
-    return len(clips)
+def _make_clip(root: Path, simulation: Simulation, clip: ClipName) -> None:
+    """Write a clip that is not there, named as in DCASE 2021, with fault and speed."""
+    machine_type, product, split, label, number, domain = clip
+    machine, fault, _ = draw_machine(simulation, clip)
+    attributes = f"fault_{fault}_" if fault else ""
+    name = f"section_{product:02d}_{domain}_{split}_{label}_{number:04d}_{attributes}"
+    folder = root / machine_type / ("train" if split == "train" else f"{domain}_test")
+    path = folder / f"{name}speed_{machine.shaft_hertz:.1f}.wav"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(path.name + ".part")
+        try:
+            write_clip(unfinished, simulate_clip(simulation, clip).audio)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def _stored(root: Path) -> dict:

@@ -1,6 +1,6 @@
 """The drone recordings of the chapter "Real recordings", fetched and cut to a corpus.
 
-``asd fetch uav`` takes the public UAV Propeller Anomaly Audio Dataset (Katta et al., ICASSP 2022)
+They are the public UAV Propeller Anomaly Audio Dataset (Katta et al., ICASSP 2022)
 from GitHub: flights of one drone with intact or broken propellers, from take-off to landing. A
 product ID is a flight pattern. GitHub publishes no checksums of archives, so ``source.json`` keeps
 the commit and the SHA-256 of what came.
@@ -21,7 +21,7 @@ import pooch
 from filelock import FileLock
 from tqdm import tqdm
 
-from asdlib.errors import InputError, check_room, make_folder, making
+from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy import paths
 from asdstudy.data.downloads import BROKEN, Share, WrongArchive, download, open_zip
@@ -29,7 +29,7 @@ from asdstudy.data.inputs import check_mono, check_rate, check_samples, read_jso
 from asdstudy.data.recordings import Recording, cuts, links_beside, write_recordings
 from asdstudy.data.settings import Recipe
 from asdstudy.data.simulate import GENERATOR, factory_noise
-from asdstudy.paths import whole_folder
+from asdstudy.paths import check_room, make_folder, whole_folder
 
 GITHUB = "https://github.com"
 REPOSITORY = "tiiuae/UAV-Propeller-Anomaly-Audio-Dataset"
@@ -106,7 +106,7 @@ def _make(path: Path, folder: Path, recipe: Recipe, source: dict, progress: bool
         commit = _commit(content, source)
         flights = list(_flights(content, path, recipe))
         clips_of = partial(_clips, content, recipe)
-        with making(folder), whole_folder(folder) as part:
+        with whole_folder(folder) as part:
             listing = write_recordings(part, flights, clips_of, recipe, path, progress)
             if listing.empty:
                 raise InputError(f"{path}: no flight is long enough for a clip of {recipe}")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from asdlib.errors import InputError, make_folder, making, one_of
+from asdlib.errors import InputError, one_of
 from asdlib.metrics import NUMBERS
 from asdstudy import paths
 from asdstudy.report.statistics import choose_in_folds
@@ -99,10 +99,10 @@ def untrained(
 
 def save(table: pd.DataFrame, path: Path) -> Path:
     """Write a table; never leave half of it."""
-    make_folder(path.parent)
+    paths.make_folder(path.parent)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected the name of a file")
-    with making(path), paths.replacing(path) as part:
+    with paths.replacing(path) as part:
         table.round(dict.fromkeys(areas_in(table), 5)).to_csv(part, index=False)
     return path
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asdlib.errors import InputError, NoRoom, making
+from asdlib.errors import InputError
 from asdstudy import paths
 
 
@@ -28,19 +28,19 @@ class Stopped(BaseException):
 
 
 class Checkpoint:
-    """The state of one network in training: at ``path``, or nowhere where that is None.
+    """The state of one network in training, at ``path``.
 
     ``identity`` says what is being trained. A file of anything else is not taken up. It may name
     more, such as weights to start from that are gone by now.
     """
 
-    def __init__(self, path: Path | None = None, identity: dict | None = None):
-        self.path, self.identity = path, json.dumps(identity or {}, sort_keys=True)
+    def __init__(self, path: Path, identity: dict):
+        self.path, self.identity = path, json.dumps(identity, sort_keys=True)
         self.taken_up = False  # whether the training continues from it
 
     def load(self) -> dict | None:
         """The saved state, or None where there is none for this identity; says why in a warning."""
-        if self.path is None or not self.path.exists():
+        if not self.path.exists():
             return None
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -59,13 +59,11 @@ class Checkpoint:
 
         All random states of the training, ``rng``'s and torch's, are kept with it.
         """
-        if self.path is None:
-            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         random = {"numpy": json.dumps(rng.bit_generator.state), "torch": torch.get_rng_state()}
         if torch.cuda.is_available():
             random["cuda"] = torch.cuda.get_rng_state()
-        with making(self.path), paths.replacing(self.path) as part, part.open("wb") as file:
+        with paths.replacing(self.path) as part, part.open("wb") as file:
             torch.save({"identity": self.identity, "random": random, **state}, file)
 
     @staticmethod
@@ -81,7 +79,7 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of a run: ``.<run folder>.<network>.checkpoint`` beside its folder."""
 
-    def __init__(self, folder: Path | None = None, identity: dict | None = None):
+    def __init__(self, folder: Path, identity: dict):
         self.folder, self.identity = folder, identity
         self.networks: list[Checkpoint] = []
 
@@ -92,16 +90,12 @@ class Checkpoints:
 
     def of(self, network: str = "encoder") -> Checkpoint:
         """That of one network of the run."""
-        if self.folder is None:
-            return Checkpoint()
         path = self.folder.with_name(f".{self.folder.name}.{network}.checkpoint")
-        self.networks.append(Checkpoint(path, (self.identity or {}) | {"network": network}))
+        self.networks.append(Checkpoint(path, self.identity | {"network": network}))
         return self.networks[-1]
 
     def there(self) -> list[Path]:
         """The files of all of them."""
-        if self.folder is None:
-            return []
         return list(self.folder.parent.glob(f".{glob.escape(self.folder.name)}.*.checkpoint"))
 
     def remove(self) -> None:
@@ -122,7 +116,7 @@ class Checkpoints:
             try:
                 yield
             except InputError as error:
-                if not earlier and not isinstance(error, NoRoom):
+                if not earlier and not isinstance(error, paths.NoRoom):
                     self.remove()
                 raise
         self.remove()
@@ -138,7 +132,7 @@ def sigterm_raises():
         yield
         return
 
-    def stop(number, frame):
+    def stop(*_):
         raise Stopped(
             "stopped by SIGTERM; the last epoch is kept, run the same command again to go on"
         )

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from typer import Argument, Option
 
 from asdlib.errors import InputError
 from asdlib.profiles import PROFILES
-from asdstudy.runs.plan import Plan
+from asdstudy.runs.plan import Plan, yaml_value
 from asdstudy.runs.record import identity_of, is_done, place_of
 from asdstudy.systems import VARIANTS
 
@@ -104,7 +103,4 @@ def _field(words: str) -> tuple[str, object]:
     name, equals, value = words.partition("=")
     if not equals:
         raise InputError(f"--set {words}: expected FIELD=VALUE, as in epochs=20")
-    try:
-        return name, yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError):  # the second of what looks like a date
-        raise InputError(f"--set {words}: expected a value as in YAML") from None
+    return name, yaml_value(name, value)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from asdlib.errors import gigabytes
 from asdlib.waves import WaveBank
+from asdstudy.paths import gigabytes
 
 DEVICE_RESERVE = 8e9  # bytes of a device's memory for network, batch and optimiser
 

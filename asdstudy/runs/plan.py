@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import AfterValidator, model_validator
 
 from asdlib.errors import InputError, one_of
@@ -93,8 +95,9 @@ class Plan:
         """The modules that a stage computes with."""
         if stage in ("train", "embed"):
             return (f"asdstudy.systems.{VARIANTS[self.variant].system}",)
-        modules = {"score": ("asdlib.scoring", "asdlib.thresholds", "asdstudy.systems.centroid")}
-        return modules.get(stage, ("asdlib.metrics",))
+        decisions = ("asdlib.metrics", "asdstudy.runs.thresholds")
+        fitted = ("asdlib.scoring", "asdstudy.systems.centroid") if stage == "score" else ()
+        return (*fitted, *decisions)
 
     @property
     def record(self) -> dict:
@@ -122,12 +125,13 @@ class Plan:
         The SHA-256 of the file that ``weights`` names is among it while the file is there: what is
         trained, or begun, does not need it any more.
         """
-        digest = None
-        if self.profile.weights:
-            from asdlib.weights import weights_hash  # brings torch
+        weights, name = {}, self.profile.weights
+        if name:
+            from asdlib.weights import weights_file  # brings torch
 
-            digest = weights_hash(self.profile.weights)
-        return ({"weights": digest} if digest else {}) | {
+            with suppress(OSError, InputError), weights_file(name).open("rb") as file:
+                weights["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+        return weights | {
             "corpus": self.corpus,
             "machine_type": self.machine_type,
             "system": VARIANTS[self.variant].system,
@@ -148,6 +152,16 @@ class Plan:
         for name, value in self.record["overrides"].items():
             words += ["--set", f"{name}={json.dumps(value)}"]
         return words
+
+
+def yaml_value(name: str, words):
+    """What the ``words`` for a field or key mean in YAML, or those of a list."""
+    if isinstance(words, list):
+        return [yaml_value(name, word) for word in words]
+    try:
+        return yaml.safe_load(words) if words and isinstance(words, str) else words
+    except (yaml.YAMLError, ValueError, RecursionError):  # the second of what looks like a date
+        raise InputError(f"{name}={words}: expected a value as in YAML") from None
 
 
 def overrides_in(namespace: dict, parameters: tuple[str, ...]) -> dict:

@@ -9,21 +9,18 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asdlib
 from asdstudy import paths
 
-PACKAGES = ("asdlib", "torch", "torchaudio", "timm", "scikit-learn", "numpy", "pandas", "soundfile")
+PACKAGES = ("torch", "torchaudio", "timm", "scikit-learn", "numpy", "pandas", "soundfile")
 
 
 def provenance() -> dict:
     """Versions, git commit, device, threads and time: what a figure's record must say."""
     import torch  # slow to import, and the workflow asks for code_files only
 
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
+    versions = {"python": platform.python_version(), "asdlib": asdlib.__version__}
+    versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
     cuda = torch.cuda.is_available()
     return {
         "versions": versions,
@@ -79,16 +76,9 @@ def code_hash(*modules: str) -> str:
 
 def git_commit() -> str:
     """The commit of the study, with "+" where files differ from it; "unknown" outside git."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(paths.project_root()), *words],
-            capture_output=True, text=True, check=True,
-        ).stdout.strip()  # fmt: skip
-
+    words = ["git", "-C", str(paths.project_root()), "describe"]
+    words += ["--always", "--exclude=*", "--abbrev=10", "--dirty=+"]
     try:
-        return git("rev-parse", "--short=10", "HEAD") + (
-            "+" if git("status", "--porcelain", "-uno") else ""
-        )
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -1,6 +1,5 @@
 """A run's folder, read: what all later pages need is in there; and the runs that there are."""
 
-import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from asdlib import metrics
 from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
+from asdstudy.data.inputs import read_json
 from asdstudy.runs.plan import Plan, Which
 from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
@@ -61,11 +61,10 @@ class Run:
             )
         return record
 
-    def _file(self, name: str) -> Path:
-        """A file that is read later: of the same run still, or an :class:`InputError`."""
+    def _check_same(self) -> None:
+        """Raise :class:`InputError` unless it is the same run still, of which more is read."""
         if _merged(self._record()) != self.params:
             raise InputError(f"{self.folder}: made again since it was read; expected the same run")
-        return self.folder / name
 
     def result(self, inlier: str | None = None, role: str | None = None) -> float:
         """Harmonic mean of AUC and pAUC over product IDs, 0 to 1, as a column of Table II.
@@ -84,9 +83,10 @@ class Run:
     @cached_property
     def embedded(self) -> dict:
         """What h was fitted on ("fit"), the "test" clips and clips of "others": see Embedded."""
-        from asdlib.embedding import Embedded
+        from asdstudy.runs.embeddings import read_embeddings  # brings torch
 
-        embedded = Embedded.load(self._file("embeddings.npz"))
+        self._check_same()
+        embedded = read_embeddings(self.folder)
         embedded.clips["file"] = [path.name for path in embedded.clips.path]
         fit = embedded.fitted_on(self.profile.inlier_part)
         return {"fit": fit} | {name: embedded.of_parts(name) for name in ("test", "others")}
@@ -101,7 +101,8 @@ class Run:
             raise InputError(
                 f"{self.folder}: variant {self.params['variant']} has no encoder of its own alone"
             )
-        weights = load_file(self._file("encoder.safetensors"))
+        self._check_same()
+        weights = load_file(self.folder / "encoder.safetensors")
         return load_encoder(weights, self.profile, len(self.params["products"]), "cpu")
 
 
@@ -125,12 +126,9 @@ def read_scores(folder: Path) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def read_thresholds(folder: Path) -> dict:
-    """``thresholds.json`` of a run folder, see :func:`asdlib.thresholds.calibrated`."""
-    try:
-        return json.loads((folder / "thresholds.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / 'thresholds.json'}: {error}; expected a run's file") from None
+def read_thresholds(folder: Path) -> dict[str, dict]:
+    """Of each product ID what :func:`.thresholds.calibrated` says of it."""
+    return read_json(folder / "thresholds.json")["products"]
 
 
 def find_runs(

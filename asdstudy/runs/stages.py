@@ -21,32 +21,21 @@ from safetensors.torch import load_file, save_file
 from threadpoolctl import threadpool_limits
 
 from asdlib.embedding import Embedded
-from asdlib.errors import InputError, make_folder, making
-from asdlib.metrics import detection
+from asdlib.errors import InputError
 from asdlib.scoring import check_enough, metrics_by_product, score_clips
-from asdlib.thresholds import calibrated
 from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.data import open_corpus, sound_fingerprint
 from asdstudy.official import write_submission
+from asdstudy.runs import record
 from asdstudy.runs.card import card
 from asdstudy.runs.checkpoints import Checkpoints
 from asdstudy.runs.device import keep_heap, onto_device
+from asdstudy.runs.embeddings import read_embeddings, write_embeddings
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
-from asdstudy.runs.record import (
-    FILES,
-    STAGES,
-    has_stage,
-    hash_of,
-    identity_of,
-    is_done,
-    place_of,
-    read_record,
-    section_of,
-    sizes_of,
-)
 from asdstudy.runs.run import Run, read_scores, read_thresholds
+from asdstudy.runs.thresholds import calibrated, detection
 from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 from asdstudy.systems.task import Task, make_task
 
@@ -88,14 +77,14 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
     """TRAIN: the clips become ``encoder.safetensors`` and ``history.csv``, which is returned."""
     keep_heap()
     cuda, task = torch.cuda.is_available(), task_of(plan, banks, progress)
-    make_folder(plan.folder.parent)
+    paths.make_folder(plan.folder.parent)
     identity = plan.training | {
         "fingerprint": sound_fingerprint(banks),
         "split": task.split_hash,  # the corpus may say later which clips are of one event
         "code": code_hash(*plan.code("train")),
     }
-    if _is_done(plan, "train", identity):
-        return pd.read_csv(place_of(plan) / "history.csv")
+    if record.is_done(plan, "train", identity) or _take(plan, "train", identity):
+        return pd.read_csv(record.place_of(plan) / "history.csv")
     # a checkpoint is of one machine's numbers, a finished encoder is what it is
     checkpoints = Checkpoints(plan.folder, identity | {"torch": torch.__version__, "cuda": cuda})
     if cuda:
@@ -121,32 +110,32 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
 def embed(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Embedded:
     """EMBED: encoder and clips become ``embeddings.npz``, all train clips marked by their part."""
     keep_heap()
-    identity = identity_of(plan, "embed", banks)
-    if section_of(plan, "train")["identity"]["fingerprint"] != identity["fingerprint"]:
+    identity = record.identity_of(plan, "embed", banks)
+    if record.section_of(plan, "train")["identity"]["fingerprint"] != identity["fingerprint"]:
         raise InputError(f"{plan.folder}: trained on other sound; expected the same corpus")
-    if not _is_done(plan, "embed", identity):
+    if not (record.is_done(plan, "embed", identity) or _take(plan, "embed", identity)):
         with _stage(plan, "embed", identity) as (part, section):
-            weights = load_file(place_of(plan) / "encoder.safetensors")
+            weights = load_file(record.place_of(plan) / "encoder.safetensors")
             embedded = system_of(plan.variant).embed(task_of(plan, banks, progress), weights)
-            embedded.save(part / "embeddings.npz")
+            write_embeddings(part, embedded)
             section |= {name: identity[name] for name in ("fingerprint", "labels")}
-    return Embedded.load(place_of(plan) / "embeddings.npz")
+    return read_embeddings(record.place_of(plan))
 
 
 def score(plan: Plan) -> pd.DataFrame:
     """SCORE: embeddings become ``scores.csv``, h and p are chosen, and a threshold for each product
     ID goes to ``thresholds.json``; no network, no training."""
-    if not has_stage(place_of(plan), "train"):
+    if not record.has_stage(record.place_of(plan), "train"):
         _take(plan, "train", plan.training)
-    trained = section_of(plan, "train")
-    after = {"after": hash_of(trained["identity"])}
-    if not has_stage(place_of(plan), "embed", after):
+    trained = record.section_of(plan, "train")
+    after = {"after": record.hash_of(trained["identity"])}
+    if not record.has_stage(record.place_of(plan), "embed", after):
         _take(plan, "embed", after)
-    identity = identity_of(plan, "score")
-    if not is_done(plan, "score", identity):
+    identity = record.identity_of(plan, "score")
+    if not record.is_done(plan, "score", identity):
         # one thread: sums over several would not end with the same bits everywhere
         with threadpool_limits(1), _stage(plan, "score", identity) as (part, section):
-            embedded = Embedded.load(place_of(plan) / "embeddings.npz")
+            embedded = read_embeddings(record.place_of(plan))
             fit, test = embedded.fitted_on(plan.profile.inlier_part), embedded.of_parts("test")
             settings = trained["products"], plan.profile, plan.seed
             scores, choice = score_clips(fit, test, *settings)
@@ -159,38 +148,32 @@ def score(plan: Plan) -> pd.DataFrame:
             by_domain = {"source_test", "target_test"} >= {p.parent.name for p in test.clips.path}
             folder = part / "submission"
             write_submission(scores, plan.machine_type, folder, by_product, by_domain)
-    return read_scores(place_of(plan))
+    return read_scores(record.place_of(plan))
 
 
 def evaluate(plan: Plan) -> Run:
     """EVALUATE: scores, thresholds and labels become ``metrics.csv``, and what a user must know
     ``card.md``; the run is finished."""
-    identity = identity_of(plan, "evaluate")
-    if not is_done(plan, "evaluate", identity):
+    identity = record.identity_of(plan, "evaluate")
+    if not record.is_done(plan, "evaluate", identity):
         with _stage(plan, "evaluate", identity) as (part, _):
-            choice = section_of(plan, "score")["choice"]
-            scores, place = read_scores(place_of(plan)), place_of(plan)
-            thresholds = read_thresholds(place)["products"]
+            place = record.place_of(plan)
+            scores, thresholds = read_scores(place), read_thresholds(place)
             decisions = detection(scores, {n: one["gamma"] for n, one in thresholds.items()})
-            table = metrics_by_product(scores, choice)
+            table = metrics_by_product(scores, record.section_of(plan, "score")["choice"])
             table = table.merge(decisions.assign(chosen=True), "left", ["product", "chosen"])
             table.to_csv(part / "metrics.csv", index=False)
-            (part / "card.md").write_text(card(read_record(place), table), encoding="utf-8")
+            (part / "card.md").write_text(card(record.read_record(place), table), encoding="utf-8")
     return Run(plan.folder)
-
-
-def _is_done(plan: Plan, stage: str, identity: dict) -> bool:
-    """Whether a stage is done, here or in another run that it can be copied from."""
-    return is_done(plan, stage, identity) or _take(plan, stage, identity)
 
 
 def _take(plan: Plan, stage: str, identity: dict) -> bool:
     """Copy a stage from another run of the same identity, if there is one."""
     for folder in sorted(path.parent for path in plan.folder.parent.glob("*/params.json")):
-        if folder not in (plan.folder, plan.draft) and has_stage(folder, stage, identity):
+        if folder not in (plan.folder, plan.draft) and record.has_stage(folder, stage, identity):
             with suppress(FileNotFoundError):  # another process has just put it elsewhere
                 with _leaving(plan, stage) as (part, section):
-                    section |= read_record(folder).get(stage, {})
+                    section |= record.read_record(folder).get(stage, {})
                     _copy(folder, part, stage)
                 return True
     return False
@@ -198,7 +181,7 @@ def _take(plan: Plan, stage: str, identity: dict) -> bool:
 
 def _copy(folder: Path, part: Path, *stages: str) -> None:
     """Copy the files of some stages."""
-    for name in sum((FILES[stage] for stage in stages), ()):
+    for name in sum((record.FILES[stage] for stage in stages), ()):
         copy = shutil.copytree if (folder / name).is_dir() else shutil.copyfile
         copy(folder / name, part / name)
 
@@ -236,14 +219,14 @@ def _leaving(plan: Plan, stage: str):
     With those of the stages before they become the draft of the run, or its folder when this is
     the last stage; ``section`` is recorded.
     """
-    is_last, section = stage == STAGES[-1], {}
+    is_last, section = stage == record.STAGES[-1], {}
     folder = plan.folder if is_last else plan.draft
-    with making(plan.folder), paths.whole_folder(folder) as part:
+    with paths.whole_folder(folder) as part, paths.making(plan.folder):
         yield part, section
-        place, earlier = place_of(plan), STAGES[: STAGES.index(stage)]
-        record = plan.record | {name: section_of(plan, name) for name in earlier}
+        place, earlier = record.place_of(plan), record.STAGES[: record.STAGES.index(stage)]
+        whole = plan.record | {name: record.section_of(plan, name) for name in earlier}
         _copy(place, part, *earlier)
-        section["sizes"] = sizes_of(part, stage)
-        (part / "params.json").write_text(json.dumps(record | {stage: section}, indent=1))
+        section["sizes"] = record.sizes_of(part, stage)
+        (part / "params.json").write_text(json.dumps(whole | {stage: section}, indent=1))
     if is_last:
         shutil.rmtree(plan.draft, ignore_errors=True)

@@ -14,7 +14,7 @@ from asdlib.profiles import Several
 from asdstudy import paths
 from asdstudy.data.corpora import files_below
 from asdstudy.data.settings import Seed, Simulation
-from asdstudy.runs.plan import MachineType, Plan, Variant, Which
+from asdstudy.runs.plan import MachineType, Plan, Variant, Which, yaml_value
 
 
 class Study(Which):
@@ -117,7 +117,6 @@ def read_study(path, changes: dict) -> Study:
     """
     try:
         study = yaml.load(Path(path).read_text(encoding="utf-8"), OnceLoader) or {}
-        changes = {key: _as_yaml(value) for key, value in changes.items()}
     except yaml.MarkedYAMLError as error:
         where = error.problem_mark.line + 1
         raise InputError(f"{path}: line {where}: {error.problem}; expected a study") from None
@@ -128,10 +127,4 @@ def read_study(path, changes: dict) -> Study:
         raise InputError(
             f"{path}: expected keys with values, one a line, as in `corpus: simulated`"
         )
-    return Study(**(study | changes))
-
-
-def _as_yaml(value):
-    if isinstance(value, list):
-        return [_as_yaml(item) for item in value]
-    return yaml.safe_load(value) if value and isinstance(value, str) else value
+    return Study(**(study | {key: yaml_value(key, value) for key, value in changes.items()}))

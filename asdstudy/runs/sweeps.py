@@ -15,7 +15,7 @@ from asdstudy.runs.stages import execute
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: ``arguments`` of :func:`.run.execute`, and what it stands for.
+    """One run of a sweep: ``arguments`` of :func:`.stages.execute`, and what it stands for.
 
     ``labels`` become columns of the results, such as ``{"switch": "amplitude", "setting": "own"}``.
     """

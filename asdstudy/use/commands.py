@@ -7,6 +7,9 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from asdstudy.data.settings import Windows
+from asdstudy.options import with_options
+
 RunFolder = Annotated[Path, Argument(metavar="RUN", help="the folder of a finished run")]
 Product = Annotated[
     str | None, Option(metavar="ID", help="of all recordings; by the file names unless named")
@@ -17,10 +20,7 @@ Rate = Annotated[
         help="share of normal clips that may be above the threshold; the run's own unless given"
     ),
 ]
-Window = Annotated[float | None, Option(help="seconds; see above")]
-Hop = Annotated[float | None, Option(help="seconds from one window to the next; a window unless")]
-Resample = Annotated[bool, Option("--resample", help="to 16 kHz, whatever the rate")]
-Channel = Annotated[str | None, Option(help="which one, 0 being the first, or their mean")]
+in_windows = with_options(Windows, window_seconds="--window", hop_seconds="--hop")
 WINDOWS = """
 
     A recording that is no longer than the longest clip of the run is scored as a whole, a longer
@@ -37,35 +37,33 @@ def add_use(app: typer.Typer) -> None:
     app.command("export")(export)
 
 
+@in_windows
 def score(
+    windows: Windows,
     run: RunFolder,
     recordings: Annotated[list[Path], Argument(metavar="RECORDING...", help="files and folders")],
     out: Annotated[Path | None, Option(metavar="CSV", help="a table, one row per window")] = None,
     plot: Annotated[Path | None, Option(metavar="FOLDER", help="for a PNG per recording")] = None,
     product: Product = None,
     false_alarms: Rate = None,
-    window: Window = None,
-    hop: Hop = None,
-    resample: Resample = False,
-    channel: Channel = None,
 ):
     """Score new recordings with a finished run, and say which are anomalous."""
-    from asdstudy.data.settings import Adoption
     from asdstudy.use import score as use
     from asdstudy.use.detector import Detector
     from asdstudy.use.recordings import recordings as opened
 
     detector = Detector(run, false_alarms)
     use.complain(detector.doubts)
-    adoption = Adoption(resample=resample, channel=channel)
-    files = opened(recordings, detector, product, window, hop, adoption)
+    files = opened(recordings, detector, product, windows)
     for recording, verdicts in use.score_recordings(
         detector, files, out, plot, sys.stderr.isatty()
     ):
         print(use.in_words(recording, verdicts), flush=True)
 
 
+@in_windows
 def watch(
+    windows: Windows,
     run: RunFolder,
     folder: Annotated[Path, Argument(metavar="FOLDER", help="where recordings appear")],
     k: Annotated[int, Option("--k", min=1, help="so many clips above the threshold ...")] = 3,
@@ -77,10 +75,6 @@ def watch(
     once: Annotated[bool, Option("--once", help="end when what is there is scored")] = False,
     product: Product = None,
     false_alarms: Rate = None,
-    window: Window = None,
-    hop: Hop = None,
-    resample: Resample = False,
-    channel: Channel = None,
 ):
     """Score every recording that appears in a folder, and say when too many are anomalous.
 
@@ -90,7 +84,6 @@ def watch(
     """
     from asdlib.errors import InputError
     from asdstudy.data.corpora import inside
-    from asdstudy.data.settings import Adoption
     from asdstudy.use import watch as use
     from asdstudy.use.detector import Detector
     from asdstudy.use.recordings import recordings as opened
@@ -100,15 +93,15 @@ def watch(
         raise InputError(f"{folder}: an alarm at {k} of {of} clips; expected no more than {of}")
     inside(folder)  # raises where it is no folder
     place = folder.resolve()
-    adoption = Adoption(resample=resample, channel=channel)
-    settings = product, window, hop, adoption
     detector = Detector(run, false_alarms)
-    opened([], detector, *settings)  # raises where they are wrong, as the next line does
+    opened([], detector, product, windows)  # raises where they are wrong, as the next does
     detector.product_of(folder, product or detector.products[0])
     complain(detector.doubts)
-    newcomers = use.Newcomers(
-        folder, lambda path: opened([path], detector, *settings)[0], 1 if once else use.PATIENCE
-    )
+
+    def one(path: Path):
+        return opened([path], detector, product, windows)[0]
+
+    newcomers = use.Newcomers(folder, one, 1 if once else use.PATIENCE)
     journal = use.Journal(out or place.with_name(f"{place.name}.csv"))
     try:
         use.watch(detector, newcomers, journal, k, of, every, 2 if once else float("inf"))
@@ -116,7 +109,9 @@ def watch(
         journal.close()
 
 
+@in_windows
 def explain(
+    windows: Windows,
     run: RunFolder,
     recording: Annotated[Path, Argument(metavar="RECORDING", help="a file")],
     out: Annotated[
@@ -127,10 +122,6 @@ def explain(
         Option(metavar="RECORDING", help="normal ones to compare with; may be repeated"),
     ] = (),
     product: Product = None,
-    window: Window = None,
-    hop: Hop = None,
-    resample: Resample = False,
-    channel: Channel = None,
 ):
     """Show which seconds and frequencies of a recording made its score high.
 
@@ -144,7 +135,6 @@ def explain(
 
     from asdlib.errors import InputError
     from asdlib.profiles import SAMPLE_RATE
-    from asdstudy.data.settings import Adoption
     from asdstudy.use import explain as use
     from asdstudy.use.detector import Detector
     from asdstudy.use.recordings import recordings as opened
@@ -153,9 +143,8 @@ def explain(
     if recording.is_dir():
         raise InputError(f"{recording}: is a folder; expected a recording")
     detector = Detector(run)
-    settings = window, hop, Adoption(resample=resample, channel=channel)
-    (one,) = opened([recording], detector, product, *settings)
-    others = opened(normal, detector, product, *settings)
+    (one,) = opened([recording], detector, product, windows)
+    others = opened(normal, detector, product, windows)
     wav = out.with_name(f"{out.stem}-anomalous.wav")
     with whole_file(out, binary=True) as picture, whole_file(wav, binary=True) as sound:
         explanation = use.explain(detector, one, others, sys.stderr.isatty())

@@ -16,12 +16,13 @@ from asdlib.embedding import Embedded
 from asdlib.errors import InputError, one_of
 from asdlib.inliers import aggregate
 from asdlib.scoring import fit_inlier, scores_by
-from asdlib.thresholds import empirical_threshold
 from asdlib.waves import WaveBank
 from asdstudy.data.inputs import said_in
 from asdstudy.paths import composed
+from asdstudy.runs.embeddings import read_embeddings
 from asdstudy.runs.record import read_record
 from asdstudy.runs.run import Run, read_thresholds
+from asdstudy.runs.thresholds import empirical_threshold
 from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 
 
@@ -42,10 +43,9 @@ class Detector:
     """The encoder, h and thresholds of the run in ``folder``.
 
     ``false_alarms`` is the share of normal clips that may be above the threshold (see
-    :func:`asdlib.thresholds.empirical_threshold`); None takes the run's gamma threshold. A clip has
-    the same score as in training, to the bit, on the same processor with the same versions: torch
-    uses as many threads as it did then. Raises :class:`InputError` for a folder that is no finished
-    run.
+    :func:`~.thresholds.empirical_threshold`); None takes the run's gamma threshold. A clip has the
+    same score as in training, to the bit, on the same processor with the same versions: torch uses
+    as many threads as it did then. Raises :class:`InputError` for a folder that is no finished run.
     """
 
     def __init__(self, folder, false_alarms: float | None = None):
@@ -59,7 +59,7 @@ class Detector:
         try:
             self.mean, self.std = params["amplitude_mean"], params["amplitude_std"]
             weights = load_file(self.folder / "encoder.safetensors")
-            embedded = Embedded.load(self.folder / "embeddings.npz")
+            embedded = read_embeddings(self.folder)
             self._embed = system.embedder(weights, self.profile, self.products)
         except (KeyError, OSError, ValueError, BadZipFile, SafetensorError) as error:
             raise InputError(
@@ -68,24 +68,20 @@ class Detector:
             ) from None
         torch.set_num_threads(read_record(self.folder)["embed"]["threads"])
         self._libraries = ThreadpoolController()
+        fit, settings = embedded.fitted_on(self.profile.inlier_part), (self.profile, params["seed"])
         with self._libraries.limit(limits=1):
             self._models = [
-                fit_inlier(self.inlier, self.size, part, self.profile, params["seed"])
-                for part in self._fits(embedded)
+                fit_inlier(self.inlier, self.size, fit[fit.of_product(product)], *settings)
+                for product in self.products
             ]
         own = embedded.of_parts("train", "validation", "test").clips
         self.shortest = min(own.frames.min(), self.profile.segment_frames)  # samples
         self.usual, self.longest = int(own.frames.median()), int(own.frames.max())
         self.thresholds, self.doubts = self._thresholds(false_alarms)
 
-    def _fits(self, embedded: Embedded) -> list[Embedded]:
-        """What h of each product ID is fitted on."""
-        fit = embedded.fitted_on(self.profile.inlier_part)
-        return [fit[fit.of_product(product)] for product in self.products]
-
     def _thresholds(self, false_alarms: float | None) -> tuple[dict, list[str]]:
         """The threshold of each product ID, and a sentence for each that is doubtful."""
-        stored, doubts = read_thresholds(self.folder)["products"], []
+        stored, doubts = read_thresholds(self.folder), []
         if false_alarms is None:
             return {product: stored[product]["gamma"] for product in self.products}, doubts
         if not 0 < false_alarms < 1:

@@ -80,7 +80,8 @@ def explain(
         return encoder.logmel(normalise(waves, detector.mean, detector.std))
 
     starts = segment_starts(len(sound), profile.segments, profile.segment_frames)
-    edges = np.linspace(0, len(sound) / SAMPLE_RATE, _patches(sound) + 1)
+    seconds = len(sound) / SAMPLE_RATE
+    edges = np.linspace(0, seconds, max(round(seconds / PATCH_SECONDS), 1) + 1)
     bands = np.linspace(0, profile.mel_bins, BANDS + 1).round().astype(int)
     clips, falls = pd.DataFrame({"frames": [len(sound)]}), np.zeros((BANDS, len(edges) - 1))
     with torch.inference_mode():
@@ -126,10 +127,6 @@ def audible(explanation: Explanation) -> np.ndarray:
     columns = np.searchsorted(explanation.seconds[1:-1], seconds, side="right")
     spectrum *= torch.from_numpy(gains[rows][:, columns])
     return torch.istft(spectrum, **form, length=len(waves)).float().numpy()
-
-
-def _patches(sound: np.ndarray) -> int:
-    return max(round(len(sound) / SAMPLE_RATE / PATCH_SECONDS), 1)
 
 
 def draw(explanation: Explanation, detector: Detector, title: str, path: Path) -> None:

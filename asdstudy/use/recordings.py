@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
-from torchaudio.functional import resample
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
-from asdstudy.data.adopt import checked_header, one_channel, read_recording
+from asdstudy.data.adopt import checked_header, converted, read_recording
 from asdstudy.data.corpora import files_below
 from asdstudy.data.inputs import CLIPS, UNKNOWN_FRAMES, check_samples, open_sound, to_int16
-from asdstudy.data.settings import Adoption
+from asdstudy.data.settings import Conversion, Windows
 from asdstudy.use.detector import Detector
 
 
@@ -27,7 +25,7 @@ class Recording:
     product: str | None
     starts: Sequence[int]
     length: int
-    adoption: Adoption
+    conversion: Conversion
 
     def windows(self) -> Iterator[tuple[float, np.ndarray]]:
         """Start in seconds and sound, int16 ``(length,)``, of one window after the other.
@@ -55,7 +53,7 @@ class Recording:
                     return
         except soundfile.LibsndfileError as error:
             raise InputError(f"{self.path}: cannot be decoded ({error.error_string})") from None
-        whole = to_int16(read_recording(self.path, self.adoption))
+        whole = to_int16(read_recording(self.path, self.conversion))
         for start in self.starts:
             yield start, whole[start : start + self.length]
 
@@ -75,8 +73,7 @@ class Recording:
         if len(channels) < end - first * block:
             raise InputError(f"{self.path}: truncated; expected {file.frames} samples")
         check_samples(self.path, channels)
-        sound = torch.from_numpy(one_channel(self.path, channels, self.adoption).copy())
-        sound = resample(sound, file.samplerate, SAMPLE_RATE).numpy()
+        sound = converted(self.path, channels, file.samplerate, self.conversion)
         skipped = start - first * new_block
         return sound[skipped : skipped + self.length]
 
@@ -93,28 +90,18 @@ def recordings(
     paths: Sequence[Path],
     detector: Detector,
     product: str | None = None,
-    window_seconds: float | None = None,
-    hop_seconds: float | None = None,
-    adoption: Adoption = Adoption(),
+    windows: Windows = Windows(),
 ) -> list[Recording]:
     """The recordings among ``paths``, files and folders, by their headers.
 
     A recording is scored as a whole, unless it is longer than all clips of the run: then in windows
-    of the clips' usual length. ``window_seconds`` and ``hop_seconds``, from one window to the next,
-    say otherwise. The last window ends with the recording. Raises :class:`InputError`, naming the
-    file, for what cannot be scored.
+    of the clips' usual length. ``windows`` may say otherwise. The last window ends with the
+    recording. Raises :class:`InputError`, naming the file, for what cannot be scored.
     """
-    shortest = detector.shortest / SAMPLE_RATE
-    for name, seconds, least in (
-        ("window", window_seconds, shortest),
-        ("hop", hop_seconds, 1 / SAMPLE_RATE),
-    ):
-        if seconds is not None and not least <= seconds < np.inf:
-            raise InputError(f"{name} of {seconds:g} s; expected at least {least:g} s")
-    return [
-        _recording(path, detector, product, window_seconds, hop_seconds, adoption)
-        for path in files_of(paths)
-    ]
+    shortest, seconds = detector.shortest / SAMPLE_RATE, windows.window_seconds
+    if seconds is not None and seconds < shortest:
+        raise InputError(f"window of {seconds:g} s; expected at least {shortest:g} s")
+    return [_recording(path, detector, product, windows) for path in files_of(paths)]
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
@@ -131,20 +118,19 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _recording(path, detector, product, window_seconds, hop_seconds, adoption) -> Recording:
-    info = checked_header(path, adoption)
+def _recording(path: Path, detector: Detector, product: str | None, windows: Windows) -> Recording:
+    info, hop = checked_header(path, windows), windows.hop_seconds
     frames = ceil(info.frames * SAMPLE_RATE / info.samplerate)
     if frames < detector.shortest:
         raise InputError(
             f"{path}: {frames / SAMPLE_RATE:.2f} s long; expected at least "
             f"{detector.shortest / SAMPLE_RATE:g} s"
         )
-    if window_seconds is None and frames <= detector.longest and hop_seconds is None:
-        length = frames
-    else:
-        usual = detector.usual if window_seconds is None else round(window_seconds * SAMPLE_RATE)
-        length = min(usual, frames)
-    hop = length if hop_seconds is None else max(round(hop_seconds * SAMPLE_RATE), 1)
-    last = frames - length
-    starts = [*range(0, last, hop), last]
-    return Recording(path, detector.product_of(path, product), starts, length, adoption)
+    length = frames
+    if windows.window_seconds is not None:
+        length = min(round(windows.window_seconds * SAMPLE_RATE), frames)
+    elif hop is not None or frames > detector.longest:
+        length = min(detector.usual, frames)
+    step = length if hop is None else round(hop * SAMPLE_RATE)
+    starts = [*range(0, frames - length, step), frames - length]
+    return Recording(path, detector.product_of(path, product), starts, length, windows)

@@ -82,16 +82,11 @@ def whole_file(path: Path, binary: bool = False):
     """``with whole_file(path) as file:`` what is written is at ``path`` when all of it is there."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected the name of a file")
-    part = paths.own_part(path)
+    form = {"mode": "wb"} if binary else {"mode": "w", "newline": "", "encoding": "utf-8"}
     with saying_which(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            form = {} if binary else {"newline": "", "encoding": "utf-8"}
-            with part.open("wb" if binary else "w", **form) as file:
-                yield file
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with paths.replacing(path) as part, part.open(**form) as file:
+            yield file
 
 
 @contextmanager

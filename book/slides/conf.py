@@ -8,7 +8,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 
 from asdlib.profiles import SAMPLE_RATE
-from asdstudy.data.simulate import Simulation, simulate_clip
+from asdstudy.data.simulate import ClipName, Simulation, simulate_clip
 
 project = "The serial method"
 author = "The asdlib authors"
@@ -38,7 +38,8 @@ class Player(Directive):
 
     def run(self) -> list[nodes.Node]:
         machine_type, product, label, number, *words = self.arguments
-        clip = simulate_clip(Simulation(), machine_type, int(product), "test", label, int(number))
+        named = ClipName(machine_type, int(product), "test", label, int(number))
+        clip = simulate_clip(Simulation(), named)
         file = io.BytesIO()
         # the same peak for all: the level of a recording says little about its machine
         sound = 0.5 * clip.audio / abs(clip.audio).max()

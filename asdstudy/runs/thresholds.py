@@ -9,10 +9,12 @@ import warnings
 import numpy as np
 import pandas as pd
 from scipy.stats import gamma
+from sklearn.metrics import precision_recall_fscore_support
 from sklearn.model_selection import GroupKFold
 
 from asdlib.embedding import Embedded
 from asdlib.inliers import INLIERS, aggregate
+from asdlib.metrics import DETECTION
 from asdlib.profiles import Profile
 from asdlib.scoring import segment_scores, vectors_of
 
@@ -52,24 +54,23 @@ def unheard_scores(
     of them is scored by an h fitted on the rest; the clips of an event stay together. There is no
     score where too few clips would be left to fit on. The network has heard most of these clips.
     """
-    clips = embedded.of_parts("train", "validation")
-    if INLIERS[inlier].make is None:
-        parts, how = [(clips, clips)], "all train clips; no h is fitted"
-    elif profile.inlier_part == "validation":
-        parts = [(clips.of_parts("validation"), clips.of_parts("train"))]
-        how = "the train part, by an h fitted on the validation part"
-    else:
-        own = [clips[clips.of_product(product)] for product in products]
-        parts = [pair for one in own for pair in _folds(one)]
-        how = f"all train clips, by an h fitted on {FOLDS - 1} of {FOLDS} parts without the clip"
-    scores = {product: [] for product in products}
-    for fit, rest in parts:
-        for product in set(rest.clips["product"]):
-            one = fit[fit.of_product(product)], rest[rest.of_product(product)]
-            scores[product].append(_scores(*one, inlier, size, product, products, profile, seed))
-    joined = {name: np.concatenate([*several, []]) for name, several in scores.items()}
-    joined = {name: np.sort(values[np.isfinite(values)]) for name, values in joined.items()}
-    return joined, f"{how}; the network was trained on most of them"
+    clips, scores = embedded.of_parts("train", "validation"), {}
+    for product in products:
+        own = clips[clips.of_product(product)]
+        if INLIERS[inlier].make is None:
+            pairs, how = [(own, own)], "all train clips; no h is fitted"
+        elif profile.inlier_part == "validation":
+            pairs = [(own.of_parts("validation"), own.of_parts("train"))]
+            how = "the train part, by an h fitted on the validation part"
+        else:
+            pairs = _folds(own)
+            how = (
+                f"all train clips, by an h fitted on {FOLDS - 1} of {FOLDS} parts without the clip"
+            )
+        parts = [_scores(*pair, inlier, size, product, products, profile, seed) for pair in pairs]
+        joined = np.concatenate([*parts, []])
+        scores[product] = np.sort(joined[np.isfinite(joined)])
+    return scores, f"{how}; the network was trained on most of them"
 
 
 def calibrated(
@@ -95,6 +96,25 @@ def calibrated(
             for product, scores in unheard.items()
         },
     }
+
+
+def detection(scores: pd.DataFrame, thresholds: dict[str, float | None]) -> pd.DataFrame:
+    """Precision, recall and F1 of the decisions ``score > threshold``, by product ID.
+
+    ``scores`` has a row a clip: product, label, score; unlabelled clips do not count. A ratio that
+    is 0 / 0 is 0, as in the official evaluators; NaN where there is no threshold.
+    """
+    labelled, rows = scores[scores.label != "unknown"], []
+    for product, clips in labelled.groupby("product"):
+        threshold, values = thresholds.get(product), [np.nan] * 3
+        if threshold is not None:
+            values = precision_recall_fscore_support(
+                clips.label == "anomaly", clips.score > threshold,
+                average="binary", zero_division=0,
+            )[:3]  # fmt: skip
+        row = {"product": product, "threshold": threshold}
+        rows.append(row | dict(zip(DETECTION, values, strict=True)))
+    return pd.DataFrame(rows, columns=["product", "threshold", *DETECTION])
 
 
 def _folds(clips: Embedded):
