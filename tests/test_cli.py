@@ -54,7 +54,7 @@ def test_each_setting_is_an_option_with_its_default(words, settings, capsys):
         option = text.split(f" {word} ")[1].split(" --")[0]
         assert field.description in option
         if field.default not in (None, False):
-            default = str(field.default).strip("(),").replace(" ", "")
+            default = str(field.default).strip("(),").replace(" ", "").replace("'", "")
             assert f"[default: {default}]" in option
 
 
