@@ -69,7 +69,7 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
 
     Every product ID of the target is in both parts, and an event (the clips of one recording) is in
     one of them only. The other machine types are split too, so that no training clip enters the
-    validation loss. Which clips the target has is up to :func:`given`. Raises :class:`InputError`
+    validation loss. Which clips the target has is up to :func:`reduced`. Raises :class:`InputError`
     where a product ID has too few clips or events, or where L_machine is on and there is no other
     machine type.
     """
@@ -78,7 +78,7 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
             f"{folder_of(target.clips)}: no other machine type beside it; "
             "L_machine needs negatives (variant product-only does not)"
         )
-    target = given(target, profile, seed)
+    target = reduced(target, profile, seed)
     products = tuple(sorted(target.clips["product"][target.clips.split == "train"].unique()))
 
     def both_parts(bank: WaveBank) -> list[Part]:
@@ -100,7 +100,7 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
     return Split(products, train, validation, *pairs)
 
 
-def given(target: WaveBank, profile: Profile, seed: int) -> WaveBank:
+def reduced(target: WaveBank, profile: Profile, seed: int) -> WaveBank:
     """The target as somebody has it: ``train_clips`` of each product ID, drawn by ``seed``.
 
     A share ``contamination`` of them are anomalies that nobody noticed: test clips that are moved

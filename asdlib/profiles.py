@@ -64,10 +64,8 @@ class Profile(Settings):
     inlier_sizes: Several[Count] = (1, 2, 4, 8, 16, 32, 64)  # the candidates for p
     covariance: Literal["full", "diag"] = "full"
     covariance_floor: NotNegative = 1e-6  # added to a GMM's variances
-    # what somebody has of a machine; see batches.given
-    train_clips: Annotated[int, Field(ge=0, le=10_000)] = (
-        0  # of a product ID; 0: all that there are
-    )
+    # what somebody has of a machine; see batches.reduced
+    train_clips: Annotated[int, Field(ge=0, le=10_000)] = 0  # of a product ID; 0: all of them
     contamination: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # share of anomalies among them
     # switches: the paper's reading, or its closest, is the default
     # of the clips that are trained on and tested; the paper: "the same domain"

@@ -75,8 +75,8 @@ class FindTables(SphinxTransform):
 
 
 def caption_of(node: nodes.Element) -> str | None:
-    found = [CAPTION.search(raw.astext()) for raw in node.findall(nodes.raw)]
-    return next((match[2] for match in found if match), None)
+    matches = [CAPTION.search(raw.astext()) for raw in node.findall(nodes.raw)]
+    return next((match[2] for match in matches if match), None)
 
 
 def begin_table(writer, node: CellTable) -> None:

@@ -251,9 +251,9 @@ def _about(root: Path, simulation: Simulation, machine_types: Sequence[str]) -> 
             "expected a folder of its own"
         )
     for name, value in about.items():
-        if stored and (found := stored.get(name, usual.get(name, 0))) != value:
+        if stored and (held := stored.get(name, usual.get(name, 0))) != value:
             raise InputError(
-                f"{root} holds a corpus with {name} = {found}, not {value}; "
+                f"{root} holds a corpus with {name} = {held}, not {value}; "
                 "choose another folder or remove this one"
             )
     # a corpus of one domain says what it said before there were two
