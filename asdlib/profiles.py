@@ -157,7 +157,7 @@ class Profile(Settings):
     def to_dict(self) -> dict:
         """The fields as plain values, for ``params.json``; ``Profile(**values)`` reads them.
 
-        The younger fields are not among them at their defaults, so that a run has the name that it
+        Fields added later are not among them at their defaults, so that a run has the name that it
         had without the field.
         """
         fields = type(self).model_fields

@@ -12,7 +12,7 @@ from asdlib.errors import InputError, one_of
 class Settings(BaseModel):
     """Base of what can be configured: frozen, without unknown fields, wrong values refused.
 
-    Raises :class:`InputError` with one sentence a fault: the field, its value and what was
+    Raises :class:`InputError` with one sentence per fault: the field, its value and what was
     expected; an unknown field is listed together with the known ones.
     """
 

@@ -68,7 +68,8 @@ def test_charts_of_systems_draw_what_is_there(table):
     (panel,) = charts.points(statistics.by_type(rows), "of a test").axes
     assert [label.get_text() for label in panel.get_yticklabels()] == names
     forest = charts.forest(statistics.differences(rows, "proposed", draws=50), "of a test")
-    assert [label.get_text() for label in forest.axes[0].get_yticklabels()] == names
+    places = [label.get_text() for label in forest.axes[0].get_yticklabels()]
+    assert places == ["fan", "slider", "All"]
     assert len(charts.hover_products(rows, "of a test").data) == rows.system.nunique()
     assert tables.costs(rows).index[0] == "proposed"
     alone = results.systems(table, results.TABLE_II)  # a study without the rivals
@@ -89,7 +90,7 @@ def test_charts_of_settings_and_seeds(table):
     rows = turned[turned.chosen].assign(system="setting " + turned.variant)
     differences = statistics.differences(rows, "setting proposed", ["dial", "setting"], draws=50)
     figure = charts.forest(differences, "", row="minus", col="machine_type")
-    assert [ax.get_title() for ax in figure.axes] == [*names, ALL]
+    assert [ax.get_title() for ax in figure.axes] == [*names, "All"]
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
         "setting no-mixup", "setting product-only",
     ]  # fmt: skip

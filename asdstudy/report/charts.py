@@ -12,7 +12,7 @@ import seaborn as sns
 
 from asdstudy.report.captions import sound_of
 from asdstudy.report.figures import VARIANT_COLOURS, finish
-from asdstudy.report.paper import in_paper_order
+from asdstudy.report.paper import ALL, in_paper_order
 from asdstudy.report.results import SYSTEMS
 
 MARKERS = dict(zip(SYSTEMS, "osX^vDsX^vDP*p", strict=True))
@@ -72,7 +72,7 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
         return None
     names = list(differences[row].unique())
     names = sorted(names, key=in_paper_order) if row == "machine_type" else names
-    table = differences.assign(place=differences[row].map(names.index))
+    table = differences.assign(place=differences[row].map(names.index)).replace({ALL: "All"})
     long_names = max(map(len, names)) > 30
     grid = sns.FacetGrid(
         table, col=col, col_wrap=1 if long_names else min(table[col].nunique(), 2),
@@ -81,7 +81,11 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
     grid.map(plt.hlines, "place", "low", "high", linewidth=2)
     grid.map(plt.scatter, "difference", "place")
     grid.refline(x=0, color="0.4", linestyle="-")
-    grid.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    grid.set(
+        yticks=range(len(names)),
+        yticklabels=[name.replace(ALL, "All") for name in names],
+        ylim=(len(names) - 0.5, -0.5),
+    )
     system, minus = (
         "each" if part.nunique() > 1 else part.iloc[0] for part in (table.system, table.minus)
     )

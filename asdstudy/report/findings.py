@@ -16,7 +16,7 @@ CLAIMS = {  # what the proposed method is compared with
     "It is better than DDCSAD": "ddcsad",
     "It is better than the earlier serial method": "serial",
     "It is better than the parallel method": "parallel",
-    "It is better than the average spectrum": "spectrum, kNN",
+    "It is better than the average spectrum (kNN)": "spectrum, kNN",
     "It is better than the level alone": "level",
 }
 SOUNDS = {"simulated": "simulated", "mimii-mini": "MIMII", "uav": "drone"}

@@ -7,7 +7,7 @@ from IPython.display import Markdown
 
 from asdlib.profiles import TABLE_I
 from asdstudy.report.captions import about_run, captioned
-from asdstudy.report.paper import in_paper_order
+from asdstudy.report.paper import ALL, in_paper_order
 from asdstudy.report.statistics import by_type, over_seeds
 from asdstudy.runs.run import Run
 
@@ -44,6 +44,8 @@ def by_system(
     summary = over_seeds(by_type(rows, role, measure), ["system", "machine_type"])
     table = in_cells(summary, ["system"], ["machine_type"], form)
     table = table[sorted(table, key=in_paper_order)]
+    if measure == "mean AUC":
+        table = table.rename(columns={ALL: "All"})  # the paper's name is of the harmonic mean
     return table.set_axis(list(table.index)).set_axis(list(table), axis=1)
 
 
