@@ -59,7 +59,7 @@ def test_five_commands_from_recordings_to_a_verdict(tmp_path, monkeypatch):
         assert done.returncode == 0, done.stderr
         said.append(done.stdout.splitlines())
     run = Run(said[2][-1])
-    assert run.folder.is_relative_to(tmp_path / "runs/mine/fan")
+    assert run.folder.is_relative_to(tmp_path / "runs/hall/fan")
     scored, watched = rows(tmp_path / "scores.csv"), rows(tmp_path / "data/new.csv")
     assert [row["file"] for row in scored] == ["data/new/friday.wav", "data/new/monday.wav"]
     assert {row["file"]: row["score"] for row in watched} == {
