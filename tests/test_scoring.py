@@ -124,7 +124,7 @@ def failing(*sizes):
 
     class Failing(GMM):
         def fit(self, embeddings):
-            if self.size in sizes:
+            if self.mixture.n_components in sizes:
                 raise ValueError("Fitting the mixture model failed: ill-defined covariance")
             return super().fit(embeddings)
 
