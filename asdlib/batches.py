@@ -134,14 +134,16 @@ def reduced(target: WaveBank, profile: Profile, seed: int) -> WaveBank:
 
 
 def _drawn(clips: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.Index:
-    """Whole events in random order until there are ``count`` clips; all if there are not as many.
-
-    A clip without an event is an event of one.
-    """
-    events = clips.groupby(["event", np.where(clips.event == "", clips.index, -1)]).ngroup()
+    """Whole events in random order until there are ``count`` clips, or all that there are."""
+    events = clips.groupby(_event_keys(clips)).ngroup()
     places = rng.permutation(events.nunique())[events]  # (clips,): when each is drawn
     enough = np.searchsorted(np.bincount(places).cumsum(), count) + (count > 0)
     return clips.index[places < enough]
+
+
+def _event_keys(clips: pd.DataFrame) -> list:
+    """What to group clips by into events; a clip without an event is an event of one."""
+    return ["event", np.where(clips.event == "", clips.index, -1)]
 
 
 def _divided(
@@ -149,10 +151,10 @@ def _divided(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The places in ``rows`` of the train part and of the validation part, each sorted.
 
-    Whole events are drawn, stratified by product ID; a clip without an event is an event of one.
+    Whole events are drawn, stratified by product ID.
     """
     clips = bank.clips.iloc[rows]
-    keys = ["product", "event", np.where(clips.event == "", rows, -1)]
+    keys = ["product", *_event_keys(clips)]
     events = clips.groupby(keys, sort=False).ngroup()  # (rows,): the number of each clip's event
     first = np.unique(events, return_index=True)[1]  # (events,): a clip of each
     names = clips["product"].to_numpy()[first]

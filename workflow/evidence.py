@@ -289,10 +289,7 @@ def amount(sound, amounts=AMOUNTS) -> list[Job]:
         job
         for clips in amounts
         for job in jobs_with(
-            sound,
-            SEEDS,
-            {"train_clips": clips, "epochs": CROPS // clips},
-            **{"train clips": clips},
+            sound, SEEDS, {"train_clips": clips, "epochs": CROPS // clips}, **{"train clips": clips}
         )
     ]
 

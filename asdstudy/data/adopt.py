@@ -46,8 +46,8 @@ def adopt(
     Raises :class:`InputError`, naming the file, for what cannot be used as it is, and leaves
     nothing behind then.
     """
-    folder, target = Path(folder), Path(out) / inputs.name_of("machine type", machine_type)
-    target = spelled(target)
+    name = inputs.name_of("machine type", machine_type)
+    folder, target = Path(folder), spelled(Path(out) / name)
     if os.path.exists(target):
         raise InputError(f"{target}: is there already; expected a new machine type")
     if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):

@@ -103,10 +103,10 @@ def survey(data_dir, machine_types=None) -> Survey:
     if not os.path.isdir(data_dir):
         raise InputError(f"{data_dir}: no such folder; expected a corpus of <machine type>/train/")
     folders = machine_folders(data_dir, faults)
-    chosen = {composed(name): None for name in machine_types or folders}
-    for machine_type in chosen:
+    names = [composed(name) for name in machine_types or folders]
+    for machine_type in names:
         one_of(f"machine type in {data_dir}", machine_type, list(folders))
-    chosen = {name: folders[name] for name in chosen}
+    chosen = {name: folders[name] for name in names}
     for machine_type, folder in chosen.items():
         with _noting(faults, folder):
             places += [(machine_type, path) for path in clip_files(folder, faults)]

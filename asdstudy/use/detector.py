@@ -104,8 +104,9 @@ class Detector:
             product = said_in(path.stem)[0].get("product")
         if product is None:
             return self.products[0] if len(self.products) == 1 else None
-        one_of(f"product ID of {path}", composed(product), self.products)
-        return composed(product)
+        product = composed(product)
+        one_of(f"product ID of {path}", product, self.products)
+        return product
 
     def verdict(self, sound: np.ndarray, product: str | None = None) -> Verdict:
         """On one clip, int16 ``(samples,)`` at 16 kHz.
