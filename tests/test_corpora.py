@@ -111,6 +111,11 @@ def test_an_attribute_table_that_is_none(tmp_path):
     with pytest.raises(InputError, match="expected file_name,d1p,d1v") as error:
         corpora.index(tmp_path)
     assert str(table) in str(error.value)
+    table.write_text(f"file_name;d1p;d1v;;\n{NAME};speed;6;;\n")  # as a spreadsheet ends its lines
+    assert corpora.index(tmp_path).attributes.tolist() == ["speed_6"]
+    table.write_text(f"file_name;d1p;d1v;\n{NAME};speed;6;load\n")
+    with pytest.raises(InputError, match="row 2: 'load' in a column without a name"):
+        corpora.index(tmp_path)
 
 
 @pytest.mark.parametrize("top", ["fan", "-6_dB_fan/fan"])

@@ -452,7 +452,10 @@ def _columns(table: Path, name: str, needed: set, expected: str) -> Iterator[tup
     for number, row in rows:
         if len(row) > len(header):
             raise InputError(f"{table}: row {number}: {len(row)} cells; expected {len(header)}")
-        cells = dict.fromkeys(header, "") | dict(zip(header, row, strict=False))
+        pairs = list(zip(header, row, strict=False))
+        if nameless := [cell for column, cell in pairs if cell and not column]:
+            raise InputError(f"{table}: row {number}: {nameless[0]!r} in a column without a name")
+        cells = dict.fromkeys(header, "") | dict(pairs)
         cells.pop("", None)
         if not (clip := cells.pop(name)):
             raise InputError(f"{table}: row {number}: {','.join(row)!r}; expected a file name")
