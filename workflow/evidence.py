@@ -347,10 +347,12 @@ def runs_of(jobs: list[Job], workers: int | None) -> list[Run]:
 def measure(study: str, workers: int | None) -> Path:
     """Make the runs of a study, and its table ``book/measured/<study>.csv``."""
     jobs = STUDIES[study]()
-    # the trials choose a profile, on the validation IDs, and count nothing
-    folds = () if study.startswith("trials") else IN_FOLDS
+    of_trials = study.startswith("trials")
     labels = [job.labels for job in jobs]
-    return _save(results.collect(runs_of(jobs, workers), labels, folds), study)
+    table = results.collect(runs_of(jobs, workers), labels, () if of_trials else IN_FOLDS)
+    if of_trials:  # they choose a profile, on the validation IDs, and no other row counts
+        table = table[table.chosen & (table.role == "validation")]
+    return _save(table, study)
 
 
 def scores(study: str, workers: int | None) -> Path:
