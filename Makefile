@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book evidence corpus dcase2021 check test bench memory lint clean seeds slides pdf \
+.PHONY: help book evidence corpus dcase2021 check test bench memory lint clean slides pdf \
 	paper-bench
 
 help:  ## this list
@@ -31,12 +31,6 @@ SNAKEMAKE = $(BIN)/snakemake --quiet rules host --cores $(CORES) --keep-going --
 
 book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
 	$(SNAKEMAKE) --config "study=$$STUDY"
-
-# `seeds` leaves runs/<corpus>/collected.csv, which the chapters then draw from.
-ALL_VARIANTS = proposed,no-mixup,product-only,ddcsad,serial,parallel,ae,classifier,spectrum
-seeds: $(VENV)/installed  ## the study with three seeds and all rivals (two hours on two cores)
-	$(SNAKEMAKE) long_study --config "study=$$STUDY" 'seeds=[0,1,2]' 'variants=[$(ALL_VARIANTS)]'
-	[ "$$STUDY" != study.yaml ] || cp runs/simulated/collected.csv book/measured/seeds.csv
 
 evidence: $(VENV)/installed  ## make every table behind the claims of the book, resumed where it stopped (about 14 hours of two cores)
 	$(BIN)/python -m workflow.evidence

@@ -10,7 +10,6 @@ output, in _build/done/: runs/ is replaced only by what is whole.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -120,15 +119,6 @@ def tables_of(*studies):
     return [f"book/measured/{path.name}" for path in files]
 
 
-def collected(corpus):
-    """A hash of what `make seeds` left here, if anything: the pages draw from it.
-
-    No input of theirs, or a build would make it anew, with no more seeds than its own.
-    """
-    made = Path(f"runs/{corpus}/collected.csv")
-    return hashlib.sha256(made.read_bytes()).hexdigest() if made.exists() else ""
-
-
 SAME_CORPUS = {"corpus": STUDY.corpus, "data_dir": STUDY.data_dir, "profile": STUDY.profile}
 SAME_RUNS = {
     "corpus": STUDY.corpus,
@@ -151,7 +141,6 @@ class Page(NamedTuple):
 
     inputs: list
     parameters: dict
-    collected: str = ""
     notebook: str = ""  # its name, where it is not the page's
 
 
@@ -159,11 +148,7 @@ PAGES = {
     "sounds": Page([CORPUS], SAME_CORPUS),
     "hypersphere": Page([], {}),
     "trials": Page(tables_of("trials"), {}),
-    "results": Page(
-        runs() + tables_of("seeds"),
-        SAME_RUNS | {"data_dir": STUDY.data_dir},
-        collected(STUDY.corpus),
-    ),
+    "results": Page(runs(), SAME_RUNS | {"data_dir": STUDY.data_dir}),
     "ablation": Page(runs() + tables_of("ablation"), SAME_RUNS),
     "embedding": Page(
         runs(**MAPPED, seeds=[SEED]) + tables_of("geometry-ablation"),
@@ -173,7 +158,7 @@ PAGES = {
     ),
     "similarity": Page(tables_of("dials", "similarity"), {}),
     "switches": Page(tables_of("switches"), {}),
-    "rivals": Page(tables_of("rivals", "seeds"), {}, collected("simulated")),
+    "rivals": Page(tables_of("ablation", "rivals"), {}),
     "findings": Page(tables_of("ablation", "rivals"), {}),
     "recordings": Page(tables_of("ablation"), {}),
     "ways": Page(tables_of("scores"), {}),
@@ -259,7 +244,6 @@ localrules:
     source,
     book,
     runs,
-    long_study,
 
 
 rule book:
@@ -406,7 +390,6 @@ rule page:
         page="|".join(map(re.escape, ALL_PAGES)),
     params:
         notebook=lambda its: parameters(ALL_PAGES[its.page].parameters),
-        collected=lambda its: ALL_PAGES[its.page].collected,
     shell:
         THREADS + "python {input.runner:q} {input.notebook:q} {output:q} --log {log:q} "
         "--parameters {params.notebook:q}"
@@ -430,25 +413,6 @@ rule source:
     shell:
         f"python {{input.script:q}} --book {quoted(ROOT / 'book')} --toc {{input.toc:q}} "
         "--pages {input.pages:q} --machines {input.machines:q} --out _build/source"
-
-
-rule long_study:
-    """A tidy table of all runs of the study, to be committed under book/measured: `make seeds`."""
-    input:
-        library=library,
-        runs=runs(),
-    output:
-        f"{DONE}/collected",
-    params:
-        table=lambda _: f"runs/{STUDY.corpus}/collected.csv",
-        machine_types=lambda _: ",".join(STUDY.machine_types),
-        variants=",".join(STUDY.variants),
-        seeds=",".join(map(str, STUDY.seeds)),
-        overrides=lambda _: json.dumps(STUDY.overrides, sort_keys=True),
-    shell:
-        f"asd collect {quoted(STUDY.corpus)} {{params.table:q}} --variants {{params.variants}} "
-        "--machine-types {params.machine_types:q} --seeds {params.seeds} "
-        f"--profile {STUDY.profile} --overrides {{params.overrides:q}} > {{output:q}}"
 
 
 onstart:

@@ -11,7 +11,6 @@ from test_training import SMALL
 from asdlib import InputError
 from asdstudy import paths
 from asdstudy.report import results, statistics
-from asdstudy.report.results import Results
 from asdstudy.runs import stages as runs
 from asdstudy.runs.sweeps import Job, sweep
 
@@ -34,37 +33,6 @@ def test_a_table_that_is_read_is_the_one_that_was_saved(table, tmp_path):
     path = results.save(table, tmp_path / "new" / "table.csv")
     pd.testing.assert_frame_equal(results.read(path), table.round({"AUC": 5, "pAUC": 5}))
     assert not list(path.parent.glob("*.part"))
-
-
-def test_more_seeds_of_the_same_are_drawn_from(table):
-    fresh = table[table.seed == 0]
-
-    def widest(several):
-        return results.widest(fresh, Results(several, "before"))
-
-    assert widest(table).table.seed.nunique() == 2 and widest(table).source == "before"
-    for other in (
-        None,
-        table.assign(profile="paper"),
-        table.assign(overrides='{"epochs": 3}'),
-        table[table.variant != "no-mixup"],
-    ):
-        assert widest(other).table is fresh and widest(other).source == "of this build"
-
-
-def test_the_table_of_several_seeds_is_that_of_make_seeds_before_the_committed_one(
-    table, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(paths, "measured_dir", lambda: tmp_path / "measured")
-    assert results.several_seeds("simulated").table is None
-    with pytest.raises(InputError, match="seeds.csv: no such table; .*`make seeds` measures it"):
-        results.several_seeds("simulated", needed=True)
-    for folder, name in (("measured", "seeds.csv"), ("runs/simulated", "collected.csv")):
-        results.save(table.assign(commit=folder), tmp_path / folder / name)
-    committed = results.several_seeds("simulated")
-    assert set(committed.table.commit) == {"measured"} and "book/measured" in committed.source
-    made = results.several_seeds("simulated", out_dir=tmp_path / "runs")
-    assert set(made.table.commit) == {"runs/simulated"} and "make seeds" in made.source
 
 
 def test_a_sweep_makes_a_table_and_one_of_folds(tmp_path):

@@ -5,7 +5,7 @@ inlier (h), size (p) and chosen; AUC and pAUC, 0 to 1, and the AUC by domain whe
 what the run cost; its profile and the stamp of its record. The table of a sweep has more columns,
 for the settings that it varies.
 
-    asd collect simulated runs/simulated/collected.csv --seeds 0,1,2
+    asd collect simulated results.csv --seeds 0,1,2
 
 makes one from finished runs.
 """
@@ -13,7 +13,6 @@ makes one from finished runs.
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -40,13 +39,6 @@ SCORED_BY = {
 }
 COSTS = ("models", "parameters", "wall_seconds", "cpu_seconds")
 RUN = ["corpus", "machine_type", "variant", "profile", "seed"]
-
-
-class Results(NamedTuple):
-    """A table of results, if there is one, and where it comes from, in words."""
-
-    table: pd.DataFrame | None
-    source: str
 
 
 def run_rows(run: Run, folds: bool = False) -> pd.DataFrame:
@@ -142,40 +134,6 @@ def only(table: pd.DataFrame, **names: Sequence[str]) -> pd.DataFrame:
             one_of(column, name, list(table[column].unique()))
         table = table[table[column].isin(chosen or table[column].unique())]
     return table
-
-
-def several_seeds(corpus: str, out_dir=None, needed: bool = False) -> Results:
-    """The table of several seeds that `make seeds` left here, else the committed one, if any.
-
-    Raises :class:`InputError` if one is ``needed`` and there is none.
-    """
-    made = paths.chosen(out_dir, paths.runs_dir()) / paths.composed(corpus) / "collected.csv"
-    committed = paths.measured_dir() / "seeds.csv"
-    places = {made: "measured here, by `make seeds`", committed: "drawn from book/measured"}
-    present = [Results(read(path), source) for path, source in places.items() if path.exists()]
-    if needed and not present:
-        raise InputError(
-            f"{committed}: no such table; expected the one of a checkout, in which `make seeds` "
-            "measures it again"
-        )
-    return [*present, Results(None, "")][0]
-
-
-def widest(fresh: pd.DataFrame, several: Results) -> Results:
-    """The runs of this build or, if it has more seeds of the same, a table of several seeds.
-
-    The same are: sound, profile and overrides; the table has all of the build's machine types and
-    variants.
-    """
-    if several.table is not None:
-        same = several.table.merge(
-            fresh[["corpus", "fingerprint", "profile", "overrides"]].drop_duplicates()
-        )
-        same = same[same.machine_type.isin(fresh.machine_type.unique())]
-        has_all = all(set(fresh[name]) <= set(same[name]) for name in ("machine_type", "variant"))
-        if has_all and same.seed.nunique() > fresh.seed.nunique():
-            return Results(same, several.source)
-    return Results(fresh, "of this build")
 
 
 def systems(table: pd.DataFrame, names: Sequence[str] = SYSTEMS) -> pd.DataFrame:
