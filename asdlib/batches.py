@@ -28,6 +28,15 @@ class Part:
     mean: float
     std: float
 
+    @classmethod
+    def of(cls, bank: WaveBank, rows, target: WaveBank, products, profile: Profile) -> "Part":
+        """``rows`` of a bank, with the numbers of their product IDs if it is the ``target``'s."""
+        numbers = np.full(len(rows), -1)
+        if bank is target:
+            numbers = pd.Index(products).get_indexer(bank.clips["product"].iloc[rows])
+        scale = bank if profile.normalisation == "own" else target
+        return cls(bank, rows, numbers, scale.mean, scale.std)
+
     def __getitem__(self, which: np.ndarray) -> "Part":
         """Some of the clips, by place or by bool."""
         return replace(self, rows=self.rows[which], products=self.products[which])
@@ -69,26 +78,21 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
 
     Every product ID of the target is in both parts, and an event (the clips of one recording) is in
     one of them only. The other machine types are split too, so that no training clip enters the
-    validation loss. Which clips the target has is up to :func:`reduced`. Raises :class:`InputError`
-    where a product ID has too few clips or events, or where L_machine is on and there is no other
-    machine type.
+    validation loss. Raises :class:`InputError` where a product ID has too few clips or events, or
+    where L_machine is on and there is no other machine type.
     """
     if profile.needs_others and not others:
         raise InputError(
             f"{folder_of(target.clips)}: no other machine type beside it; "
             "L_machine needs negatives (variant product-only does not)"
         )
-    target = reduced(target, profile, seed)
     products = tuple(sorted(target.clips["product"][target.clips.split == "train"].unique()))
 
     def both_parts(bank: WaveBank) -> list[Part]:
         rows = np.flatnonzero(bank.clips.split == "train")
-        numbers = np.full(len(rows), -1)
-        if bank is target:
-            numbers = np.searchsorted(products, bank.clips["product"].to_numpy(str)[rows])
-        scale = bank if profile.normalisation == "own" else target
-        places = _divided(bank, rows, profile.validation_share, seed, bank is target)
-        return [Part(bank, rows[p], numbers[p], scale.mean, scale.std) for p in places]
+        whole = Part.of(bank, rows, target, products, profile)
+        places = _divided(bank.clips.iloc[rows], profile.validation_share, seed, bank is target)
+        return [whole[some] for some in places]
 
     train, validation = both_parts(target)
     if len(train) < 2 and not others:
@@ -100,73 +104,29 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
     return Split(products, train, validation, *pairs)
 
 
-def reduced(target: WaveBank, profile: Profile, seed: int) -> WaveBank:
-    """The target as somebody has it: ``train_clips`` of each product ID, drawn by ``seed``.
-
-    A share ``contamination`` of them are anomalies that nobody noticed: test clips that are moved
-    into training under the label "normal", in place of normal clips. What is not drawn is in no
-    part. Fewer clips, or anomalies, are a subset of more. An event is drawn as a whole, so there
-    may be a few clips more than asked for. The other machine types keep all their clips, since
-    those need not be recorded by the same person; mean and variance of the amplitude stay those of
-    the whole bank. Raises :class:`InputError` where a product ID has too few clips of either kind.
-    """
-    if not profile.train_clips and not profile.contamination:
-        return target
-    clips = target.clips.copy()
-    for number, (product, own) in enumerate(clips.groupby("product")):
-        rng = np.random.default_rng([seed, number])
-        normal = own[own.split == "train"]
-        anomalous = own[(own.split == "test") & (own.label == "anomaly")]
-        count = profile.train_clips or len(normal)
-        unnoticed = round(profile.contamination * count)
-        kept, moved = _drawn(normal, count - unnoticed, rng), _drawn(anomalous, unnoticed, rng)
-        where = f"{folder_of(clips)}: product ID {product} has"
-        if len(kept) < count - unnoticed:
-            raise InputError(f"{where} {len(normal)} train clips; expected {count - unnoticed}")
-        if unnoticed and len(moved) == len(anomalous):
-            raise InputError(
-                f"{where} {len(anomalous)} anomalous test clips; expected more than {unnoticed}, "
-                "which a contamination moves into training"
-            )
-        clips.loc[normal.index.difference(kept), "split"] = "unused"
-        clips.loc[moved, ["split", "label"]] = "train", "normal"
-    return replace(target, clips=clips)
-
-
-def _drawn(clips: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.Index:
-    """Whole events in random order until there are ``count`` clips, or all that there are."""
-    events = clips.groupby(_event_keys(clips)).ngroup()
-    places = rng.permutation(events.nunique())[events]  # (clips,): when each is drawn
-    enough = np.searchsorted(np.bincount(places).cumsum(), count) + (count > 0)
-    return clips.index[places < enough]
-
-
-def _event_keys(clips: pd.DataFrame) -> list:
+def event_keys(clips: pd.DataFrame) -> list:
     """What to group clips by into events; a clip without an event is an event of one."""
     return ["event", np.where(clips.event == "", clips.index, -1)]
 
 
-def _divided(
-    bank: WaveBank, rows: np.ndarray, share: float, seed: int, is_target: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """The places in ``rows`` of the train part and of the validation part, each sorted.
+def _divided(clips: pd.DataFrame, share: float, seed: int, is_target: bool) -> tuple:
+    """The places in ``clips`` of the train part and of the validation part, each sorted.
 
     Whole events are drawn, stratified by product ID.
     """
-    clips = bank.clips.iloc[rows]
-    keys = ["product", *_event_keys(clips)]
-    events = clips.groupby(keys, sort=False).ngroup()  # (rows,): the number of each clip's event
+    keys = ["product", *event_keys(clips)]
+    events = clips.groupby(keys, sort=False).ngroup()  # (clips,): the number of each one's event
     first = np.unique(events, return_index=True)[1]  # (events,): a clip of each
     names = clips["product"].to_numpy()[first]
     counts = pd.Series(names).value_counts()
     if is_target and counts.min() < 2:
-        what = "train clip" if len(first) == len(rows) else "recording to train on"
+        what = "train clip" if len(first) == len(clips) else "recording to train on"
         raise InputError(
-            f"{folder_of(bank.clips)}: product ID {counts.idxmin()} has {counts.min()} {what}; "
+            f"{folder_of(clips)}: product ID {counts.idxmin()} has {counts.min()} {what}; "
             "expected at least 2, one of them for validation"
         )
     if len(first) < 2:  # a single clip of another machine: train on it, and validate on it
-        return (np.arange(len(rows)),) * 2
+        return (np.arange(len(clips)),) * 2
     size = max(round(len(first) * share), len(counts))
     strata = names if counts.min() >= 2 else np.zeros(len(first))
     splitter = StratifiedShuffleSplit(1, test_size=size, random_state=seed)
@@ -257,13 +217,11 @@ def balanced_batches(
 def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") -> Batch:
     """The validation part as one batch: leading segments, and up to as many of other machines."""
     rng = np.random.default_rng(seed)
-    parts, which = [split.validation], [np.arange(len(split.validation))]
+    parts, which = [split.validation, *split.others_validation], [np.arange(len(split.validation))]
     clips = [(part, row) for part in split.others_validation for row in range(len(part))]
     drawn = [clips[k] for k in rng.permutation(len(clips))[: len(split.validation)]]
     for other in split.others_validation:
-        if rows := [row for part, row in drawn if part is other]:
-            parts.append(other)
-            which.append(np.array(rows))
+        which.append(np.array([row for part, row in drawn if part is other], int))
     count, length = profile.validation_segments, profile.segment_frames
     crops = [part.first(rows, count, length) for part, rows in zip(parts, which, strict=True)]
     which = [np.repeat(rows, count) for rows in which]

@@ -6,7 +6,6 @@ from torchaudio.functional import melscale_fbanks
 
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE, Profile
-from asdlib.weights import load_weights
 
 FILTERS_AT_ONCE = 16  # of the mel filters that are multiplied with the same bins
 
@@ -133,7 +132,7 @@ def _backbone(profile: Profile) -> nn.Module:
 
     Raises :class:`InputError` for any other.
     """
-    name, pretrained = profile.backbone, profile.pretrained and not profile.weights
+    name, pretrained = profile.backbone, profile.pretrained
     import timm  # takes as long as torch itself, and who only scores needs no network
 
     if not timm.is_model(name.split(".")[0]):
@@ -149,8 +148,6 @@ def _backbone(profile: Profile) -> nn.Module:
                 "with pretrained=False"
             )
         raise InputError(sentence) from error
-    if profile.weights:
-        load_weights(net, profile.weights)
     frames = profile.segment_frames // round(profile.hop_seconds * SAMPLE_RATE) + 1
     try:
         with torch.no_grad():

@@ -9,8 +9,6 @@ from asdlib.errors import InputError
 
 MAX_FPR = 0.1  # p of the pAUC, section IV-A
 BY_DOMAIN = {"source": "AUC source", "target": "AUC target"}
-DETECTION = ["precision", "recall", "F1"]
-NUMBERS = ["AUC", *BY_DOMAIN.values(), "pAUC", "threshold", *DETECTION]  # columns of metrics.csv
 
 
 def auc_pauc(anomalous: np.ndarray, scores: np.ndarray) -> tuple[float, float]:

@@ -64,14 +64,14 @@ class Profile(Settings):
     inlier_sizes: Several[Count] = (1, 2, 4, 8, 16, 32, 64)  # the candidates for p
     covariance: Literal["full", "diag"] = "full"
     covariance_floor: NotNegative = 1e-6  # added to a GMM's variances
-    # what somebody has of a machine; see batches.reduced
+    # what somebody has of a machine: the study prepares it (asdstudy.systems.task)
     train_clips: Annotated[int, Field(ge=0, le=10_000)] = 0  # of a product ID; 0: all of them
     contamination: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # share of anomalies among them
     # switches: the paper's reading, or its closest, is the default
     # of the clips that are trained on and tested; the paper: "the same domain"
     domain: Literal["source", "target", "both"] = "source"
     pretrained: bool = True
-    # a file to start from, whatever pretrained says; see weights.load_weights
+    # a file to start from, whatever pretrained says: the study loads it (asdstudy.systems.weights)
     weights: str = ""
     log_mel: bool = True
     mel_power: Annotated[float, Field(gt=0, le=4)] = 2.0  # 2: power, 1: magnitude
@@ -131,8 +131,9 @@ class Profile(Settings):
 
     @property
     def candidates(self) -> tuple[Inlier, ...]:
-        """The inlier models that ``inlier="auto"`` chooses from: the paper's two."""
-        return tuple(name for name in PAPER_INLIERS if name in self.inliers)
+        """The inlier models that may be chosen: the one that is named, or the paper's two."""
+        names = PAPER_INLIERS if self.inlier == "auto" else (self.inlier,)
+        return tuple(name for name in names if name in self.inliers)
 
     @property
     def needs_others(self) -> bool:
@@ -142,7 +143,7 @@ class Profile(Settings):
     @property
     def from_scratch(self) -> "Profile":
         """The same for a network that gets its own weights: it needs none to start from."""
-        return self.replace(pretrained=False, weights="")
+        return self.replace(pretrained=False)
 
     @property
     def segment_frames(self) -> int:
@@ -196,30 +197,3 @@ QUICK = Profile(
     inlier_sizes=(1, 2, 4, 8),
 )
 PROFILES = {"paper": PAPER, "quick": QUICK}
-
-# The ablation of Table III, and two more ways to take the method apart.
-ABLATION = {
-    "proposed": {},
-    "no-mixup": {"mixup_alpha": 0.0},
-    "product-only": {"machine_weight": 0.0},
-    "machine-only": {"product_weight": 0.0},
-    "no-norm-head": {"machine_input": "embedding"},
-}
-
-
-def make_profile(
-    name: str, machine_type: str, variant: str = "proposed", rival: dict | None = None, **overrides
-) -> Profile:
-    """The profile of one run: by name, Table I for the machine type, the variant, then overrides.
-
-    ``rival`` holds the changes of a system other than the paper's and replaces the variant's; only
-    learning rate and batch size of Table I apply to it, since h and weights are the method's own.
-    """
-    one_of("profile", name, PROFILES)
-    row = TABLE_I.get(machine_type, {}) if name == "paper" else {}
-    if rival is None:
-        one_of("variant", variant, ABLATION)
-        changes = row | ABLATION[variant]
-    else:
-        changes = {n: row[n] for n in ("learning_rate", "batch_size") if n in row} | rival
-    return PROFILES[name].replace(**(changes | overrides))

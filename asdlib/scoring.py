@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from asdlib import metrics
-from asdlib.batches import folder_of
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.inliers import INLIERS, aggregate
@@ -14,8 +13,6 @@ from asdlib.profiles import Profile
 from asdlib.waves import distinct_segments
 
 ABOUT = ["file", "product", "domain", "role", "label", "attributes"]  # columns about a clip
-METRICS = ["product", "role", "AUC", "pAUC", "normal", "anomalous"]
-METRICS += ["inlier", "size", "best", "chosen"]
 
 
 def validation_products(products) -> tuple[str, ...]:
@@ -72,41 +69,11 @@ def vectors_of(embedded: Embedded, profile: Profile) -> np.ndarray:
 
     A clip that is the same sound as one before it, to the bit, has none.
     """
-    distinct, seen = _distinct(embedded.clips, embedded.embeddings.shape[1], profile), {}
+    frames, segments = embedded.clips.frames.to_numpy(), embedded.embeddings.shape[1]
+    distinct, seen = distinct_segments(frames, segments, profile.segment_frames), {}
     for clip, vectors in enumerate(embedded.embeddings):
         distinct[clip] &= seen.setdefault(vectors.tobytes(), clip) == clip
     return embedded.embeddings[distinct]
-
-
-def _distinct(clips: pd.DataFrame, segments: int, profile: Profile) -> np.ndarray:
-    """Which of the ``segments`` of ``clips`` are no copies: bool ``(clips, S)``."""
-    return distinct_segments(clips.frames.to_numpy(), segments, profile.segment_frames)
-
-
-def check_enough(clips: pd.DataFrame, segments: int, profile: Profile) -> int:
-    """The vectors of the product ID with the fewest, up to ``segments`` from each of its ``clips``.
-
-    Raises :class:`InputError` where they are too few for an h. It needs no embeddings, so that it
-    can be called before the hours of training.
-    """
-    distinct = _distinct(clips, segments, profile).sum(axis=1)
-    return _enough(pd.Series(distinct).groupby(clips["product"].to_numpy()).sum(), clips, profile)
-
-
-def _enough(counts: pd.Series, clips: pd.DataFrame, profile: Profile) -> int:
-    """The least of the ``counts`` of vectors by product ID, if every h has enough."""
-    vectors = int(counts.min())
-    for inlier in profile.inliers:
-        kind = INLIERS[inlier]
-        sizes = kind.candidates(vectors, profile)
-        needed = max(map(kind.needs, sizes), default=2 * min(profile.inlier_sizes))
-        if vectors < needed:
-            raise InputError(
-                f"{folder_of(clips)}: product ID {counts.idxmin()}: {vectors} "
-                f"embeddings are too few for {inlier}, which needs {needed}: take a smaller p, "
-                "more segments, or inlier_part='train'"
-            )
-    return vectors
 
 
 def score_clips(
@@ -119,9 +86,8 @@ def score_clips(
     inlier, sizes by h, what chose them, and the harmonic mean on the validation IDs that each
     candidate reached.
     """
-    own = {product: fit[fit.of_product(product)] for product in products}
-    counts = pd.Series({product: len(vectors_of(of, profile)) for product, of in own.items()})
-    vectors = _enough(counts, fit.clips, profile)
+    own = [fit[fit.of_product(product)] for product in products]
+    vectors = min(len(vectors_of(clips, profile)) for clips in own)
     clips = test.clips.reset_index(drop=True)
     chooses = clips["product"].isin(validation_products(products))
     clips["role"] = np.where(chooses, "validation", "test")
@@ -131,10 +97,7 @@ def score_clips(
     for inlier in profile.inliers:
         if inlier == "none" and profile.product_weight == 0:
             continue  # an untrained g_product has no probability to offer
-        best = None
         for size in INLIERS[inlier].candidates(vectors, profile):
-            if inlier == "GMM":
-                _warn_if_overparametrised(size, vectors, fit.embeddings.shape[-1], profile)
             try:
                 segments = segment_scores(inlier, size, fit, test, products, profile, seed)
             except ValueError as error:  # of scikit-learn, for an ill-conditioned covariance
@@ -143,45 +106,15 @@ def score_clips(
             scores = aggregate(segments, profile.aggregation, inlier)
             reached = _validation_mean(may_choose.assign(score=scores[may_choose.index]))
             candidates.append({"inlier": inlier, "size": size, "validation": reached})
-            columns[_column(inlier, size)] = scores
-            if best is None or (reached or 0) > best:
-                best, sizes[inlier] = reached or 0, size
-    choice = profile.candidates if profile.inlier == "auto" else (profile.inlier,)
-    if not set(choice) & set(sizes):
-        raise InputError(
-            f"{' or '.join(choice)}: no p of {profile.inlier_sizes} can be fitted to the "
-            "embeddings; try a larger covariance_floor, a smaller p, or a smaller learning_rate"
-        )
+            columns[f"{inlier} {size}"] = scores
+        if own := [c for c in candidates if c["inlier"] == inlier]:
+            sizes[inlier] = max(own, key=lambda c: c["validation"] or 0)["size"]
     chosen, reason = _choose(profile, sizes, candidates)
     final = segment_scores(chosen, sizes[chosen], fit, test, products, profile, seed, alone=True)
-    columns[_column(chosen, sizes[chosen])] = aggregate(final, profile.aggregation, chosen)
-    scores = clips[ABOUT].assign(score=columns[_column(chosen, sizes[chosen])], **columns)
+    score = columns[f"{chosen} {sizes[chosen]}"] = aggregate(final, profile.aggregation, chosen)
+    scores = clips[ABOUT].assign(score=score, **columns)
     choice = {"inlier": chosen, "sizes": sizes, "chosen_by": reason, "candidates": candidates}
     return scores, choice
-
-
-def metrics_by_product(scores: pd.DataFrame, choice: dict) -> pd.DataFrame:
-    """AUC and pAUC of what :func:`score_clips` returned, one row per product ID and candidate.
-
-    Columns: product, role, AUC, pAUC, numbers of normal and anomalous clips, inlier (h), size (p),
-    ``best`` (whether it is the chosen p of its h), and ``chosen`` (whether that h is the chosen
-    one). No rows where no clip is labelled.
-    """
-    if not (scores.label != "unknown").any():
-        return pd.DataFrame(columns=METRICS)
-    rows = []
-    for candidate in choice["candidates"]:
-        inlier, size = candidate["inlier"], candidate["size"]
-        areas = metrics.table(scores, _column(inlier, size), by=("product", "role"))
-        best = choice["sizes"][inlier] == size
-        chosen = best and inlier == choice["inlier"]
-        rows.append(areas.assign(inlier=inlier, size=size, best=best, chosen=chosen))
-    return pd.concat(rows, ignore_index=True)
-
-
-def _column(inlier: str, size: int) -> str:
-    """The column of the scores by a candidate h and p."""
-    return f"{inlier} {size}"
 
 
 def _validation_mean(clips: pd.DataFrame) -> float | None:
@@ -193,23 +126,17 @@ def _validation_mean(clips: pd.DataFrame) -> float | None:
 
 
 def _choose(profile: Profile, sizes: dict, candidates: list[dict]) -> tuple[str, str]:
+    """The chosen h, of those that could be fitted, and what chose it."""
+    fitted = [name for name in profile.candidates if name in sizes]
+    if not fitted:
+        names = " or ".join(profile.candidates)
+        raise InputError(
+            f"{names}: no p of {profile.inlier_sizes} can be fitted to the embeddings; try a "
+            "larger covariance_floor, a smaller p, or a smaller learning_rate"
+        )
     if profile.inlier != "auto":
         return profile.inlier, "the profile"
-    rivals = [c for c in candidates if c["inlier"] in profile.candidates]
-    if ranked := [c for c in rivals if c["validation"] is not None]:
+    ranked = [c for c in candidates if c["inlier"] in fitted and c["validation"] is not None]
+    if ranked:
         return max(ranked, key=lambda c: c["validation"])["inlier"], "validation IDs"
-    default = next(name for name in profile.candidates if name in sizes)
-    return default, "default: no labelled validation IDs"
-
-
-def _warn_if_overparametrised(size: int, vectors: int, width: int, profile: Profile) -> None:
-    """Say what scikit-learn does not: that p covariances are fitted to a handful of vectors."""
-    covariance = width * (width + 1) // 2 if profile.covariance == "full" else width
-    parameters = size * (width + covariance + 1) - 1  # with means and weights, which sum to 1
-    numbers = vectors * width
-    if parameters > numbers:
-        warnings.warn(
-            f"a GMM with p = {size} has {parameters} parameters, and {vectors} vectors of {width} "
-            f"give {numbers} numbers: the covariance floor of {profile.covariance_floor:g} decides",
-            stacklevel=3,
-        )
+    return fitted[0], "default: no labelled validation IDs"

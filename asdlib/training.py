@@ -75,20 +75,24 @@ def train(
     progress: bool = True,
     checkpoint=None,
     losses: Callable = losses,
+    start: Callable | None = None,
 ) -> tuple[Encoder, pd.DataFrame]:
     """Train f on ``split``; returns the encoder of the smallest validation loss, and the history.
 
-    A ``checkpoint`` of the same training, unfinished, is continued: batches, crops and Mixup depend
-    on the seed and the step only, and no number of workers matters. The history has one row per
-    epoch, with columns epoch, the names of ``losses``, the same with ``validation_``,
-    learning_rate, clips_per_second.
+    ``start(backbone)`` gives it other weights to start from than timm's. A ``checkpoint`` of the
+    same training, unfinished, is continued: batches, crops and Mixup depend on the seed and the
+    step only. The history has one row per epoch, with columns epoch, the names of ``losses``, the
+    same with ``validation_``, learning_rate, clips_per_second.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
     state = checkpoint.load() if checkpoint else None
     # a checkpoint has weights of its own, and the pretrained ones may be out of reach
-    encoder = Encoder(profile.from_scratch if state else profile, len(split.products)).to(device)
+    initial = profile.from_scratch if state or start else profile
+    encoder = Encoder(initial, len(split.products)).to(device)
+    if start and not state:
+        start(encoder.backbone)
     if profile.compile:
         encoder.compile()
     steps = profile.epochs * steps_an_epoch(split, profile)

@@ -52,21 +52,21 @@ class WaveBank:
 
     def segments(self, clips: np.ndarray, count: int, length: int) -> np.ndarray:
         """``count`` evenly spread segments of each of ``clips``: int16 ``(B, count, length)``."""
-        starts = np.stack([segment_starts(self.frames[clip], count, length) for clip in clips])
-        waves = self.gather(np.repeat(clips, count), starts.ravel(), length)
+        starts = segment_starts(self.frames[clips], count, length).ravel()
+        waves = self.gather(np.repeat(clips, count), starts, length)
         return waves.reshape(len(clips), count, length)
 
 
-def segment_starts(frames: int, count: int, length: int) -> np.ndarray:
-    """Where S segments of ``length`` start in a clip of ``frames`` samples: ``(S,)``.
+def segment_starts(frames, count: int, length: int) -> np.ndarray:
+    """Where S segments of ``length`` start in clips of ``frames`` samples: ``(..., S)``.
 
     Starts at i * floor((frames - length) / (S - 1)), the last flush with the end (section IV-A:
     "S = 10 segments, with overlap allowed"). All zero for a clip no longer than a segment.
     """
-    room = max(int(frames) - length, 0)
-    starts = np.arange(count) * (room // max(count - 1, 1))
+    room = np.maximum(np.asarray(frames) - length, 0)
+    starts = np.arange(count) * (room // max(count - 1, 1))[..., None]
     if count > 1:
-        starts[-1] = room
+        starts[..., -1] = room
     return starts
 
 
@@ -75,8 +75,7 @@ def distinct_segments(frames: np.ndarray, count: int, length: int) -> np.ndarray
 
     Of a clip no longer than a segment that is the first alone.
     """
-    starts = np.stack([segment_starts(each, count, length) for each in frames])
-    return np.diff(starts, axis=1, prepend=-1) > 0
+    return np.diff(segment_starts(frames, count, length), axis=1, prepend=-1) > 0
 
 
 def normalise(waves, mean, std) -> torch.Tensor:

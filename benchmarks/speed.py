@@ -30,7 +30,7 @@ import torch
 from asdlib import batches, training
 from asdlib.encoder import Encoder, LogMel, device_of
 from asdlib.inliers import INLIERS
-from asdlib.profiles import SAMPLE_RATE, Profile, make_profile
+from asdlib.profiles import SAMPLE_RATE, Profile
 from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.data import open_corpus
@@ -39,6 +39,7 @@ from asdstudy.data.machines import MACHINE_TYPES
 from asdstudy.data.simulate import Simulation, make_corpus
 from asdstudy.runs.device import keep_heap, on
 from asdstudy.runs.stages import execute
+from asdstudy.systems import make_profile
 from asdstudy.use.detector import Detector
 from asdstudy.use.recordings import recordings
 from asdstudy.use.score import score_recordings
@@ -55,7 +56,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 import torch
 from asdlib import batches, training
-from asdlib.profiles import make_profile
+try:
+    from asdstudy.systems import make_profile
+except ImportError:  # it was the method's
+    from asdlib.profiles import make_profile
 try:
     from asdstudy.data import open_corpus
     from asdstudy.runs.stages import execute

@@ -15,9 +15,10 @@ from conftest import ROOT
 from scipy.stats import ttest_1samp
 
 from asdlib.encoder import LogMel
-from asdlib.profiles import PAPER, QUICK, SAMPLE_RATE, Profile, make_profile
+from asdlib.profiles import PAPER, QUICK, SAMPLE_RATE, Profile
 from asdstudy.official import write_submission
 from asdstudy.report import paper
+from asdstudy.systems import make_profile
 from workflow import pictures
 from workflow.assemble import pages_of
 

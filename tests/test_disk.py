@@ -30,8 +30,8 @@ from test_training import SMALL
 from asdlib import InputError, waves
 from asdlib.embedding import Embedded
 from asdlib.encoder import Encoder, LogMel
-from asdlib.profiles import Profile, make_profile
-from asdlib.scoring import check_enough, score_clips, segment_scores
+from asdlib.profiles import Profile
+from asdlib.scoring import segment_scores
 from asdstudy import paths
 from asdstudy.data import corpora, inputs, is_corpus, open_corpus
 from asdstudy.data.adopt import adopt
@@ -46,10 +46,11 @@ from asdstudy.data.uav import fetch_uav
 from asdstudy.report import figures, results
 from asdstudy.runs import stages
 from asdstudy.runs.checkpoints import Checkpoint
+from asdstudy.runs.enough import check_clips, check_fit
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.run import Run, find_runs
 from asdstudy.runs.study import Study, read_study
-from asdstudy.systems import parallel, profile_of, system_of
+from asdstudy.systems import make_profile, parallel, system_of
 from asdstudy.systems.task import make_task
 
 NO_NAMES = ["/home/me/rec", "a/b", "a\\b", "C:a", "..", ".", "", ".fan", "-x", "a\0b", "a\nb"]
@@ -387,10 +388,10 @@ def test_a_short_clip_counts_as_one_vector():
         many = segment_scores(inlier, size, fit, test, ["00"], profile)
         single = segment_scores(inlier, size, Embedded(clips, once), test, ["00"], profile)
         np.testing.assert_array_equal(many, single)
-    assert check_enough(clips, 10, profile) == 12
-    assert check_enough(clips.assign(frames=frames + 9), 10, profile) == 120
+    assert check_clips(clips, 10, profile) == 12
+    assert check_clips(clips.assign(frames=frames + 9), 10, profile) == 120
     with pytest.raises(InputError, match="12 embeddings are too few for LOF, which needs 17"):
-        check_enough(clips, 10, profile.replace(inlier="LOF", inliers=("LOF",), inlier_size=16))
+        check_clips(clips, 10, profile.replace(inlier="LOF", inliers=("LOF",), inlier_size=16))
 
 
 def test_copies_of_a_clip_count_once():
@@ -407,9 +408,8 @@ def test_copies_of_a_clip_count_once():
         single = segment_scores(inlier, size, fit[np.arange(24) < 12], test, ["00"], profile)
         np.testing.assert_array_equal(many, single)
     same = Embedded(clips, np.repeat(once[:1], 24, axis=0))
-    test.clips["label"], test.clips["domain"], test.clips["attributes"] = "unknown", "", ""
     with pytest.raises(InputError, match="3 embeddings are too few for LOF, which needs 4"):
-        score_clips(same, test, ["00"], profile.replace(inlier="LOF", inlier_size=3))
+        check_fit(same, ["00"], profile.replace(inlier="LOF", inlier_size=3))
 
 
 @pytest.mark.parametrize(
@@ -690,7 +690,7 @@ def test_one_short_clip_among_others_is_heard_by_every_system(tmp_path, seconds)
     few = {"epochs": 1, "batch_size": 8, "inlier_sizes": (1,), "inliers": ("GMM", "output")}
     for variant in ("spectrum", "parallel"):
         overrides = {"inliers": ("output",)} if variant == "parallel" else {}
-        profile = profile_of("quick", "pump", variant, **few | {"inlier": "output"} | overrides)
+        profile = make_profile("quick", "pump", variant, **few | {"inlier": "output"} | overrides)
         system = system_of(variant)
         task = make_task(system, "pump", banks, profile, 0, progress=False)
         with unittest.mock.patch.object(parallel, "AUTOENCODER_EPOCHS", 1):

@@ -9,7 +9,8 @@ from torchaudio.transforms import MelSpectrogram
 
 from asdlib import InputError, encoder
 from asdlib.encoder import LogMel
-from asdlib.profiles import SAMPLE_RATE, Profile, make_profile
+from asdlib.profiles import SAMPLE_RATE, Profile
+from asdstudy.systems import make_profile
 
 
 def test_log_mel_of_a_tone():

@@ -6,7 +6,7 @@ import pytest
 
 from asdlib import metrics
 from asdstudy.official import read_submission, write_submission
-from asdstudy.runs.thresholds import detection
+from asdstudy.runs.evaluation import detection
 
 
 def test_auc_and_pauc_by_hand():

@@ -15,7 +15,7 @@ from conftest import ROOT, asd, shared, write_clip, write_corpus, write_finished
 from test_training import SMALL
 
 from asdlib import InputError, metrics
-from asdlib.profiles import PROFILES, make_profile
+from asdlib.profiles import PROFILES
 from asdstudy import paths
 from asdstudy.data import open_corpus
 from asdstudy.data.corpora import COLUMNS
@@ -27,7 +27,7 @@ from asdstudy.runs.plan import Plan, overrides_in
 from asdstudy.runs.provenance import code_files
 from asdstudy.runs.record import STAGES
 from asdstudy.runs.run import Run, find_runs
-from asdstudy.systems import VARIANTS, profile_of, serial
+from asdstudy.systems import VARIANTS, make_profile, serial
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
 
@@ -218,6 +218,11 @@ def test_what_a_stage_computes_depends_on_its_own_code_only():
     assert "ddcsad" not in files["asdstudy.systems.parallel"]
     assert {"inliers", "metrics"} <= files["asdlib.scoring"]
     assert not {"losses", "training"} & files["asdlib.scoring"]
+
+
+def test_the_method_knows_nothing_of_the_study():
+    modules = [f"asdlib.{path.stem}" for path in (ROOT / "asdlib").glob("*.py")]
+    assert {path.parent.name for path in code_files(*modules)} == {"asdlib"}
 
 
 SCORE = """
@@ -557,7 +562,7 @@ def test_profiles_are_the_papers():
     assert make_profile("paper", "gearbox").inlier_size == 64
     assert make_profile("paper", "uav").product_weight == 10
     for variant, (_, changed) in VARIANTS.items():
-        profile = profile_of("quick", "fan", variant)
+        profile = make_profile("quick", "fan", variant)
         default = PROFILES["quick"]
         differs = {k for k, v in profile.to_dict().items() if default.to_dict()[k] != v}
         assert differs <= set(changed)

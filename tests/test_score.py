@@ -23,7 +23,7 @@ from asdstudy.data.inputs import to_int16
 from asdstudy.data.settings import Windows
 from asdstudy.runs import stages
 from asdstudy.runs.thresholds import empirical_threshold
-from asdstudy.systems import RIVALS, profile_of
+from asdstudy.systems import RIVALS, make_profile
 from asdstudy.use import score
 from asdstudy.use.detector import Detector
 from asdstudy.use.recordings import recordings
@@ -87,7 +87,7 @@ def test_a_clip_has_the_score_of_the_run_to_the_bit(run, noise, tmp_path, capsys
 
 def own_inliers(variant: str) -> dict:
     """A rival has inlier models of its own."""
-    profile = profile_of("quick", "pump", variant)
+    profile = make_profile("quick", "pump", variant)
     return {name: getattr(profile, name) for name in ("inliers", "inlier")}
 
 

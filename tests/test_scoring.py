@@ -8,10 +8,9 @@ import pytest
 from test_inliers import FITTED
 
 from asdlib import InputError, metrics, scoring
-from asdlib.inliers import (
-    GMM,
-)
+from asdlib.inliers import GMM
 from asdlib.profiles import Profile
+from asdstudy.runs.evaluation import metrics_by_product
 
 
 def embedded(products, label="normal", shift=0.0, clips=8, segments=4, seed=0):
@@ -42,7 +41,7 @@ PROFILE = Profile(pretrained=False, inlier_sizes=(1, 2), segments=4)
 def test_scores_rise_with_the_distance_and_use_the_own_product():
     test = joined(embedded(2, seed=1), embedded(2, "anomaly", shift=6, seed=2))
     scores, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)
-    table = scoring.metrics_by_product(scores, choice)
+    table = metrics_by_product(scores, choice)
     assert (table[table.chosen].AUC == 1).all()
     assert choice["inlier"] in ("GMM", "LOF") and choice["chosen_by"] == "validation IDs"
     assert set(table.inlier) == {*FITTED, "none"}
@@ -52,7 +51,7 @@ def test_scores_rise_with_the_distance_and_use_the_own_product():
 def test_the_metrics_have_every_candidate_and_mark_the_best_p_and_the_chosen_h():
     test = joined(embedded(2, seed=1), embedded(2, "anomaly", shift=1, seed=2))
     scores, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)
-    table = scoring.metrics_by_product(scores, choice)
+    table = metrics_by_product(scores, choice)
     tried = [("GMM", 1), ("GMM", 2), ("LOF", 1), ("LOF", 2), ("kNN", 1), ("kNN", 2)]
     tried += [("Mahalanobis", 0), ("none", 0)]
     assert list(table.groupby(["inlier", "size"], sort=False).groups) == tried
@@ -92,31 +91,12 @@ def test_validation_ids_are_the_first_half():
     assert scoring.validation_products(["00"]) == ()
 
 
-@pytest.mark.filterwarnings("ignore:a GMM with p")
-def test_too_few_clips_for_p_names_the_product():
-    profile = Profile(pretrained=False, inlier="GMM", inlier_size=64)
-    test = embedded(2, seed=1)
-    with pytest.raises(InputError, match="pump: product ID 00: 32 embeddings are too few for GMM"):
-        scoring.score_clips(embedded(2), test, ("00", "01"), profile)
-
-
 def test_unlabelled_clips_are_scored_without_metrics():
     test = embedded(2, "unknown", seed=1)
     scores, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)
-    table = scoring.metrics_by_product(scores, choice)
+    table = metrics_by_product(scores, choice)
     assert scores.score.notna().all() and table.empty
     assert choice["chosen_by"].startswith("default")
-
-
-# p - 1 weights, p means of 3 numbers, and p symmetric matrices or diagonals
-@pytest.mark.parametrize(
-    "covariance, parameters", [("full", 1 + 2 * 3 + 2 * 6), ("diag", 1 + 2 * 3 + 2 * 3)]
-)
-def test_more_parameters_than_numbers_is_said(covariance, parameters):
-    fit, test = embedded(1, clips=2), embedded(1, seed=1)
-    with pytest.warns(UserWarning, match=f"p = 2 has {parameters} parameters, and 4 vectors of 3"):
-        fit = scoring.Embedded(fit.clips, fit.embeddings[:, :2], fit.logits[:, :2])
-        scoring.score_clips(fit, test, ("00",), PROFILE.replace(covariance=covariance))
 
 
 def failing(*sizes):
@@ -142,7 +122,7 @@ def test_a_candidate_that_cannot_be_fitted_is_left_out(monkeypatch):
     monkeypatch.setattr("asdlib.inliers.GMM", failing(1, 2))
     with pytest.warns(UserWarning, match="left out"):
         scores, choice = scoring.score_clips(embedded(2), test, products, PROFILE)
-    table = scoring.metrics_by_product(scores, choice)
+    table = metrics_by_product(scores, choice)
     assert choice["inlier"] == "LOF" and "GMM" not in set(table.inlier)
     assert not [column for column in scores if column.startswith("GMM")]
     only = PROFILE.replace(inliers=("GMM", "kNN"))

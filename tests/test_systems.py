@@ -22,11 +22,11 @@ from asdlib.profiles import Inlier
 from asdlib.scoring import segment_scores
 from asdstudy.data import open_corpus
 from asdstudy.runs import stages as runs
-from asdstudy.systems import RIVALS, autoencoder, ddcsad, parallel, profile_of, serial, softmax
+from asdstudy.systems import RIVALS, autoencoder, ddcsad, make_profile, parallel, serial, softmax
 from asdstudy.systems.centroid import Centroid
 
 pytestmark = pytest.mark.filterwarnings("ignore:a GMM with p")
-PROFILE = profile_of("quick", "pump", "ddcsad", **SMALL)
+PROFILE = make_profile("quick", "pump", "ddcsad", **SMALL)
 FILES = {"params.json", "history.csv", "encoder.safetensors", "embeddings.npz", "scores.csv",
          "thresholds.json", "metrics.csv", "card.md", "submission"}  # fmt: skip
 
@@ -50,7 +50,7 @@ def test_a_rival_leaves_a_complete_run_folder_and_is_the_same_again(noise, tmp_p
     assert run.scores.score.notna().all() and len(run.scores) == 8
     assert 0 <= run.result() <= 1
     assert set(run.embedded) == {"fit", "test", "others"}
-    assert run.profile == profile_of("quick", "pump", variant, **SMALL)
+    assert run.profile == make_profile("quick", "pump", variant, **SMALL)
     assert run.metrics[run.metrics.chosen].threshold.notna().all()
     networks = {"ddcsad": 2, "spectrum": 0, "parallel": 2}.get(variant, 1)
     assert run.params["models"] == networks
@@ -62,7 +62,7 @@ def test_a_rival_leaves_a_complete_run_folder_and_is_the_same_again(noise, tmp_p
 def split_of(noise, machine_type="pump", variant="ddcsad"):
     _, banks = open_corpus("noise", noise, progress=False)
     others = [bank for name, bank in banks.items() if name != machine_type]
-    profile = profile_of("quick", machine_type, variant, **SMALL)
+    profile = make_profile("quick", machine_type, variant, **SMALL)
     return split_clips(banks[machine_type], others, profile, 0)
 
 
@@ -106,7 +106,7 @@ def test_ddcsads_score_by_hand(noise):
     own = bank.clips[bank.clips["product"] == "00"]
     fit = embedded(own[:2], [[[-1.0]], [[1.0]]], np.zeros((2, 1, 1)))
     test = embedded(own[2:3], [[[3.0]]], [[[0.0]]])
-    profile = profile_of("quick", "pump", "ddcsad")
+    profile = make_profile("quick", "pump", "ddcsad")
     for percent, expected in ((0, 3.0), (100, 0.5), (25, 0.25 * 0.5 + 0.75 * 3.0)):
         scores = segment_scores("centroid", percent, fit, test, ["00"], profile)
         assert scores[0, 0] == pytest.approx(expected)
@@ -285,7 +285,7 @@ def test_a_clip_shorter_than_a_window_has_a_spectrum(tmp_path):
 
 def test_ddcsads_loss_by_hand():
     """Classes (0, 2) and (5, 9): W = 1 + 4, B = 36. Logits of +-log 3: each entropy -log(3/4)."""
-    profile = profile_of("quick", "pump", "ddcsad")
+    profile = make_profile("quick", "pump", "ddcsad")
     machine = torch.tensor([1.0, 1, 0, 0])
     batch = Batch(torch.zeros(4, 1), machine[:, None], machine)
     logits = torch.tensor([[1.0], [1], [-1], [-1]]) * np.log(3)

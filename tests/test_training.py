@@ -10,8 +10,8 @@ import torch
 
 from asdlib import InputError, batches, encoder, training
 from asdlib.losses import mixup
-from asdlib.profiles import make_profile
 from asdstudy.data import open_corpus
+from asdstudy.systems import make_profile
 
 SMALL = dict(
     backbone="test_efficientnet", pretrained=False, mel_bins=32, segment_seconds=0.5,

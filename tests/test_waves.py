@@ -15,12 +15,12 @@ from conftest import write_corpus
 from test_training import SMALL
 
 from asdlib import InputError, batches, waves
-from asdlib.profiles import make_profile
 from asdstudy import paths
 from asdstudy.data import corpora, inputs, open_corpus
 from asdstudy.data.banks import open_bank
 from asdstudy.runs import stages as runs
 from asdstudy.runs.device import DEVICE_RESERVE, on, onto_device
+from asdstudy.systems import make_profile
 
 
 @pytest.fixture

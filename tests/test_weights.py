@@ -2,21 +2,23 @@
 
 import hashlib
 import sys
+from functools import partial
 
 import pytest
 import timm
 import torch
 from conftest import shared
 from safetensors.torch import save_file
-from test_training import SMALL, small_encoder
+from test_training import SMALL, split_of
 
-from asdlib import InputError, batches, training, weights
+from asdlib import InputError, batches, training
 from asdlib.encoder import Encoder
-from asdlib.profiles import make_profile
 from asdstudy.data import open_corpus
 from asdstudy.runs import stages as runs
 from asdstudy.runs.checkpoints import Stopped
 from asdstudy.runs.record import read_record
+from asdstudy.systems import make_profile, serial, weights
+from asdstudy.systems.task import Task
 
 
 def backbone(channels=1, seed=0, name="test_efficientnet", classes=0):
@@ -54,7 +56,7 @@ def test_a_file_is_loaded_by_name_or_by_order(tmp_path, name, classes):
         torch.save(renamed(tensors) if name.startswith("ordered") else tensors, path)
     net = backbone(seed=1)
     assert not same_weights(net, source)
-    weights.load_weights(net, str(path))
+    weights.load_weights(str(path), net)
     assert same_weights(net, source)
 
 
@@ -63,8 +65,8 @@ def test_three_channels_are_summed(tmp_path):
     colour = backbone(channels=3)
     path = written(tmp_path / "colour.pth", colour.state_dict())
     grey, same = backbone(seed=1), backbone(channels=3, seed=1)
-    weights.load_weights(grey, path)
-    weights.load_weights(same, path)
+    weights.load_weights(path, grey)
+    weights.load_weights(path, same)
     picture = torch.randn(2, 1, 32, 32)
     with torch.no_grad():
         expected = colour(picture.expand(-1, 3, -1, -1))
@@ -101,7 +103,7 @@ def swapped(tensors: dict) -> dict:
 def test_what_does_not_fit_is_refused(tmp_path, change, message):
     path = written(tmp_path / "odd.pth", change(backbone().state_dict()))
     with pytest.raises(InputError, match=f"weights .*odd.pth: .*{message}"):
-        weights.load_weights(backbone(), path)
+        weights.load_weights(path, backbone())
 
 
 def test_a_file_without_order_needs_the_names(tmp_path):
@@ -109,24 +111,30 @@ def test_a_file_without_order_needs_the_names(tmp_path):
     with pytest.raises(
         InputError, match="odd.safetensors: a tensor is missing; expected conv_stem"
     ):
-        weights.load_weights(backbone(), str(tmp_path / "odd.safetensors"))
+        weights.load_weights(str(tmp_path / "odd.safetensors"), backbone())
     with pytest.raises(
         InputError, match="nowhere.pth: FileNotFoundError; expected a file of safet"
     ):
-        weights.load_weights(backbone(), "nowhere.pth")
+        weights.load_weights("nowhere.pth", backbone())
 
 
-def test_a_file_is_taken_whatever_pretrained_says(tmp_path, monkeypatch):
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_a_file_is_taken_whatever_pretrained_says(corpus, tmp_path, monkeypatch, pretrained):
     path, create = written(tmp_path / "w.pth", backbone().state_dict()), timm.create_model
+    split, profile = split_of(corpus, weights=path, pretrained=pretrained)
 
     def from_scratch(*words, pretrained, **options):
         assert not pretrained
         return create(*words, pretrained=False, **options)
 
+    def begin(encoder, *_):
+        assert same_weights(encoder.backbone, backbone())
+        raise Stopped("before the first step")
+
     monkeypatch.setattr(timm, "create_model", from_scratch)
-    for pretrained in (True, False):
-        net = small_encoder(weights=path, pretrained=pretrained)
-        assert same_weights(net.backbone, backbone())
+    monkeypatch.setattr(training, "train_step", begin)
+    with pytest.raises(Stopped, match="before the first step"):
+        serial.train(Task(split, (), profile, seed=0, progress=False))
 
 
 def test_a_run_is_of_the_file_and_not_of_its_path(corpus, tmp_path):
@@ -194,17 +202,16 @@ def lite0():
 def test_lite0_computes_what_its_own_library_computes():
     path, theirs = lite0()
     ours = backbone(channels=3, name="tf_efficientnet_lite0")
-    weights.load_weights(ours, weights.LITE0)
+    weights.load_weights(weights.LITE0, ours)
     # 224 x 224: theirs pads as for pictures of that size, whatever the size
     picture = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = theirs.extract_features(picture)
         torch.testing.assert_close(ours.forward_features(picture), expected, rtol=0, atol=1e-4)
         assert expected.abs().max() > 1
-    profile = make_profile(
-        "quick", "fan", backbone="tf_efficientnet_lite0", weights=weights.LITE0, dropout=0.0
-    )
+    profile = make_profile("quick", "fan", backbone="tf_efficientnet_lite0", dropout=0.0)
     encoder, mel = Encoder(profile, 2).eval(), picture[:, 0]
+    weights.load_weights(weights.LITE0, encoder.backbone)
     with torch.no_grad():
         pooled = theirs.extract_features(mel[:, None].expand(-1, 3, -1, -1)).mean(dim=(2, 3))
         torch.testing.assert_close(encoder.embed(mel), encoder.head(pooled), rtol=0, atol=1e-4)
@@ -223,11 +230,11 @@ def test_the_paper_profile_trains_on_real_recordings(tmp_path):
     profile = make_profile("paper", "fan", epochs=1, batch_size=16)
     source = backbone(channels=3, name=profile.backbone, classes=10)
     path = written(tmp_path / "b0.pth", source.state_dict())
-    profile = profile.replace(weights=path)
     _, banks = open_corpus("mimii-mini", folder, "fan", progress=False)
     others = [bank for name, bank in banks.items() if name != "fan"]
     split = batches.split_clips(banks["fan"], others, profile, seed=0)
-    net, history = training.train(split, profile, seed=0, device="cpu", progress=False)
+    start = partial(weights.load_weights, path)
+    net, history = training.train(split, profile, 0, "cpu", progress=False, start=start)
     assert history.notna().all(axis=None)
     before, after = source.state_dict(), net.backbone.state_dict()
     before["conv_stem.weight"] = before["conv_stem.weight"].sum(dim=1, keepdim=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 import pandas as pd
 
 from asdlib.errors import InputError
-from asdlib.weights import LITE0
 from asdstudy import paths
 from asdstudy.data import is_corpus
 from asdstudy.data.machines import MACHINE_TYPES
@@ -22,6 +21,7 @@ from asdstudy.data.simulate import Simulation, make_corpus
 from asdstudy.report import results
 from asdstudy.runs.run import Run
 from asdstudy.runs.sweeps import Job, sweep
+from asdstudy.systems.weights import LITE0
 from workflow import geometry, rescoring, shift
 
 # Question 6, when each loss helps: one dial of the simulator at a time, the other at its default.

@@ -17,8 +17,9 @@ from sklearn.neighbors import NearestNeighbors
 from asdlib.inliers import AGGREGATIONS, INLIERS, Kind
 from asdlib.metrics import auc_pauc
 from asdlib.profiles import Profile
-from asdlib.scoring import check_enough, validation_products
+from asdlib.scoring import validation_products
 from asdlib.waves import distinct_segments
+from asdstudy.runs.enough import check_clips
 from asdstudy.runs.run import Run
 
 
@@ -97,7 +98,7 @@ def rescored(run: Run) -> pd.DataFrame:
     test = test[test.clips.label.isin(["normal", "anomaly"]).to_numpy()]
     profile, seed, products = run.profile, run.params["seed"], run.params["products"]
     count = fit.embeddings.shape[1]
-    vectors = check_enough(fit.clips, count, profile)
+    vectors = check_clips(fit.clips, count, profile)
     side = np.sign(norm(others.embeddings).mean() - norm(fit.embeddings).mean())
     rows = []
     for k, product in enumerate(products):

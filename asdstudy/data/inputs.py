@@ -224,7 +224,10 @@ def read_sound(path, content: bytes | None = None, exact: bool = False) -> tuple
     """
     with open_sound(path, content) as file:
         dtype = "int16" if exact and file.subtype == "PCM_16" else "float64"
-        sound = _samples(path, file, dtype)
+        blocks = list(_blocks(path, file, dtype))
+    if (count := sum(map(len, blocks))) < file.frames:
+        raise InputError(f"{path}: truncated; {count} of {file.frames} samples can be read")
+    sound = np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
     if dtype == "float64":
         check_samples(path, sound, file.quietest)
     return sound, file.samplerate
@@ -347,14 +350,6 @@ def _blocks(path, file: Sound, dtype: str) -> Iterator[np.ndarray]:
             left -= len(block)
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: cannot be decoded ({error.error_string})") from None
-
-
-def _samples(path, file: Sound, dtype: str) -> np.ndarray:
-    """All samples, ``(frames, channels)``."""
-    blocks = list(_blocks(path, file, dtype))
-    if (count := sum(map(len, blocks))) < file.frames:
-        raise InputError(f"{path}: truncated; {count} of {file.frames} samples can be read")
-    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
 
 
 def _flac_length(file, frames: int) -> dict[int, bytes]:

@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from asdlib.errors import InputError, one_of
-from asdlib.metrics import NUMBERS
 from asdstudy import paths
 from asdstudy.report.statistics import choose_in_folds
+from asdstudy.runs.evaluation import NUMBERS
 from asdstudy.runs.provenance import STAMP, stamp
 from asdstudy.runs.run import Run
 from asdstudy.runs.sweeps import Job, sweep

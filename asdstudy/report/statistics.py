@@ -13,6 +13,7 @@ from asdlib.errors import InputError, one_of
 from asdlib.profiles import PAPER_INLIERS
 from asdlib.scoring import validation_products
 from asdstudy.report.paper import ALL, in_paper_order
+from asdstudy.runs.evaluation import NUMBERS
 
 UNTRAINED = ("spectrum", "spectrum, kNN", "level")  # systems that are the same for every seed
 AREAS = ["AUC", "pAUC"]
@@ -214,7 +215,7 @@ def choose_in_folds(table: pd.DataFrame, among: Sequence[str] = PAPER_INLIERS) -
     single product ID.
     """
     own = {"product", "role", "inlier", "size", "best", "chosen", "normal", "anomalous"}
-    own |= {*metrics.NUMBERS}
+    own |= {*NUMBERS}
     run = [name for name in table if name not in own] or np.zeros(len(table))
     parts = []
     for _, rows in table.groupby(run, sort=False, dropna=False):

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from asdlib.metrics import NUMBERS
+from asdstudy.runs.evaluation import NUMBERS
 
 LIMITS = """\
 - It knows the machines, products, microphones and rooms of its training clips, and no others. After

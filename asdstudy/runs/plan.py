@@ -18,7 +18,7 @@ from asdlib.settings import Settings
 from asdstudy import paths
 from asdstudy.data.inputs import name_of, seed_of
 from asdstudy.data.settings import Seed
-from asdstudy.systems import VARIANTS, profile_of
+from asdstudy.systems import VARIANTS, make_profile
 
 # Of the profile what scoring alone uses: runs that differ in nothing else share their training.
 SCORING = (
@@ -76,7 +76,7 @@ class Plan:
     @cached_property
     def profile(self) -> Profile:
         """The profile with the variant's changes and the overrides."""
-        return profile_of(self.profile_name, self.machine_type, self.variant, **self.overrides)
+        return make_profile(self.profile_name, self.machine_type, self.variant, **self.overrides)
 
     @property
     def folder(self) -> Path:
@@ -95,9 +95,9 @@ class Plan:
         """The modules that a stage computes with."""
         if stage in ("train", "embed"):
             return (f"asdstudy.systems.{VARIANTS[self.variant].system}",)
-        decisions = ("asdlib.metrics", "asdstudy.runs.thresholds")
-        fitted = ("asdlib.scoring", "asdstudy.systems.centroid") if stage == "score" else ()
-        return (*fitted, *decisions)
+        if stage == "score":
+            return ("asdlib.scoring", "asdstudy.systems.centroid", "asdstudy.runs.thresholds")
+        return ("asdlib.metrics", "asdstudy.runs.evaluation")
 
     @property
     def record(self) -> dict:
@@ -107,7 +107,7 @@ class Plan:
         the same record.
         """
         fields = self.profile.to_dict()
-        usual = profile_of(self.profile_name, self.machine_type, self.variant).to_dict()
+        usual = make_profile(self.profile_name, self.machine_type, self.variant).to_dict()
         return {
             "corpus": self.corpus,
             "machine_type": self.machine_type,
@@ -127,7 +127,7 @@ class Plan:
         """
         weights, name = {}, self.profile.weights
         if name:
-            from asdlib.weights import weights_file  # brings torch
+            from asdstudy.systems.weights import weights_file  # brings torch
 
             with suppress(OSError, InputError), weights_file(name).open("rb") as file:
                 weights["weights"] = hashlib.file_digest(file, "sha256").hexdigest()

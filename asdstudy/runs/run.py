@@ -14,6 +14,7 @@ from asdlib.errors import InputError
 from asdlib.profiles import TABLE_I, Profile
 from asdstudy import paths
 from asdstudy.data.inputs import read_json
+from asdstudy.runs.evaluation import NUMBERS
 from asdstudy.runs.plan import Plan, Which
 from asdstudy.runs.record import STAGES, is_finished, read_record
 from asdstudy.systems import VARIANTS
@@ -42,7 +43,7 @@ class Run:
                 self.folder / "metrics.csv",
                 dtype={"product": str, "inlier": str, "best": bool, "chosen": bool},
                 keep_default_na=False,  # "none" is an inlier model
-                na_values=dict.fromkeys(metrics.NUMBERS, ""),
+                na_values=dict.fromkeys(NUMBERS, ""),
             )
             best = self.candidates[self.candidates["best"]]
             self.metrics = best.drop(columns="best").reset_index(drop=True)

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
-from asdlib.scoring import check_enough, metrics_by_product, score_clips
+from asdlib.scoring import score_clips
 from asdlib.waves import WaveBank
 from asdstudy import paths
 from asdstudy.data import open_corpus, sound_fingerprint
@@ -32,10 +32,12 @@ from asdstudy.runs.card import card
 from asdstudy.runs.checkpoints import Checkpoints
 from asdstudy.runs.device import keep_heap, onto_device
 from asdstudy.runs.embeddings import read_embeddings, write_embeddings
+from asdstudy.runs.enough import check_clips, check_fit
+from asdstudy.runs.evaluation import detection, metrics_by_product
 from asdstudy.runs.plan import Plan
 from asdstudy.runs.provenance import code_hash, provenance
 from asdstudy.runs.run import Run, read_scores, read_thresholds
-from asdstudy.runs.thresholds import calibrated, detection
+from asdstudy.runs.thresholds import calibrated
 from asdstudy.systems import centroid, system_of  # noqa: F401 (centroid joins INLIERS)
 from asdstudy.systems.task import Task, make_task
 
@@ -69,7 +71,7 @@ def task_of(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> Ta
     task = make_task(system, plan.machine_type, banks, profile, plan.seed, progress)
     rows = task.train_rows if profile.inlier_part == "train" else task.split.validation.rows
     segments = profile.segments if system.SEGMENTED else 1
-    check_enough(task.bank.clips.iloc[rows], segments, profile)
+    check_clips(task.bank.clips.iloc[rows], segments, profile)
     return task
 
 
@@ -138,6 +140,7 @@ def score(plan: Plan) -> pd.DataFrame:
             embedded = read_embeddings(record.place_of(plan))
             fit, test = embedded.fitted_on(plan.profile.inlier_part), embedded.of_parts("test")
             settings = trained["products"], plan.profile, plan.seed
+            check_fit(fit, trained["products"], plan.profile)
             scores, choice = score_clips(fit, test, *settings)
             section["choice"], chosen = choice, choice["inlier"]
             section["fitted_on"] = f"{plan.profile.inlier_part} part, {len(fit.clips)} clips"

@@ -9,12 +9,10 @@ import warnings
 import numpy as np
 import pandas as pd
 from scipy.stats import gamma
-from sklearn.metrics import precision_recall_fscore_support
 from sklearn.model_selection import GroupKFold
 
 from asdlib.embedding import Embedded
 from asdlib.inliers import INLIERS, aggregate
-from asdlib.metrics import DETECTION
 from asdlib.profiles import Profile
 from asdlib.scoring import segment_scores, vectors_of
 
@@ -96,25 +94,6 @@ def calibrated(
             for product, scores in unheard.items()
         },
     }
-
-
-def detection(scores: pd.DataFrame, thresholds: dict[str, float | None]) -> pd.DataFrame:
-    """Precision, recall and F1 of the decisions ``score > threshold``, by product ID.
-
-    ``scores`` has a row a clip: product, label, score; unlabelled clips do not count. A ratio that
-    is 0 / 0 is 0, as in the official evaluators; NaN where there is no threshold.
-    """
-    labelled, rows = scores[scores.label != "unknown"], []
-    for product, clips in labelled.groupby("product"):
-        threshold, values = thresholds.get(product), [np.nan] * 3
-        if threshold is not None:
-            values = precision_recall_fscore_support(
-                clips.label == "anomaly", clips.score > threshold,
-                average="binary", zero_division=0,
-            )[:3]  # fmt: skip
-        row = {"product": product, "threshold": threshold}
-        rows.append(row | dict(zip(DETECTION, values, strict=True)))
-    return pd.DataFrame(rows, columns=["product", "threshold", *DETECTION])
 
 
 def _folds(clips: Embedded):

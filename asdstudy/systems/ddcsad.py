@@ -29,7 +29,7 @@ def train(task: Task) -> Trained:
     for k, product in enumerate(task.split.products):
         encoder, history = train_encoder(
             one_against_rest(task.split, k), task.profile, task.seed, None, task.progress,
-            task.checkpoint(product), losses,
+            task.checkpoint(product), losses, task.start,
         )  # fmt: skip
         weights |= {f"{product}.{name}": value for name, value in encoder.state_dict().items()}
         histories.append(history.assign(product=product))

@@ -14,7 +14,7 @@ import torch
 from scipy.spatial.distance import cdist
 from sklearn.model_selection import KFold
 
-from asdlib.batches import Part
+from asdlib.batches import Part, event_keys
 from asdlib.embedding import Embedded
 from asdlib.inliers import Mahalanobis
 from asdlib.profiles import Profile
@@ -108,8 +108,7 @@ def unheard_distances(train: np.ndarray, clips: pd.DataFrame, seed: int) -> np.n
     Clips lie far too near to a distribution that was fitted to them, so each fifth of the train
     clips is scored by a fit to the others; ``clips`` of one event stay together.
     """
-    alone = pd.Series([str(row) for row in range(len(clips))], clips.index)
-    events = pd.factorize(clips.event.where(clips.event != "", "alone " + alone))[0]
+    events = clips.groupby(event_keys(clips), sort=False).ngroup()
     count = events.max() + 1
     if count < 3:  # too few to leave any out
         return distances(train, train)

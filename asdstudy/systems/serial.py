@@ -30,14 +30,20 @@ def train(task: Task, losses=losses) -> Trained:
     """Outlier exposure (section IV-A)."""
     setting = task.split, task.profile, task.seed
     encoder, history = train_encoder(
-        *setting, None, task.progress, task.checkpoint("encoder"), losses
+        *setting, None, task.progress, task.checkpoint("encoder"), losses, task.start
     )
     for sentence in collapses(encoder, *setting):
         warnings.warn(sentence, stacklevel=2)
     return Trained(encoder.state_dict(), history, 1, size(encoder))
 
 
-def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
+def embedder(weights: dict, profile: Profile, products, progress: bool = False) -> Callable:
+    """What makes clips the arrays of an Embedded, by these weights."""
+    encoder = load_encoder(weights, profile, len(products))
+    return lambda part: embed_segments(encoder, part, profile, progress)
+
+
+def embed(task: Task, weights: dict[str, torch.Tensor], embedder=embedder) -> Embedded:
     """All train and test clips of the target, and some train clips of other machine types."""
     embed_part = embedder(weights, task.profile, task.split.products, task.progress)
     several = [task.embedded(embed_part)]
@@ -49,12 +55,6 @@ def embed(task: Task, weights: dict[str, torch.Tensor]) -> Embedded:
         clips = bank.clips.iloc[rows].assign(part="others")
         several.append(Embedded(clips, *embed_part(task.part(rows, bank))))
     return Embedded.joined(several)
-
-
-def embedder(weights: dict, profile: Profile, products, progress: bool = False) -> Callable:
-    """What makes clips the arrays of an Embedded, by these weights."""
-    encoder = load_encoder(weights, profile, len(products))
-    return lambda part: embed_segments(encoder, part, profile, progress)
 
 
 def load_encoder(

@@ -4,7 +4,6 @@ Otherwise as :mod:`.serial`; without other machines, and without Mixup.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,28 +30,21 @@ def train(task: Task) -> Trained:
 
 
 def embed(task: Task, weights: dict[str, Tensor]) -> Embedded:
-    """As the serial method, with the log-odds ``log(p / (1 - p))`` of each product ID as its logit.
-
-    So a logit means the same in every system: its logistic function is the probability.
-    """
-    embedded = serial.embed(task, weights)
-    return replace(embedded, logits=_as_log_odds(embedded.logits))
+    """As the serial method, by this :func:`embedder`."""
+    return serial.embed(task, weights, embedder)
 
 
-def embedder(weights: dict, profile: Profile, products) -> Callable:
-    """As that of the serial method, with the same logits as :func:`embed`."""
-    embed_part = serial.embedder(weights, profile, products)
+def embedder(weights: dict, profile: Profile, products, progress: bool = False) -> Callable:
+    """As the serial method's, with the log-odds ``log(p / (1 - p))`` of each product ID as its
+    logit: so a logit means the same in every system, its logistic function is the probability."""
+    embed_part = serial.embedder(weights, profile, products, progress)
 
     def with_log_odds(part: Part) -> tuple:
         embeddings, logits = embed_part(part)
-        return embeddings, _as_log_odds(logits)
+        clips = map(torch.from_numpy, logits)  # one by one, for the same bits in any company
+        return embeddings, np.stack([log_odds(clip).numpy() for clip in clips])
 
     return with_log_odds
-
-
-def _as_log_odds(logits: np.ndarray) -> np.ndarray:
-    clips = map(torch.from_numpy, logits)  # one by one, for the same bits in any company
-    return np.stack([log_odds(clip).numpy() for clip in clips])
 
 
 def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Profile) -> dict:

