@@ -82,9 +82,10 @@ def normalise(waves, mean, std) -> torch.Tensor:
     """int16 samples to float32 of mean 0 and variance 1, by a machine type's statistics.
 
     ``waves`` is an array or a tensor, which stays on its device; ``mean`` and ``std`` are numbers,
-    or arrays ``(B, 1)`` where the rows are of several machine types.
+    or arrays ``(B, 1)`` where the rows are of several machine types. A tensor of the samples that
+    is float32 already is scaled in place.
     """
-    scaled = torch.as_tensor(waves).to(torch.float32, copy=True)  # then scaled in place
+    scaled = torch.as_tensor(waves).to(torch.float32)
     centre, factor = mean * FULL_SCALE, 1 / (std * FULL_SCALE)
     if np.ndim(mean):  # numbers need no copy to the device, and no wait for it
         like = {"dtype": scaled.dtype, "device": scaled.device}
