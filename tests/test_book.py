@@ -20,6 +20,7 @@ from conftest import ROOT
 from asdlib.errors import InputError
 from asdstudy.runs.study import read_study
 from workflow.assemble import assemble, pages_of
+from workflow.print_book import on_paper
 
 STUDY = "tests/small-study.yaml"
 TELEPHONE = {"width": 390, "height": 844}
@@ -452,4 +453,4 @@ def test_the_book_is_printed_as_one_pdf_with_every_chapter_in_its_outline(built,
     assert done.returncode == 0, done.stderr[-3000:]
     pdf = out.read_bytes()
     assert pdf.startswith(b"%PDF") and 60 <= len(re.findall(rb"/Type /Page\b", pdf)) <= 200
-    assert pdf.count(b"/Title ") > len(toc_pages(built))
+    assert pdf.count(b"/Title ") > len(on_paper(toc_pages(built)))
