@@ -142,7 +142,9 @@ def test_a_page_of_a_run_has_its_clips_scores_and_captions(tmp_path):
     )
     for draw in (figures.score_distributions, figures.roc_curves):
         assert draw(run.scores, about).get_suptitle().replace("\n", " ") == about
-    assert tables.chosen_inliers([run]).loc[0, "h"] == run.params["choice"]["inlier"]
+    choice = run.params["choice"]
+    words = f"{choice['inlier']}, {choice['sizes'][choice['inlier']]}"
+    assert tables.chosen_inliers([run]).loc[0, ["h, p", "paper"]].tolist() == [words, "GMM, 2"]
 
     grid = maps.map_grid({("a", "ID 00"): placed, ("b", "ID 00"): placed}, about)
     assert {text.get_text() for text in grid.legends[0].get_texts()} == {*maps.COLOURS}

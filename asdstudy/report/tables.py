@@ -88,14 +88,15 @@ def result_table(run: Run):
     table.insert(0, ("harmonic mean", "test IDs"), means["test"])
     table.insert(1, ("harmonic mean", "all IDs"), means[None])
     table = table.T.set_axis([f"{h}, p = {p}" if p else h for h, p in table.index], axis=1)
-    table = table.rename_axis(index=["", ""])
+    table = table.rename_axis(index=[None, None])
     return captioned(table, f"AUC and pAUC in %: {about_run(run.params)}", "{:.1f}")
 
 
 def chosen_inliers(runs: list[Run]) -> pd.DataFrame:
     """Which h and p each run chose, what chose them, and what the paper's Table I has.
 
-    The validation columns hold the harmonic mean in % on the validation IDs, by the best p of an h.
+    The columns GMM, LOF and none hold the harmonic mean in % on the validation IDs, by the best p
+    of that h.
     """
     lines = []
     for run in runs:
@@ -104,11 +105,11 @@ def chosen_inliers(runs: list[Run]) -> pd.DataFrame:
         best = 100 * tried.astype({"validation": float}).groupby("inlier").validation.max()
         paper = TABLE_I.get(params["machine_type"], {})
         lines.append(
-            {"machine type": params["machine_type"]}
+            {"type": params["machine_type"]}
             | {name: params[name] for name in ("variant", "seed")}
-            | {"h": choice["inlier"], "p": choice["sizes"][choice["inlier"]]}
+            | {"h, p": f"{choice['inlier']}, {choice['sizes'][choice['inlier']] or '-'}"}
             | {"chosen by": choice["chosen_by"]}
-            | {f"validation: {name}": best.get(name) for name in ("GMM", "LOF", "none")}
-            | {"paper: h": paper.get("inlier", "-"), "paper: p": paper.get("inlier_size", "-")}
+            | {name: best.get(name) for name in ("GMM", "LOF", "none")}
+            | {"paper": f"{paper['inlier']}, {paper['inlier_size']}" if paper else "-"}
         )
     return pd.DataFrame(lines)
