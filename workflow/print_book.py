@@ -84,7 +84,7 @@ def print_page(page: Path, out: Path) -> None:
         tab.wait_for_function("window.MathJax?.startup?.promise", timeout=120_000)
         tab.evaluate("MathJax.startup.promise")
         tab.pdf(
-            path=out, format="A4", scale=0.84, outline=True, tagged=True, print_background=True,
+            path=out, format="A4", scale=0.88, outline=True, tagged=True, print_background=True,
             display_header_footer=True, header_template="<span></span>", footer_template=FOOTER,
             margin={"top": "18mm", "bottom": "18mm", "left": "18mm", "right": "18mm"},
         )  # fmt: skip
