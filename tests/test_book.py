@@ -318,6 +318,11 @@ def visited(built, site, browser) -> dict[str, dict]:
             "article div.math:not(details *) > mjx-container",
             "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)",
         )
+        captions = page.eval_on_selector_all(
+            "article table caption",
+            "all => all.filter(e => e.getBoundingClientRect().right > innerWidth)"
+            ".map(e => e.innerText)",
+        )
         page.screenshot(path=shots / f"{stem}-390.png", full_page=True)
         identifiers = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
         found[name] = {
@@ -331,6 +336,7 @@ def visited(built, site, browser) -> dict[str, dict]:
             "cut": cut,
             "boxes": boxes,
             "formulas": formulas,
+            "captions": captions,
             "ids": set(identifiers),
         }
         page.close()
@@ -382,6 +388,7 @@ def test_no_line_of_code_is_cut_and_there_is_one_search_box(visited):
 
 def test_nothing_overflows_on_a_telephone(visited):
     assert of_each(visited, "formulas") == {}
+    assert of_each(visited, "captions") == {}
     wide = {n: f["width"] for n, f in visited.items() if f["width"] > TELEPHONE["width"] + 1}
     assert wide == {}
 
