@@ -17,6 +17,7 @@ from asdstudy.data.settings import Adoption, Recipe, Simulation
 from asdstudy.options import with_options
 from asdstudy.runs.commands import add_stages
 from asdstudy.use.commands import add_use
+from asdstudy.words import counted
 
 
 class Commands(typer.core.TyperGroup):
@@ -36,30 +37,33 @@ class Commands(typer.core.TyperGroup):
 
 PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_is_help": True}
 app = typer.Typer(
-    cls=Commands, add_completion=False, help="Anomalous sound detection: data and runs.", **PLAIN
+    cls=Commands,
+    add_completion=False,
+    help="Detect anomalous sound: make corpora, train, score.",
+    **PLAIN,
 )
 fetch = typer.Typer(help="Download a public corpus.", **PLAIN)
 app.add_typer(fetch, name="fetch")
 add_stages(app, **PLAIN)
 add_use(app)
 
-Types = Annotated[str, Option(metavar="TYPE,...", help="machine types; all seven unless named")]
+Types = Annotated[str, Option(metavar="TYPE,...", help="machine types; all seven by default")]
 Beside = Annotated[
     list[Path],
     Option(
         metavar="DIR/TYPE",
-        help="link another corpus's machine type into this one, for L_machine; may be repeated",
+        help="add a machine type of another corpus by a link, for L_machine; can be repeated",
     ),
 ]
-Server = Annotated[str | None, Option(metavar="URL", help="a mirror to fetch from")]
+Server = Annotated[str | None, Option(metavar="URL", help="a mirror to download from")]
 
 
 @app.command()
 def describe(folder: Annotated[Path, Argument(metavar="DIR", help="the folder of a corpus")]):
-    """Count the clips of a folder, and list what cannot be used.
+    """Count the clips in a folder, and list the files that cannot be used.
 
-    Counts by machine type, product ID, domain, split and label, and lists every file that could
-    not be placed, with the reason.
+    Clips are counted by machine type, product ID, domain, split and label. Every file that is not a
+    clip of the corpus is listed with the reason.
     """
     from asdstudy.data.describe import describe
 
@@ -70,17 +74,17 @@ def describe(folder: Annotated[Path, Argument(metavar="DIR", help="the folder of
 @with_options(Adoption, cut_seconds="--cut")
 def adopt(
     adoption: Adoption,
-    folder: Annotated[Path, Argument(metavar="FOLDER", help="your recordings")],
-    out: Annotated[Path, Argument(metavar="OUT", help="the corpus, new or to be added to")],
-    machine_type: Annotated[str, Option(metavar="NAME", help="what they are of")],
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="the folder with your recordings")],
+    out: Annotated[Path, Argument(metavar="OUT", help="the corpus to make or to add to")],
+    machine_type: Annotated[str, Option(metavar="NAME", help="name of the machine type")],
     beside: Beside = (),
 ):
-    """Make a corpus of your own recordings.
+    """Make a corpus from your own recordings.
 
-    Makes the machine type NAME of the corpus OUT from recordings sorted into
-    FOLDER/<product>/normal/ and, where there are any, FOLDER/<product>/anomaly/. Files in a folder
-    below normal/ are parts of one recording. It is written whole or not at all, and nothing is
-    converted unless an option asks for it.
+    The recordings in FOLDER/<product>/normal/ and, if there are any, in FOLDER/<product>/anomaly/
+    become the machine type NAME of the corpus OUT. Files in a subfolder of normal/ are parts of one
+    recording. The machine type is written completely or not at all, and nothing is converted unless
+    an option asks for it.
     """
     from asdstudy.data.adopt import adopt
 
@@ -89,15 +93,19 @@ def adopt(
 
 @fetch.command()
 def dcase2021(
-    folder: Annotated[Path | None, Argument(help="where to; data/dcase2021 unless named")] = None,
+    folder: Annotated[
+        Path | None, Argument(help="where to put it; data/dcase2021 by default")
+    ] = None,
     machine_types: Types = "",
-    workers: Annotated[int, Option(min=1, help="zips side by side")] = 4,
-    keep_zips: Annotated[bool, Option("--keep-zips", help="do not delete unpacked zips")] = False,
+    workers: Annotated[int, Option(min=1, help="zip files to download at once")] = 4,
+    keep_zips: Annotated[
+        bool, Option("--keep-zips", help="keep the zip files after unpacking")
+    ] = False,
     server: Server = None,
 ):
-    """The paper's data, from Zenodo.
+    """Download the paper's data from Zenodo.
 
-    Fetches DCASE 2021 Task 2: sections 00 to 05 in one tree, labelled.
+    This is DCASE 2021 Task 2. Sections 00 to 05 go into one folder, with the labels of all clips.
     """
     from asdstudy.data.fetch import fetch
 
@@ -109,19 +117,21 @@ def dcase2021(
 @with_options(Recipe)
 def uav(
     recipe: Recipe,
-    folder: Annotated[Path | None, Argument(help="where to; data/uav unless named")] = None,
+    folder: Annotated[Path | None, Argument(help="where to put it; data/uav by default")] = None,
     beside: Beside = (),
     revision: Annotated[
-        str | None, Option(help="commit or branch; a commit known to be whole unless named")
+        str | None, Option(help="commit or branch; by default a commit known to be complete")
     ] = None,
-    keep_zip: Annotated[bool, Option("--keep-zip", help="do not delete the archive")] = False,
+    keep_zip: Annotated[
+        bool, Option("--keep-zip", help="keep the archive after unpacking")
+    ] = False,
     server: Server = None,
 ):
-    """Drones with broken propellers, from GitHub.
+    """Download recordings of drones with broken propellers from GitHub.
 
-    Fetches the UAV Propeller Anomaly Audio Dataset, and cuts it to clips with noise, split by
-    flight. GitHub publishes no checksums: source.json beside the clips keeps the commit and the
-    SHA-256 of what came.
+    This is the UAV Propeller Anomaly Audio Dataset. Its flights are split into training and test,
+    cut into clips and mixed with noise. GitHub publishes no checksums, so source.json, beside the
+    clips, records the commit and the SHA-256 of the archive.
     """
     from asdstudy.data.uav import fetch_uav
 
@@ -134,13 +144,15 @@ def simulate(
     simulation: Simulation,
     out: Annotated[Path, Argument(metavar="OUT", help="the folder of the corpus")],
     machine_types: Types = "",
-    workers: Annotated[int | None, Option(min=1, help="processes; one per core by default")] = None,
+    workers: Annotated[
+        int | None, Option(min=1, help="number of processes; one per core by default")
+    ] = None,
 ):
     """Make a corpus of simulated machines.
 
-    Two dials turn what the paper argues about and no recording lets one turn: how alike the product
-    IDs of a machine type are, and how alike the machine types are. A corpus that is there is kept,
-    and one cut short is gone on with.
+    Two dials set what the paper argues about and nobody can vary in recordings: how alike the
+    product IDs of a machine type are, and how alike the machine types are. A corpus that already
+    exists is kept; one that was interrupted is completed.
     """
     from asdstudy.data.simulate import MACHINE_TYPES, make_corpus
 
@@ -150,21 +162,28 @@ def simulate(
     print(f"{out}: {', '.join(types)} in {time.perf_counter() - begun:.1f} s")
 
 
-Names = Annotated[str, Option(metavar="NAME,...", help="all that there are unless named")]
+Names = Annotated[str, Option(metavar="NAME,...", help="all that have runs by default")]
 
 
 @app.command()
 def collect(
-    corpus: Annotated[str, Argument(help="the corpus that the runs are of")],
+    corpus: Annotated[str, Argument(help="the corpus of the runs")],
     out: Annotated[Path, Argument(metavar="CSV", help="the table to write")],
     machine_types: Names = "",
     variants: Names = "",
     seeds: Names = "",
-    profile: Annotated[str, Option(help="of the runs; the only one there is unless named")] = "",
-    overrides: Annotated[str, Option(help="fields by machine type, as JSON")] = "{}",
-    out_dir: Annotated[Path | None, Option(metavar="DIR", help="root of the run folders")] = None,
+    profile: Annotated[
+        str, Option(help="profile of the runs; needed only if there are several")
+    ] = "",
+    overrides: Annotated[str, Option(help="fields of the profile by machine type, as JSON")] = "{}",
+    out_dir: Annotated[
+        Path | None, Option(metavar="DIR", help="folder that holds the runs; runs by default")
+    ] = None,
 ):
-    """Collect finished runs into a table of results: one row per run, product ID and h."""
+    """Collect finished runs in one table.
+
+    It has one row for each run, product ID and h.
+    """
     from asdstudy.report.results import collect, save
     from asdstudy.runs.plan import yaml_value
     from asdstudy.runs.run import find_runs
@@ -172,20 +191,23 @@ def collect(
     names = [[name for name in words.split(",") if name] for words in (machine_types, variants)]
     numbers, fields = yaml_value("seeds", f"[{seeds}]"), yaml_value("overrides", overrides)
     runs = find_runs(corpus, *names, numbers, out_dir, profile, fields)
-    print(f"{save(collect(runs), out)}: {len(runs)} runs")
+    print(f"{save(collect(runs), out)}: {counted(len(runs), 'run')}")
 
 
 @app.command()
 def official(
     submission: Annotated[Path, Argument(metavar="SUBMISSION", help="a folder of CSV files")],
-    truth: Annotated[Path, Option(metavar="FOLDER", help="the organisers' ground truth")],
-    year: Annotated[int, Option(help="of the challenge")],
-    out: Annotated[Path | None, Option(dir_okay=False, help="a CSV file for the table")] = None,
+    truth: Annotated[Path, Option(metavar="FOLDER", help="folder of the organisers' ground truth")],
+    year: Annotated[int, Option(help="year of the challenge")],
+    out: Annotated[
+        Path | None, Option(dir_okay=False, help="CSV file to write the table to")
+    ] = None,
 ):
     """Compute the official scores of a submission to DCASE Task 2.
 
-    The submission holds anomaly_score_*.csv and, from 2021 on, decision_result_*.csv. FOLDER holds
-    ground_truth_data/ and, from 2022 on, ground_truth_domain/; for 2020, eval_data_list.csv.
+    SUBMISSION holds anomaly_score_*.csv and, from 2021 on, decision_result_*.csv. FOLDER holds
+    ground_truth_data/ and, from 2022 on, ground_truth_domain/. For 2020 it holds
+    eval_data_list.csv.
     """
     from asdstudy.official import official
 

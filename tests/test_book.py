@@ -20,6 +20,7 @@ from conftest import ROOT
 from asdlib.errors import InputError
 from asdstudy.runs.study import read_study
 from workflow.assemble import assemble, pages_of
+from workflow.print_book import on_paper
 
 STUDY = "tests/small-study.yaml"
 TELEPHONE = {"width": 390, "height": 844}
@@ -303,6 +304,11 @@ def visited(built, site, browser) -> dict[str, dict]:
             "article div.math:not(details *) > mjx-container",
             "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)",
         )
+        captions = page.eval_on_selector_all(
+            "article table caption",
+            "all => all.filter(e => e.getBoundingClientRect().right > innerWidth)"
+            ".map(e => e.innerText)",
+        )
         page.screenshot(path=shots / f"{stem}-390.png", full_page=True)
         identifiers = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
         found[name] = {
@@ -316,6 +322,7 @@ def visited(built, site, browser) -> dict[str, dict]:
             "cut": cut,
             "boxes": boxes,
             "formulas": formulas,
+            "captions": captions,
             "ids": set(identifiers),
         }
         page.close()
@@ -367,6 +374,7 @@ def test_no_line_of_code_is_cut_and_there_is_one_search_box(visited):
 
 def test_nothing_overflows_on_a_telephone(visited):
     assert of_each(visited, "formulas") == {}
+    assert of_each(visited, "captions") == {}
     wide = {n: f["width"] for n, f in visited.items() if f["width"] > TELEPHONE["width"] + 1}
     assert wide == {}
 
@@ -438,4 +446,4 @@ def test_the_book_is_printed_as_one_pdf_with_every_chapter_in_its_outline(built,
     assert done.returncode == 0, done.stderr[-3000:]
     pdf = out.read_bytes()
     assert pdf.startswith(b"%PDF") and 60 <= len(re.findall(rb"/Type /Page\b", pdf)) <= 200
-    assert pdf.count(b"/Title ") > len(toc_pages(built))
+    assert pdf.count(b"/Title ") > len(on_paper(toc_pages(built)))

@@ -4,6 +4,7 @@ import json
 import shlex
 
 import numpy as np
+import pandas as pd
 import papermill.cli
 import pytest
 from click.testing import CliRunner
@@ -86,7 +87,8 @@ def test_what_is_said_of_a_run():
     changed = captions.about_run(RECORD | {"overrides": {"epochs": 3}})
     assert changed == "the corpus mine, quick profile with overrides, seed 3"
     line = captions.origin_of_run(RECORD)
-    assert "; device cpu; threads 1; " in line and line.endswith("wall time 2 s for 1 runs")
+    assert "; device cpu; threads 1; " in line and line.startswith("1 run, this one: ")
+    assert line.endswith("wall time 2 s for 1 run")
     assert "wall time 0 s for 0 runs" in captions.origin_of_run(RECORD | {"resumed": True})
 
 
@@ -105,6 +107,14 @@ def test_what_is_said_of_a_table(table):
         overrides=np.where(table.seed, '{"epochs": 3, "dropout": 0}', '{"epochs": 3}')
     )
     assert "overrides epochs = 3; " in captions.origin(two, "Drawn")
+
+
+def test_a_caption_promises_a_spread_and_intervals_only_where_there_are_any(table):
+    assert captions.over_seeds(table) == ", mean ± SD over seeds"
+    assert captions.over_seeds(table[table.seed == 0]) == ""
+    lines = pd.DataFrame({"low": [np.nan, 1.0]})
+    assert captions.intervals(lines) == ", with 95 % intervals"
+    assert captions.intervals(lines.head(1)) == ""
 
 
 def test_the_page_of_recordings_keeps_their_place_to_itself():

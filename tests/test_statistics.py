@@ -209,11 +209,14 @@ def test_differences_and_their_sentences(table):
     assert (over_all.verdict == "helps").all()
     words = statistics.in_words(differences)
     assert "- **proposed minus product-only**: +" in words
-    assert words.count("2 seeds, 4 product IDs); *helps*.") == 3
+    assert words.count("2 seeds, 4 product IDs); *proposed is better*.") == 3
+    reverse = statistics.differences(results.systems(table), "product-only", draws=300)
+    assert "*product-only is worse*." in statistics.in_words(reverse)
     single = statistics.differences(
         results.systems(table[table["product"] == "02"]), "proposed", draws=10
     )
-    assert "no interval" in statistics.in_words(single) and set(single.verdict) == {"cannot tell"}
+    assert "no interval, 2 seeds, 2 product IDs); *cannot tell*." in statistics.in_words(single)
+    assert set(single.verdict) == {"cannot tell"}
 
 
 def test_the_difference_is_that_of_the_means_over_seeds(table):

@@ -99,6 +99,15 @@ def test_charts_of_settings_and_seeds(table):
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["GMM", "none"]
 
 
+def test_the_epoch_of_the_smallest_validation_loss_is_shown_beside_the_last():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "loss": 0.5, "validation_loss": [3.0, 1.0, 2.0]})
+    shown = tables.epochs(history)
+    assert shown.loc["epoch"].to_dict() == {"smallest validation loss": 2, "last": 3}
+    of_networks = pd.concat([history.assign(product=k) for k in ("00", "01")], ignore_index=True)
+    pd.testing.assert_frame_equal(tables.epochs(of_networks), shown)
+    assert tables.epochs(history.head(0)).empty  # of a system that is not trained
+
+
 def test_a_chart_leaves_the_interactive_mode_on(table):
     """A notebook shows no figure without it, and its first figure switches it on."""
     plt.ion()
@@ -123,10 +132,19 @@ def test_a_page_of_a_run_has_its_clips_scores_and_captions(tmp_path):
 
     about = captions.about_run(run.params)
     assert about == "the corpus mine, quick profile with overrides, seed 0"
-    assert about in tables.result_table(run).to_html()
+    shown = tables.result_table(run)
+    assert about in shown.to_html()
+    (h,) = run.metrics.inlier[run.metrics.chosen].unique()
+    column = next(name for name in shown.data if name.split(",")[0] == h)
+    assert shown.data.loc[("harmonic mean", "all IDs"), column] == pytest.approx(100 * run.result())
+    assert shown.data.loc[("ID 00 (validation)", "AUC"), column] == pytest.approx(
+        100 * run.metrics.AUC[run.metrics.chosen].iloc[0]
+    )
     for draw in (figures.score_distributions, figures.roc_curves):
         assert draw(run.scores, about).get_suptitle().replace("\n", " ") == about
-    assert tables.chosen_inliers([run]).loc[0, "h"] == run.params["choice"]["inlier"]
+    choice = run.params["choice"]
+    words = f"{choice['inlier']}, {choice['sizes'][choice['inlier']]}"
+    assert tables.chosen_inliers([run]).loc[0, ["h, p", "paper"]].tolist() == [words, "GMM, 2"]
 
     grid = maps.map_grid({("a", "ID 00"): placed, ("b", "ID 00"): placed}, about)
     assert {text.get_text() for text in grid.legends[0].get_texts()} == {*maps.COLOURS}

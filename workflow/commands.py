@@ -9,19 +9,20 @@ import typer
 from asdstudy.cli import app
 
 PAGE = Path(__file__).parents[1] / "book/commands.md"
+WIDTH = 71  # characters that the page shows in a line
 INTRO = """(commands)=
 # Commands
 
-One console command, `asd`, does what needs no notebook: it makes, fetches, describes and adopts
-corpora, makes runs, all at once or stage by stage, and scores new recordings with them. After
-`make book` or `make test` it is `.venv/bin/asd`. This page is what `--help` says of each command.
-The chapters {doc}`own-data`, {doc}`use-it` and {doc}`rerun` use them.
+Everything that needs no notebook is a command of `asd`. It makes, fetches, describes and adopts
+corpora; it makes runs, all at once or stage by stage; and it scores new recordings with them. After
+`make book` or `make test` you find it at `.venv/bin/asd`. This page shows the `--help` of each
+command. The chapters {doc}`own-data`, {doc}`use-it` and {doc}`rerun` use the commands.
 """
 
 
 def helps(command: click.Command, words: tuple[str, ...] = ("asd",)):
     """The words of every command and its help, groups first."""
-    context = command.context_class(command, info_name=" ".join(words), terminal_width=88)
+    context = command.context_class(command, info_name=" ".join(words), terminal_width=WIDTH)
     yield " ".join(words), command.get_help(context)
     for name, part in getattr(command, "commands", {}).items():
         yield from helps(part, (*words, name))

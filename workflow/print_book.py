@@ -10,7 +10,7 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import sync_playwright
 
-from workflow.assemble import pages_of
+from workflow.assemble import MACHINES, pages_of
 
 FOOTER = (
     '<div style="font: 8px sans-serif; width: 100%; text-align: center">'
@@ -18,8 +18,22 @@ FOOTER = (
 )
 
 
+SCREEN_ONLY = ("commands", "gallery", "api")  # pages that nobody reads on paper
+FOLDED = "details.hide, .player"  # of a page: the code that it folds away, and what only sounds
+NOTE = (
+    "On paper, this book leaves out the commands, the API reference, the machine types after the "
+    "first, the players and the code that its pages fold away."
+)
+
+
+def on_paper(names: list[str]) -> list[str]:
+    """The pages to print: of the machine types the first only, and no page for the screen."""
+    machines = [name for name in names if name.startswith(MACHINES)]
+    return [name for name in names if name not in (*SCREEN_ONLY, *machines[1:])]
+
+
 def joined(site: Path, names: list[str]) -> str:
-    """All pages of ``site`` in one: one article after the other, in the frame of the first page."""
+    """Some pages of ``site`` in one: one article after the other, in the frame of the first."""
     frame = BeautifulSoup((site / f"{names[0]}.html").read_text(), "html.parser")
     place = frame.select_one("article.bd-article")
     place.clear()
@@ -28,9 +42,12 @@ def joined(site: Path, names: list[str]) -> str:
     for name in names:
         page = BeautifulSoup((site / f"{name}.html").read_text(), "html.parser")
         article = page.select_one("article.bd-article")
+        for part in article.select(FOLDED):
+            part.decompose()
         moved(article, name, names)
         article.name, article["id"] = "section", name
         place.append(article)
+    place.h1.insert_after(BeautifulSoup(f"<p><em>{NOTE}</em></p>", "html.parser"))
     return str(frame)
 
 
@@ -49,6 +66,8 @@ def moved(article: Tag, name: str, names: list[str]) -> None:
             target = there.removesuffix(".html") if path else name
             if target in names:
                 tag["href"] = f"#{target}--{anchor}" if anchor else f"#{target}"
+            else:
+                tag.unwrap()
 
 
 def print_page(page: Path, out: Path) -> None:
@@ -65,7 +84,7 @@ def print_page(page: Path, out: Path) -> None:
         tab.wait_for_function("window.MathJax?.startup?.promise", timeout=120_000)
         tab.evaluate("MathJax.startup.promise")
         tab.pdf(
-            path=out, format="A4", scale=0.8, outline=True, tagged=True, print_background=True,
+            path=out, format="A4", scale=0.88, outline=True, tagged=True, print_background=True,
             display_header_footer=True, header_template="<span></span>", footer_template=FOOTER,
             margin={"top": "18mm", "bottom": "18mm", "left": "18mm", "right": "18mm"},
         )  # fmt: skip
@@ -81,7 +100,8 @@ def main() -> None:
     if not (options.site / "index.html").exists():
         sys.exit(f"{options.site}: no book; expected one, made by `make book`")
     page = options.site / "_print.html"  # beside the pages, for what they load
-    page.write_text(joined(options.site, pages_of(yaml.safe_load(options.toc.read_text()))))
+    names = on_paper(pages_of(yaml.safe_load(options.toc.read_text())))
+    page.write_text(joined(options.site, names))
     try:
         print_page(page, options.out)
     finally:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import corpora
+from asdstudy.words import counted
 
 KEYS = ["machine_type", "product", "domain", "split", "label"]
 
@@ -30,8 +31,8 @@ class Description:
         lines = ["no clips"]
         if len(self.clips):
             table = self.counts().to_string(index=False, float_format="{:.1f}".format)
-            lines = [table, "", f"{len(self.clips)} clips"]
-        lines += [f"{len(self.unplaced)} files that could not be placed"]
+            lines = [table, "", counted(len(self.clips), "clip")]
+        lines += [counted(len(self.unplaced), "file") + " that could not be placed"]
         return "\n".join(lines + [f"  {why}" for why in self.unplaced.values()])
 
 

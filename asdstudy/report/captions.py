@@ -13,13 +13,14 @@ from IPython.display import Markdown
 
 from asdstudy import paths
 from asdstudy.runs.provenance import DECISIVE, STAMP, provenance, stamp
+from asdstudy.words import counted
 
 BEGUN = time.perf_counter()  # of the page that imports this: its wall time counts from here
 
 CORPORA = {
     "simulated": "simulated sound",
-    "uav": "real recordings (uav, not DCASE)",
-    "mimii-mini": "real recordings (MIMII)",
+    "uav": "recordings of a drone",
+    "mimii-mini": "recordings from MIMII",
     "dcase2021": "DCASE 2021 Task 2",
 }
 
@@ -34,10 +35,20 @@ def sound_of(corpus: str) -> str:
 def about(table: pd.DataFrame) -> str:
     """Whose sound, which profile and which seeds a table of results is of."""
     seeds = sorted(table.seed.unique())
-    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else counted(len(seeds), "seed")
     changed = " with overrides" if (table.overrides != "{}").any() else ""
     sounds = ", ".join(dict.fromkeys(map(sound_of, table.corpus)))
     return f"{sounds}, {', '.join(table.profile.unique())} profile{changed}, {which}"
+
+
+def over_seeds(rows: pd.DataFrame) -> str:
+    """What a caption says of means by ``tables.SPREAD``: nothing if there is a single seed."""
+    return ", mean ± SD over seeds" if rows.seed.nunique() > 1 else ""
+
+
+def intervals(differences: pd.DataFrame) -> str:
+    """What a caption says of differences by ``tables.BOUNDED``: nothing if none has an interval."""
+    return ", with 95 % intervals" if differences.low.notna().any() else ""
 
 
 def about_run(params: dict) -> str:
@@ -81,8 +92,8 @@ def origin(table: pd.DataFrame, source: str) -> str:
     shared = [i for i in sorted(first.items()) if all(i in other.items() for other in others)]
     facts["overrides"] = ", ".join(f"{name} = {value}" for name, value in shared) or "none"
     timed = runs.wall_seconds.dropna()  # a run that was resumed has none
-    facts["wall time"] = f"{timed.sum():.0f} s for {len(timed)} runs"
-    return f"{len(runs)} runs, {source}: {_listed(facts)}"
+    facts["wall time"] = f"{timed.sum():.0f} s for {counted(len(timed), 'run')}"
+    return f"{counted(len(runs), 'run')}, {source}: {_listed(facts)}"
 
 
 def origin_of_run(params: dict) -> str:

@@ -14,6 +14,7 @@ from asdlib.profiles import PAPER_INLIERS
 from asdlib.scoring import validation_products
 from asdstudy.report.paper import ALL, in_paper_order
 from asdstudy.runs.evaluation import NUMBERS
+from asdstudy.words import counted
 
 UNTRAINED = ("spectrum", "spectrum, kNN", "level")  # systems that are the same for every seed
 AREAS = ["AUC", "pAUC"]
@@ -189,16 +190,22 @@ def verdict(low: float, high: float) -> str:
 
 
 def in_words(differences: pd.DataFrame) -> str:
-    """What :func:`differences` over all machine types say: a line of Markdown for each system."""
+    """What :func:`differences` over all machine types say: a line of Markdown for each system.
+
+    A part helps or hurts; a whole system is better or worse than another one.
+    """
     lines = []
     over_all = differences[differences.machine_type == ALL]
     for row in over_all.rename(columns={"product IDs": "n"}).itertuples():
         bounds = f"95 % interval {row.low:+.1f} to {row.high:+.1f}"
         bounds = "no interval" if pd.isna(row.low) else bounds
-        seeds = f"{row.seeds} seeds, " * (row.seeds > 0)  # of two that are not trained none
+        counts = counted(row.n, "product ID")
+        if row.seeds:  # of two that are not trained none
+            counts = f"{counted(row.seeds, 'seed')}, {counts}"
+        better = {"helps": f"{row.system} is better", "hurts": f"{row.system} is worse"}
         lines.append(
             f"- **{row.system} minus {row.minus}**: {row.difference:+.1f} points "
-            f"({bounds}, {seeds}{row.n} product IDs); *{row.verdict}*."
+            f"({bounds}, {counts}); *{better.get(row.verdict, row.verdict)}*."
         )
     return "\n".join(lines)
 

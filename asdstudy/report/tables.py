@@ -50,7 +50,7 @@ def by_system(
 
 
 def costs(rows: pd.DataFrame) -> pd.DataFrame:
-    """Networks and parameters of each system for one machine type, and its CPU seconds.
+    """Networks of each system for one machine type, their parameters, and its CPU seconds.
 
     Seconds are of whole runs, from decoded clips to scores; runs without a recorded time do not
     count. CPU time and not the clock's, because runs share a computer.
@@ -58,33 +58,45 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
     groups = rows.drop_duplicates(["system", "machine_type", "seed"]).groupby("system", sort=False)
     sizes = groups[["models", "parameters"]].max()
     table = sizes.join(groups.cpu_seconds.agg(["mean", "std", "count"])).rename_axis(index=None)
-    names = ["networks", "parameters of the networks, without h", "CPU seconds", "SD over runs"]
-    return table.set_axis([*names, "runs with a CPU time"], axis=1)
+    names = ["networks", "parameters", "CPU seconds", "SD over runs", "runs timed"]
+    return table.set_axis(names, axis=1)
+
+
+def epochs(history: pd.DataFrame) -> pd.DataFrame:
+    """The losses of the last epoch and of the one with the smallest validation loss, a column each.
+
+    ``history`` is that of a run; of a system with several networks, one row per epoch and network.
+    """
+    history = history.drop(columns="product", errors="ignore")
+    smallest = history[history.validation_loss == history.validation_loss.min()]
+    both = {"smallest validation loss": smallest.head(1), "last": history.tail(1)}
+    return pd.concat(both).droplevel(1).T
 
 
 def result_table(run: Run):
-    """AUC and pAUC in % by h (rows) and product ID (columns), after their harmonic means.
+    """AUC and pAUC in % by product ID (rows) and h (columns), below their harmonic means.
 
     If no test clip has a label, a sentence says so.
     """
     if not len(run.metrics):
         return Markdown("**No labels, no AUC.** The test clips are scored; the scores are below.")
-    percent = run.metrics.assign(AUC=run.metrics.AUC * 100, pAUC=run.metrics.pAUC * 100)
-    percent["size"] = percent["size"].replace(0, "-")  # an h without a p
-    names = percent["product"].radd("ID ") + " (" + percent.role + ")"
-    table = percent.assign(ID=names).pivot(index=["inlier", "size"], columns="ID")[["AUC", "pAUC"]]
+    areas = run.metrics.assign(AUC=run.metrics.AUC * 100, pAUC=run.metrics.pAUC * 100)
+    areas["ID"] = "ID " + areas["product"] + " (" + areas.role + ")"
+    table = areas.pivot(index=["inlier", "size"], columns="ID", values=["AUC", "pAUC"])
     table = table.swaplevel(axis=1).sort_index(axis=1)
     means = {role: [100 * run.result(h, role) for h, _ in table.index] for role in ("test", None)}
-    table.insert(0, ("harmonic mean", "test IDs"), means["test"])  # what a narrow page shows first
+    table.insert(0, ("harmonic mean", "test IDs"), means["test"])
     table.insert(1, ("harmonic mean", "all IDs"), means[None])
-    table = table.rename_axis(index=["h", "p"], columns=["", ""])
+    table = table.T.set_axis([f"{h}, p = {p}" if p else h for h, p in table.index], axis=1)
+    table = table.rename_axis(index=[None, None])
     return captioned(table, f"AUC and pAUC in %: {about_run(run.params)}", "{:.1f}")
 
 
 def chosen_inliers(runs: list[Run]) -> pd.DataFrame:
     """Which h and p each run chose, what chose them, and what the paper's Table I has.
 
-    The validation columns hold the harmonic mean in % on the validation IDs, by the best p of an h.
+    The columns GMM, LOF and none hold the harmonic mean in % on the validation IDs, by the best p
+    of that h.
     """
     lines = []
     for run in runs:
@@ -93,11 +105,11 @@ def chosen_inliers(runs: list[Run]) -> pd.DataFrame:
         best = 100 * tried.astype({"validation": float}).groupby("inlier").validation.max()
         paper = TABLE_I.get(params["machine_type"], {})
         lines.append(
-            {"machine type": params["machine_type"]}
+            {"type": params["machine_type"]}
             | {name: params[name] for name in ("variant", "seed")}
-            | {"h": choice["inlier"], "p": choice["sizes"][choice["inlier"]]}
+            | {"h, p": f"{choice['inlier']}, {choice['sizes'][choice['inlier']] or '-'}"}
             | {"chosen by": choice["chosen_by"]}
-            | {f"validation: {name}": best.get(name) for name in ("GMM", "LOF", "none")}
-            | {"paper: h": paper.get("inlier", "-"), "paper: p": paper.get("inlier_size", "-")}
+            | {name: best.get(name) for name in ("GMM", "LOF", "none")}
+            | {"paper": f"{paper['inlier']}, {paper['inlier_size']}" if paper else "-"}
         )
     return pd.DataFrame(lines)

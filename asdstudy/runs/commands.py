@@ -12,28 +12,29 @@ from asdlib.profiles import PROFILES
 from asdstudy.runs.plan import Plan, yaml_value
 from asdstudy.runs.record import identity_of, is_done, place_of
 from asdstudy.systems import VARIANTS
+from asdstudy.words import counted
 
 STAGES = {
-    "train": "Train the encoder of a run: encoder.safetensors, history.csv.",
-    "embed": "Embed its clips: embeddings.npz.",
-    "score": "Fit h, choose it and p, score the test clips: scores.csv. Needs no corpus.",
-    "evaluate": "AUC and pAUC of the scores: metrics.csv. Needs no corpus.",
+    "train": "Train the encoder: writes encoder.safetensors and history.csv.",
+    "embed": "Embed the clips: writes embeddings.npz.",
+    "score": "Choose h and p, and score the test clips: writes scores.csv. Needs no corpus.",
+    "evaluate": "Compute AUC and pAUC: writes metrics.csv. Needs no corpus.",
 }
 SAME = """
 
-    Nothing is done again that is there already, of the same parameters, sound and code; a run that
-    differs in fields of scoring alone takes the encoder of the one beside. Prints the run's folder,
-    which is named after all of these options but --data-dir; until all stages are done, a hidden
-    one beside it has what is there.
+    A stage is not repeated if its result is already there, made with the same parameters, sound and
+    code. A run that differs from another one only in how it scores takes over its encoder. The last
+    line of the output is the run's folder, which is named after the options below except
+    --data-dir. Until all stages are done, the files are in a hidden folder beside it.
 """
 
 
 def add_stages(app: typer.Typer, **settings) -> None:
     """Add the commands to ``app``, all with the options that name a run."""
-    app.command("run", help="Make a whole run: train, embed, score, evaluate." + SAME)(
+    app.command("run", help="Make a run: train, embed, score and evaluate." + SAME)(
         _command(*STAGES)
     )
-    stages = typer.Typer(help="Do one stage of a run.", **settings)
+    stages = typer.Typer(help="Carry out one stage of a run.", **settings)
     app.add_typer(stages, name="stage")
     for name, meaning in STAGES.items():
         stages.command(name, help=meaning + SAME)(_command(name))
@@ -41,19 +42,25 @@ def add_stages(app: typer.Typer, **settings) -> None:
 
 def _command(*names: str):
     def command(
-        corpus: Annotated[str, Argument(help="simulated, uav, dcase2021 or a name of your own")],
-        machine_type: Annotated[str, Argument(help="the target, a folder of the corpus")],
+        corpus: Annotated[str, Argument(help="simulated, uav, dcase2021 or the name of your own")],
+        machine_type: Annotated[str, Argument(help="the target: a folder of the corpus")],
         variant: Annotated[str, Option(help=", ".join(VARIANTS))] = "proposed",
         profile: Annotated[str, Option(help=", ".join(PROFILES))] = "quick",
         seed: Annotated[int, Option(help="random seed")] = 0,
         changes: Annotated[
-            list[str], Option("--set", metavar="FIELD=VALUE", help="a field; may be repeated")
+            list[str],
+            Option(
+                "--set",
+                metavar="FIELD=VALUE",
+                help="change a field of the profile; can be repeated",
+            ),
         ] = (),
         data_dir: Annotated[
-            Path | None, Option(metavar="DIR", help="the corpus; data/<corpus> unless named")
+            Path | None,
+            Option(metavar="DIR", help="folder of the corpus; data/<corpus> by default"),
         ] = None,
         out_dir: Annotated[
-            Path | None, Option(metavar="DIR", help="root of the run folders; runs unless named")
+            Path | None, Option(metavar="DIR", help="folder that holds the runs; runs by default")
         ] = None,
     ):
         from asdstudy.data import open_corpus
@@ -94,7 +101,7 @@ def _in_short(run) -> str:
     auc, pauc = 100 * areas[["AUC", "pAUC"]].mean()
     return (
         f"h = {h}{f' (p = {p})' if p else ''}: AUC {auc:.1f} %, pAUC {pauc:.1f} %, means over "
-        f"{len(areas)} product IDs; harmonic mean of both {100 * run.result():.1f} %"
+        f"{counted(len(areas), 'product ID')}; harmonic mean of both {100 * run.result():.1f} %"
     )
 
 

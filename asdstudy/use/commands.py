@@ -12,20 +12,20 @@ from asdstudy.options import with_options
 
 RunFolder = Annotated[Path, Argument(metavar="RUN", help="the folder of a finished run")]
 Product = Annotated[
-    str | None, Option(metavar="ID", help="of all recordings; by the file names unless named")
+    str | None,
+    Option(metavar="ID", help="product ID of all recordings; by default from the file names"),
 ]
 Rate = Annotated[
     float | None,
-    Option(
-        help="share of normal clips that may be above the threshold; the run's own unless given"
-    ),
+    Option(help="share of normal clips allowed above the threshold; by default the run's own"),
 ]
 in_windows = with_options(Windows, window_seconds="--window", hop_seconds="--hop")
 WINDOWS = """
 
-    A recording that is no longer than the longest clip of the run is scored as a whole, a longer
-    one in windows of the clips' usual length; --window and --hop say otherwise. Where nothing says
-    which product ID a recording is of, its score is the smallest over all of them.
+    A recording that is no longer than the longest clip of the run is scored as a whole. A longer
+    one is scored in windows as long as the clips usually are, unless --window and --hop set other
+    ones. If nothing says which product ID a recording belongs to, it gets the smallest of the
+    scores for all product IDs.
 """
 
 
@@ -41,9 +41,13 @@ def add_use(app: typer.Typer) -> None:
 def score(
     windows: Windows,
     run: RunFolder,
-    recordings: Annotated[list[Path], Argument(metavar="RECORDING...", help="files and folders")],
-    out: Annotated[Path | None, Option(metavar="CSV", help="a table, one row per window")] = None,
-    plot: Annotated[Path | None, Option(metavar="FOLDER", help="for a PNG per recording")] = None,
+    recordings: Annotated[list[Path], Argument(metavar="RECORDING", help="files or folders")],
+    out: Annotated[
+        Path | None, Option(metavar="CSV", help="write a table, one row per window")
+    ] = None,
+    plot: Annotated[
+        Path | None, Option(metavar="FOLDER", help="folder for one PNG per recording")
+    ] = None,
     product: Product = None,
     false_alarms: Rate = None,
 ):
@@ -65,22 +69,26 @@ def score(
 def watch(
     windows: Windows,
     run: RunFolder,
-    folder: Annotated[Path, Argument(metavar="FOLDER", help="where recordings appear")],
-    k: Annotated[int, Option("--k", min=1, help="so many clips above the threshold ...")] = 3,
-    of: Annotated[int, Option("--of", min=1, help="... of the last so many are an alarm")] = 5,
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="the folder to watch")],
+    k: Annotated[
+        int, Option("--k", min=1, help="clips above the threshold that raise an alarm ...")
+    ] = 3,
+    of: Annotated[int, Option("--of", min=1, help="... among this many of the latest clips")] = 5,
     out: Annotated[
-        Path | None, Option(metavar="CSV", help="the table; beside FOLDER unless named")
+        Path | None, Option(metavar="CSV", help="table to write; beside FOLDER by default")
     ] = None,
-    every: Annotated[float, Option(min=0.01, help="seconds between two looks")] = 1.0,
-    once: Annotated[bool, Option("--once", help="end when what is there is scored")] = False,
+    every: Annotated[float, Option(min=0.01, help="seconds between two looks at the folder")] = 1.0,
+    once: Annotated[
+        bool, Option("--once", help="stop once all files in the folder are scored")
+    ] = False,
     product: Product = None,
     false_alarms: Rate = None,
 ):
     """Score every recording that appears in a folder, and say when too many are anomalous.
 
-    A file is scored when it is complete: unchanged between two looks, with a header that can be
-    read. Each gets one row in the table, which is on the disk at once. After an interruption, even
-    a power failure, the same command goes on: no file is scored twice.
+    A file is scored when it is complete: it has not changed between two looks, and its header can
+    be read. Its row is written to the table at once. After an interruption, even a power failure,
+    the same command continues where it stopped; no file is scored twice.
     """
     from asdlib.errors import InputError
     from asdstudy.data.corpora import inside
@@ -113,23 +121,24 @@ def watch(
 def explain(
     windows: Windows,
     run: RunFolder,
-    recording: Annotated[Path, Argument(metavar="RECORDING", help="a file")],
+    recording: Annotated[Path, Argument(metavar="RECORDING", help="the file to explain")],
     out: Annotated[
-        Path, Option(metavar="PNG", help="the picture; beside it the sound, *-anomalous.wav")
+        Path,
+        Option(metavar="PNG", help="picture to write; the sound, *-anomalous.wav, goes beside it"),
     ] = Path("explained.png"),
     normal: Annotated[
         list[Path],
-        Option(metavar="RECORDING", help="normal ones to compare with; may be repeated"),
+        Option(metavar="RECORDING", help="a normal recording to compare with; can be repeated"),
     ] = (),
     product: Product = None,
 ):
     """Show which seconds and frequencies of a recording made its score high.
 
     Patches of the spectrogram are replaced, one after the other, by what is usual at their
-    frequencies: in the normal recordings, or else in the recording itself, and then a sound that
-    never stops cannot stand out. The picture shows how much the score falls without each patch. In
-    the sound, explained-anomalous.wav, you hear what made the score high: the clip with all other
-    patches turned down, by up to 30 dB.
+    frequencies in the normal recordings. If you name none, the recording itself says what is usual,
+    and a sound that never stops cannot stand out. The picture shows how much the score falls
+    without each patch. The sound is the clip with all other patches turned down by up to 30 dB, so
+    that you hear what made the score high.
     """
     import soundfile
 
@@ -155,12 +164,13 @@ def explain(
 
 def export(
     run: RunFolder,
-    out: Annotated[Path, Argument(metavar="ONNX", help="the file to write, as in model.onnx")],
+    out: Annotated[Path, Argument(metavar="ONNX", help="the file to write, such as model.onnx")],
 ):
     """Write the encoder of a run as an ONNX file, from samples to embeddings.
 
-    Its input is float32 samples within -1 and 1 at 16 kHz, one segment in each row. The metadata of
-    the file say how long a segment is and how many a clip has. Needs the extra `onnx`.
+    Its input has one segment in each row: float32 samples between -1 and 1 at 16 kHz. The file's
+    metadata say how long a segment is and how many segments a clip has. This command needs the
+    extra `onnx`.
     """
     from asdstudy.use import export as use
     from asdstudy.use.detector import Detector
