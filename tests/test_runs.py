@@ -561,7 +561,7 @@ def test_profiles_are_the_papers():
     )
     assert make_profile("paper", "gearbox").inlier_size == 64
     assert make_profile("paper", "uav").product_weight == 10
-    for variant, (_, changed) in VARIANTS.items():
+    for variant, (_, changed, _) in VARIANTS.items():
         profile = make_profile("quick", "fan", variant)
         default = PROFILES["quick"]
         differs = {k for k, v in profile.to_dict().items() if default.to_dict()[k] != v}
