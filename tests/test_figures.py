@@ -63,6 +63,12 @@ def test_long_names_of_rows_and_panels_are_not_cut():
     columns = ["minus", "sound", "system", "difference", "low", "high"]
     table = pd.DataFrame(rows, columns=columns)
     assert_apart(charts.forest(table, "of a test", row="minus", col="sound"))
+    few = table[table.minus == "short"].replace({"sound": {sound: "x" for sound in table.sound}})
+    few = pd.concat([few.assign(minus=name) for name in ("fan", "slider", "All")])
+    figure = charts.forest(few, "of a test " * 8, row="minus", col="sound")
+    assert_apart(figure)
+    rows = [tick.get_window_extent() for tick in figure.axes[0].get_yticklabels()]
+    assert not any(one.overlaps(other) for one, other in combinations(rows, 2))
     lines = table.assign(mean=1.0, clips=[3, 3, 3, 50, 50, 50])
     assert_apart(charts.levels(lines, "clips", "train clips of an ID", "of a test"))
 

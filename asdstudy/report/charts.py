@@ -79,8 +79,9 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
     columns = 1 if max(map(len, labels)) > 12 else min(table[col].nunique(), 2)
     grid = sns.FacetGrid(
         table, col=col, col_wrap=columns, hue=col if col == "minus" else None,
-        palette=VARIANT_COLOURS, height=0.7 + 0.22 * "\n".join(labels + labels[:1]).count("\n"),
+        palette=VARIANT_COLOURS, height=0.5 + 0.22 * "\n".join(labels + labels[:1]).count("\n"),
     )  # fmt: skip
+    grid.figure.set_figheight(grid.figure.get_figheight() + 0.8)  # for the titles above and below
     grid.map(plt.hlines, "place", "low", "high", linewidth=2)
     grid.map(plt.scatter, "difference", "place")
     grid.refline(x=0, color="0.4", linestyle="-")
