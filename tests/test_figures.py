@@ -1,5 +1,7 @@
 """Figures of clips and of a run: axes that say what they show, in a width that can be read."""
 
+from itertools import combinations
+
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from asdlib.encoder import LogMel
 from asdlib.profiles import PAPER, QUICK, SAMPLE_RATE
-from asdstudy.report import figures
+from asdstudy.report import charts, figures
 from workflow.assemble import one_figure_each
 
 
@@ -16,6 +18,59 @@ from workflow.assemble import one_figure_each
 def closed():
     yield
     plt.close("all")
+
+
+def lettering(figure) -> list:
+    """The texts of a figure, drawn, but the ticks'; and that they can be read on a telephone."""
+    figure.canvas.draw()
+    ticks = [tick for ax in figure.axes for tick in (*ax.get_xticklabels(), *ax.get_yticklabels())]
+    texts = [text for text in figure.findobj(plt.Text) if text.get_text() and text.get_visible()]
+    assert min(350 / 72 / figure.get_figwidth() * text.get_fontsize() for text in texts) > 9
+    return [text for text in texts if text not in ticks]
+
+
+def assert_apart(figure) -> None:
+    """No text of a figure is cut, and none lies on another."""
+    boxes = {text.get_text(): text.get_window_extent() for text in lettering(figure)}
+    for words, box in boxes.items():
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, words
+    for (words, box), (others, other) in combinations(boxes.items(), 2):
+        assert not box.overlaps(other), (words, others)
+
+
+@pytest.mark.parametrize("types", [1, 2, 8])
+def test_the_legend_of_systems_lies_below_the_axis_title(types):
+    figures.use_style()
+    systems = ["proposed", "ddcsad", "serial", "parallel", "ae", "spectrum, kNN"]
+    rows = [
+        (f"type {number}", system, 50.0 + number + seed)
+        for number in range(types)
+        for system in systems
+        for seed in range(2)
+    ]
+    values = pd.DataFrame(rows, columns=["machine_type", "system", "value"])
+    assert_apart(charts.points(values, "simulated sound, quick profile, 2 seeds; bars: SD"))
+
+
+def test_long_names_of_rows_and_panels_are_not_cut():
+    figures.use_style()
+    long = "slope of Eq. 2: starts positive (the paper's picture)"
+    rows = [
+        (name, f"{panel} (real recordings, not DCASE)", "default", 1.0, 0.0, 2.0)
+        for name in ("short", long)
+        for panel in "abc"
+    ]
+    columns = ["minus", "sound", "system", "difference", "low", "high"]
+    table = pd.DataFrame(rows, columns=columns)
+    assert_apart(charts.forest(table, "of a test", row="minus", col="sound"))
+    few = table[table.minus == "short"].replace({"sound": {sound: "x" for sound in table.sound}})
+    few = pd.concat([few.assign(minus=name) for name in ("fan", "slider", "All")])
+    figure = charts.forest(few, "of a test " * 8, row="minus", col="sound")
+    assert_apart(figure)
+    rows = [tick.get_window_extent() for tick in figure.axes[0].get_yticklabels()]
+    assert not any(one.overlaps(other) for one, other in combinations(rows, 2))
+    lines = table.assign(mean=1.0, clips=[3, 3, 3, 50, 50, 50])
+    assert_apart(charts.levels(lines, "clips", "train clips of an ID", "of a test"))
 
 
 @pytest.mark.parametrize("profile", [QUICK, PAPER], ids=["quick", "paper"])
@@ -36,6 +91,13 @@ def test_a_tone_is_bright_at_its_frequency():
     assert labels == ["250", "500", "1000", "2000", "4000"] and ax.get_ylabel() == "frequency (Hz)"
     assert abs(row + 0.5 - ax.get_yticks()[3]) <= 1
     assert image.get_extent() == [0, 2, 0, QUICK.mel_bins]
+    assert_ink(image.cmap)
+
+
+def assert_ink(cmap) -> None:
+    """More is darker, from the page's white on: inverted, in dark mode, it is brighter."""
+    brightness = cmap(np.linspace(0, 1, 9))[:, :3] @ [0.2126, 0.7152, 0.0722]
+    assert brightness[0] > 0.95 and brightness[-1] < 0.25 and (np.diff(brightness) < 0).all()
 
 
 def test_a_frequency_that_the_log_mel_leaves_out_has_no_tick():
@@ -58,6 +120,7 @@ def test_spectrograms_stand_in_rows_no_wider_than_a_page():
     figure = figures.spectrograms(dict.fromkeys("abc", noise), QUICK, "of a test")
     assert [ax.get_title() for ax in figure.axes] == ["a", "b", "c", ""]
     assert figure.get_figwidth() == figures.WIDTH
+    assert_apart(figure)
 
 
 def test_each_of_several_figures_of_a_cell_has_its_own_caption_on_the_page(monkeypatch):

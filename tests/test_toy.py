@@ -77,4 +77,6 @@ def test_panels_of_embeddings_and_planes():
     assert first.get_title() == "0 steps" and first.patches[0].radius == pytest.approx(target)
     toy.draw_planes({"f": toy.length_of(encoders["2 steps"])}, train, "length", extent=3)
     assert [ax.get_xlabel() for ax in plt.gcf().axes] == ["", "length"]
+    (legend,) = plt.gcf().legends
+    assert [text.get_text() for text in legend.get_texts()] == ["normal", "others"]
     plt.close("all")

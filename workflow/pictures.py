@@ -96,7 +96,7 @@ def log_mel() -> Figure:
     ]
     for panel, (image, title) in zip(axes, shown, strict=True):
         drawn = panel.imshow(
-            image.numpy(), origin="lower", aspect="auto", cmap="cividis", interpolation="none",
+            image.numpy(), origin="lower", aspect="auto", cmap="Blues", interpolation="none",
             extent=(0, PAPER.segment_seconds, 0, len(image)),
         )  # fmt: skip
         figure.colorbar(drawn, ax=panel, format="{x:,.0f}")

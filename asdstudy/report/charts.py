@@ -4,6 +4,8 @@
 which it can still be read on a telephone: panels stand below each other, two to a row at most.
 """
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import plotly.express as px
@@ -45,7 +47,7 @@ def hover_products(rows: pd.DataFrame, title: str) -> go.Figure:
         color_discrete_map=VARIANT_COLOURS, labels={"harmonic mean": HARMONIC_MEAN},
         hover_data=["product", "role", "seed", "AUC", "pAUC", "h", "p"],
     )  # fmt: skip
-    return plain(figure)
+    return plain(figure).update_xaxes(title="")
 
 
 def plain(figure: go.Figure) -> go.Figure:
@@ -53,7 +55,7 @@ def plain(figure: go.Figure) -> go.Figure:
     return figure.update_layout(
         template="plotly_white", height=480, autosize=True, title_font_size=14,
         margin={"l": 50, "r": 10, "t": 60, "b": 40},
-        legend={"orientation": "h", "y": -0.12, "title": ""},
+        legend={"orientation": "h", "y": -0.15, "yanchor": "top", "title": ""},
     )  # fmt: skip
 
 
@@ -73,19 +75,19 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
     names = list(differences[row].unique())
     names = sorted(names, key=in_paper_order) if row == "machine_type" else names
     table = differences.assign(place=differences[row].map(names.index)).replace({ALL: "All"})
-    long_names = max(map(len, names)) > 30
+    labels = [textwrap.fill(name.replace(ALL, "All"), 30) for name in names]
+    columns = 1 if max(map(len, labels)) > 12 else min(table[col].nunique(), 2)
     grid = sns.FacetGrid(
-        table, col=col, col_wrap=1 if long_names else min(table[col].nunique(), 2),
-        hue=col if col == "minus" else None, palette=VARIANT_COLOURS, height=1 + 0.26 * len(names),
+        table, col=col, col_wrap=columns, hue=col if col == "minus" else None,
+        palette=VARIANT_COLOURS, height=0.5 + 0.22 * "\n".join(labels + labels[:1]).count("\n"),
     )  # fmt: skip
+    grid.figure.set_figheight(grid.figure.get_figheight() + 0.8)  # for the titles above and below
     grid.map(plt.hlines, "place", "low", "high", linewidth=2)
     grid.map(plt.scatter, "difference", "place")
     grid.refline(x=0, color="0.4", linestyle="-")
-    grid.set(
-        yticks=range(len(names)),
-        yticklabels=[name.replace(ALL, "All") for name in names],
-        ylim=(len(names) - 0.5, -0.5),
-    )
+    grid.set(yticks=range(len(names)), yticklabels=labels, ylim=(len(names) - 0.5, -0.5))
+    for ax in grid.axes.flat[:-columns]:  # seaborn hides the ticks of this moment only
+        ax.tick_params(labelbottom=False)
     system, minus = (
         "each" if part.nunique() > 1 else part.iloc[0] for part in (table.system, table.minus)
     )
@@ -95,7 +97,7 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
 
 def levels(lines: pd.DataFrame, x: str, label: str, title: str):
     """Means with their intervals, of :func:`.statistics.levels`, against ``x`` for each sound."""
-    grid = sns.FacetGrid(lines, col="sound", height=3)
+    grid = sns.FacetGrid(lines, col="sound", col_wrap=2, height=2.5)
     grid.map(plt.vlines, x, "low", "high", linewidth=2)
     grid.map(plt.plot, x, "mean", marker="o")
     grid.refline(y=50, color="0.5", linestyle=":")

@@ -19,8 +19,9 @@ from asdlib.metrics import MAX_FPR
 from asdlib.profiles import SAMPLE_RATE, Profile
 
 PALETTE = "colorblind"
-WIDTH = 6  # inches of a whole figure; of a wider one nothing could be read on a telephone
+WIDTH = 4.5  # inches of a whole figure; of a wider one nothing could be read on a telephone
 COLOURS = sns.color_palette(PALETTE, 10).as_hex()
+COLOURS[7] = "#757575"  # the palette's grey is too pale, most of all in dark mode
 LABEL_COLOURS = {"normal": COLOURS[0], "anomaly": COLOURS[3], "others": COLOURS[7]}
 LABEL_COLOURS["unknown"] = LABEL_COLOURS["others"]  # never side by side
 VARIANT_COLOURS = {
@@ -37,21 +38,22 @@ VARIANT_COLOURS = {
     "ae": COLOURS[4],
     "classifier": COLOURS[5],
     "spectrum": COLOURS[7],
-    "spectrum, kNN": "#4d4d4d",
+    "spectrum, kNN": "#333333",
     "level": COLOURS[9],
 }
 
 
 def use_style() -> None:
-    """Set the book's look: a white background in light and dark mode, sharp on dense screens."""
-    look = {"figure.dpi": 110, "axes.titlesize": "medium", "legend.frameon": False}
+    """Set the book's look: dark on white, darker is more; dark mode inverts the whole figure."""
+    look = {"figure.dpi": 150, "figure.figsize": (WIDTH, 3.4), "legend.frameon": False}
+    look |= {"axes.titlesize": "medium"}
     look |= dict.fromkeys(["figure.facecolor", "savefig.facecolor"], "white")
-    sns.set_theme(context="notebook", style="whitegrid", palette=PALETTE, rc=look)
+    sns.set_theme(font_scale=0.9, style="whitegrid", palette=PALETTE, rc=look)
 
 
 def headed(figure, title: str) -> None:
     """Set a title over all panels of a figure, in lines no wider than the figure."""
-    lines = textwrap.fill(title, round(13 * figure.get_figwidth()))
+    lines = textwrap.fill(title, round(11 * figure.get_figwidth()))
     figure.suptitle(lines, fontsize="medium")
 
 
@@ -60,10 +62,13 @@ def finish(grid: sns.FacetGrid, title: str = "", panel: str = "{col_name}", x=""
     grid.figure.set_layout_engine("constrained")
     grid.figure.set_figwidth(WIDTH)
     grid.set_titles(panel).set_axis_labels(x, y)
+    for ax in grid.axes.flat:
+        ax.set_title(textwrap.fill(ax.get_title(), 48 // ax.get_gridspec().ncols))
     headed(grid.figure, title)
     if grid.legend:
         columns = min(len(grid.legend.legend_handles), 4)
-        sns.move_legend(grid, "outside lower center", ncols=columns, title=None, fontsize="small")
+        look = {"title": None, "fontsize": "small", "handlelength": 1.2, "columnspacing": 1.2}
+        sns.move_legend(grid, "outside lower center", ncols=columns, **look)
     return grid.figure
 
 
@@ -74,7 +79,8 @@ def show(figure: Figure, caption: str, what: str) -> None:
     metadata of the cell.
     """
     alt = f"{what}: {'; '.join(filter(None, (ax.get_title() for ax in figure.axes)))}"
-    display(figure, metadata={"image/png": {"caption": caption, "alt": alt}})
+    words = {"caption": caption, "alt": alt.replace("\n", " ")}
+    display(figure, metadata={"image/png": words})
     plt.close(figure)
 
 
@@ -102,9 +108,9 @@ def spectrogram(wave: np.ndarray, profile: Profile, ax=None, title: str = ""):
     with torch.inference_mode():
         mel = LogMel(profile)(scaled[None])[0].numpy()
     seconds = len(wave) / SAMPLE_RATE
-    darkest, brightest = np.percentile(mel, [2, 99.8])
+    quiet, loud = np.percentile(mel, [2, 99.8])
     ax.imshow(
-        mel, origin="lower", aspect="auto", cmap="magma", vmin=darkest, vmax=brightest,
+        mel, origin="lower", aspect="auto", cmap="Blues", vmin=quiet, vmax=loud,
         extent=(0, seconds, 0, profile.mel_bins),
     )  # fmt: skip
     hertz = np.array([250, 500, 1000, 2000, 4000])
@@ -191,7 +197,7 @@ def spread_out(ax, values) -> None:
 
 def roc_curves(scores: pd.DataFrame, title: str = ""):
     """The ROC of each product ID; the shaded region is that of the pAUC."""
-    figure, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
+    figure, ax = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
     ax.axvspan(0, MAX_FPR, color=COLOURS[7], alpha=0.25, label=f"pAUC region (p = {MAX_FPR})")
     ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="chance")
     for product, part in scores[scores.label != "unknown"].groupby("product"):
@@ -207,7 +213,7 @@ def roc_curves(scores: pd.DataFrame, title: str = ""):
 def segment_scores_over_time(scores: pd.DataFrame, title: str = ""):
     """Segment scores of some clips over time: columns seconds (start), score, clip, label."""
     colours = dict(zip(scores["clip"], scores.label.map(LABEL_COLOURS), strict=True))
-    figure, ax = plt.subplots(figsize=(WIDTH, 3.4), layout="constrained")
+    figure, ax = plt.subplots(layout="constrained")
     sns.lineplot(
         scores, x="seconds", y="score", hue="clip", style="clip", palette=colours, markers=True,
         ax=ax,
@@ -215,7 +221,8 @@ def segment_scores_over_time(scores: pd.DataFrame, title: str = ""):
     spread_out(ax, scores.score)
     ax.set(xlabel="start of the segment (s)", ylabel="anomaly score")
     headed(figure, title)
-    sns.move_legend(ax, "upper left", bbox_to_anchor=(0, -0.25), title=None, fontsize="small")
+    ax.legend_.remove()  # below the axes, where it needs the layout of the figure
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", fontsize="small")
     return figure
 
 
@@ -228,7 +235,7 @@ def spectrograms(sounds: dict[str, np.ndarray], profile: Profile, title: str, co
     figure.get_layout_engine().set(w_pad=0.12)  # else the last tick of a panel meets the next one
     for ax, (name, wave) in zip(axes.flat, sounds.items(), strict=False):
         spectrogram(wave, profile, ax)
-        ax.set_title(textwrap.fill(name, 72 // columns), fontsize="small")
+        ax.set_title(textwrap.fill(name, 54 // columns), fontsize="small")
         ax.label_outer()
     for ax in axes.flat[len(sounds) :]:
         ax.set_axis_off()

@@ -17,7 +17,7 @@ from asdstudy.runs.run import Run
 
 KINDS = {"others": "other machines", "normal": "normal", "anomaly": "anomalous"}
 REST = "other IDs"  # of the machine type
-COLOURS = {name: LABEL_COLOURS[kind] for kind, name in KINDS.items()} | {REST: "#e0e0e0"}
+COLOURS = {name: LABEL_COLOURS[kind] for kind, name in KINDS.items()} | {REST: "#b8b8b8"}
 MARKERS = dict(zip([*KINDS.values(), REST], "os^o", strict=True))
 SYMBOLS = dict(zip(KINDS.values(), ("circle", "square", "triangle-up"), strict=True))
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
@@ -150,14 +151,13 @@ KIND_COLOURS = {
 def draw_points(panels: dict[str, pd.DataFrame]) -> sns.FacetGrid:
     """Points in panels by name: a colour for each kind, a marker for each product ID."""
     table = pd.concat(panels, names=["panel"]).reset_index("panel")
-    table["product ID"] = table["product"].astype(str).replace("-1", "none")
     grid = sns.relplot(
-        table, x="x", y="y", col="panel", col_wrap=2, hue="kind", style="product ID",
-        hue_order=[kind for kind in KIND_COLOURS if (table.kind == kind).any()],
-        style_order=sorted(table["product ID"].unique()), palette=KIND_COLOURS, s=20,
-        markers={"0": "o", "1": "^", "2": "s", "none": "."}, alpha=0.75, height=2.9,
-        facet_kws={"sharex": False, "sharey": False},
+        table, x="x", y="y", col="panel", col_wrap=2, hue="kind", style="product", s=16,
+        palette=KIND_COLOURS, markers={0: "o", 1: "^", 2: "s", -1: "X"}, alpha=0.75, height=2.3,
+        legend=False, facet_kws={"sharex": False, "sharey": False},
     )  # fmt: skip
+    colours = {kind: colour for kind, colour in KIND_COLOURS.items() if kind in {*table.kind}}
+    grid.add_legend({kind: Patch(color=colour) for kind, colour in colours.items()})
     for ax in grid.axes.flat:
         ax.set_aspect("equal", "datalim")
     finish(grid)
@@ -182,17 +182,17 @@ def draw_embeddings(encoders: dict[str, ToyEncoder], points: pd.DataFrame) -> No
 
 
 def draw_planes(
-    heights: dict[str, Callable], points: pd.DataFrame, label: str, extent: float, cmap="viridis"
+    heights: dict[str, Callable], points: pd.DataFrame, label: str, extent: float
 ) -> None:
     """The points on filled contours of a height in each panel, a function of points."""
     axis = np.linspace(-extent, extent, 121)
     plane = pd.DataFrame(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2), columns=XY)
     grid = draw_points(dict.fromkeys(heights, points))
-    grid.figure.set_figheight(1.5 * grid.figure.get_figheight())  # for the colour bars
+    grid.figure.set_figheight(1.4 * grid.figure.get_figheight())  # for the colour bars
     for name, ax in grid.axes_dict.items():
         height = heights[name](plane).reshape(len(axis), len(axis))
-        filled = ax.contourf(axis, axis, height, levels=12, cmap=cmap, zorder=0, extend="both")
-        grid.figure.colorbar(filled, ax=ax, label=label, location="bottom", ticks=MaxNLocator(4))
+        filled = ax.contourf(axis, axis, height, levels=12, cmap="Greys", zorder=0, extend="both")
+        grid.figure.colorbar(filled, ax=ax, label=label, location="bottom", ticks=MaxNLocator(2))
         ax.set(xlim=(-extent, extent), ylim=(-extent, extent))
         ax.set_aspect("equal", "box")
         ax.grid(False)
