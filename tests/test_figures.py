@@ -69,6 +69,10 @@ def test_long_names_of_rows_and_panels_are_not_cut():
     assert_apart(figure)
     rows = [tick.get_window_extent() for tick in figure.axes[0].get_yticklabels()]
     assert not any(one.overlaps(other) for one, other in combinations(rows, 2))
+    few = pd.concat([few.assign(sound=name) for name in "abc"])
+    panels = charts.forest(few, "of a test", row="minus", col="sound").axes
+    seen = [any(label.get_visible() for label in ax.get_yticklabels()) for ax in panels]
+    assert seen == [True, False, True]  # two to a row, which share their names
     lines = table.assign(mean=1.0, clips=[3, 3, 3, 50, 50, 50])
     assert_apart(charts.levels(lines, "clips", "train clips of an ID", "of a test"))
 

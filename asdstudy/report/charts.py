@@ -86,8 +86,10 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
     grid.map(plt.scatter, "difference", "place")
     grid.refline(x=0, color="0.4", linestyle="-")
     grid.set(yticks=range(len(names)), yticklabels=labels, ylim=(len(names) - 0.5, -0.5))
-    for ax in grid.axes.flat[:-columns]:  # seaborn hides the ticks of this moment only
-        ax.tick_params(labelbottom=False)
+    panels = list(grid.axes.flat)
+    for number, ax in enumerate(panels):  # seaborn hides the ticks of this moment only
+        below, beside = number + columns < len(panels), number % columns > 0
+        ax.tick_params(labelbottom=not below, labelleft=not beside)
     system, minus = (
         "each" if part.nunique() > 1 else part.iloc[0] for part in (table.system, table.minus)
     )
