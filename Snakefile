@@ -158,7 +158,7 @@ PAGES = {
     ),
     "similarity": Page(tables_of("dials", "similarity"), {}),
     "switches": Page(tables_of("switches"), {}),
-    "rivals": Page(tables_of("ablation", "rivals"), {}),
+    "rivals": Page(tables_of("ablation", "rivals", "baselines"), {}),
     "findings": Page(tables_of("ablation", "rivals"), {}),
     "recordings": Page(tables_of("ablation"), {}),
     "ways": Page(tables_of("scores"), {}),

@@ -16,8 +16,8 @@ from workflow import evidence
 from workflow.evidence import STUDIES, TRIAL_SEEDS, TYPES
 
 JOBS = {name: study() for name, study in STUDIES.items()}
-QUESTIONS = {"trials": "trials", "ablation": "1", "rivals": "2", "sides": "3", "settings": "3"}
-QUESTIONS |= {"switches": "5", "dials": "6", "pretrained": "7"}
+QUESTIONS = {"trials": "trials", "ablation": "1", "rivals": "2", "baselines": "2"}
+QUESTIONS |= {"sides": "3", "settings": "3", "switches": "5", "dials": "6", "pretrained": "7"}
 QUESTIONS |= {"amount": "8", "contamination": "8"}
 
 
