@@ -6,9 +6,9 @@ import pytest
 from scipy.stats import hmean
 
 from asdlib import InputError, metrics
-from asdlib.scoring import metrics_by_product
 from asdstudy.report import results, statistics, tables
 from asdstudy.report.paper import ALL
+from asdstudy.runs.evaluation import metrics_by_product
 
 
 def areas(rows: list[tuple]) -> pd.DataFrame:
