@@ -57,14 +57,12 @@ from types import SimpleNamespace
 import torch
 from asdlib import batches, training
 try:
-    from asdstudy.systems import make_profile
-except ImportError:  # it was the method's
     from asdlib.profiles import make_profile
-try:
+    from asdlib.runs import execute, open_corpus
+except ImportError:  # today's code: the study has a package of its own
     from asdstudy.data import open_corpus
     from asdstudy.runs.stages import execute
-except ImportError:  # there was one package
-    from asdlib.runs import execute, open_corpus
+    from asdstudy.systems import make_profile
 
 root, out = sys.argv[1:]
 torch.set_num_threads(1)
