@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asdstudy.report import findings
+from asdstudy.report import findings, results, statistics, tables
 from asdstudy.report.paper import ALL, PAPER_SYSTEMS
 
 
@@ -32,6 +32,17 @@ def test_a_claim_is_answered_on_each_sound(two_sounds):
     gain = PAPER_SYSTEMS.loc["proposed", ALL] - PAPER_SYSTEMS.loc["no-mixup", ALL]
     assert cells.loc["Mixup helps", findings.PAPER] == f"yes: {gain:+.1f}"
     assert "Better than DDCSAD" not in cells.index  # not in these runs
+
+
+def test_differences_over_all_machine_types_as_a_table_by_sound(two_sounds):
+    rows = results.systems(two_sounds, results.TABLE_III)
+    lines = statistics.differences(rows, "proposed", ["corpus"], "mean AUC", draws=10)
+    cells = findings.by_sound(lines)
+    assert cells.index.tolist() == ["no-mixup", "without h", "product-only"]
+    assert cells.columns.tolist() == ["simulated", "drone"]
+    line = lines[(lines.corpus == "uav") & (lines.machine_type == ALL)].set_index("minus")
+    expected = tables.BOUNDED.format(**line.loc["no-mixup"])
+    assert cells.loc["no-mixup", "drone"] == expected
 
 
 def test_the_way_to_score_is_chosen_by_the_other_ids():

@@ -51,7 +51,7 @@ def test_cells_in_words():
         ],
         columns=["row", "column", "mean", "sd", "n", "low", "high"],
     )  # fmt: skip
-    cells = tables.in_cells(summary, ["row"], ["column"], tables.COUNTED)
+    cells = tables.in_cells(summary, ["row"], ["column"], tables.SPREAD + " (n = {n})")
     assert cells.index.tolist() == ["b", "a"] and cells.columns.tolist() == ["y", "x"]
     assert cells.loc["b"].tolist() == ["1.0 ± 0.5 (n = 2)", "-"]
     assert cells.loc["a"].tolist() == ["2.0 (n = 1)", "- (n = 0)"]

@@ -35,7 +35,7 @@ def sound_of(corpus: str) -> str:
 def about(table: pd.DataFrame) -> str:
     """Whose sound, which profile and which seeds a table of results is of."""
     seeds = sorted(table.seed.unique())
-    which = f"seed {seeds[0]}" if len(seeds) == 1 else counted(len(seeds), "seed")
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
     changed = " with overrides" if (table.overrides != "{}").any() else ""
     sounds = ", ".join(dict.fromkeys(map(sound_of, table.corpus)))
     return f"{sounds}, {', '.join(table.profile.unique())} profile{changed}, {which}"

@@ -57,6 +57,16 @@ def claim_table(lines: pd.DataFrame) -> pd.DataFrame:
     return cells
 
 
+def by_sound(differences: pd.DataFrame) -> pd.DataFrame:
+    """Lines of :func:`~asdstudy.report.statistics.differences` by corpus, over all machine types.
+
+    As a table of the other systems by sound, each cell with its interval.
+    """
+    lines = differences[differences.machine_type == ALL]
+    lines = lines.assign(sound=lines.corpus.map(SOUNDS))
+    return tables.in_cells(lines, ["minus"], ["sound"], tables.BOUNDED)
+
+
 PAPERS_WAYS = ("GMM, upper-half", "LOF, mean")
 
 

@@ -13,7 +13,6 @@ from asdstudy.runs.run import Run
 
 # what a cell shows of a line of over_seeds or of differences
 SPREAD = "{mean:.1f} ± {sd:.1f}"
-COUNTED = "{mean:.1f} ± {sd:.1f} (n = {n})"
 BOUNDED = "{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
