@@ -54,6 +54,7 @@ RUN = """
 import json, sys, time
 from dataclasses import replace
 from types import SimpleNamespace
+import timm  # before the time is taken: the earlier code loads it at once, today's when needed
 import torch
 from asdlib import batches, training
 try:

@@ -73,12 +73,14 @@ def asd(*words):
 
 @pytest.fixture(autouse=True)
 def _own_data_folder(tmp_path_factory, monkeypatch):
-    """Wave banks and runs of tests land in a temporary folder, never in the checkout."""
+    """Wave banks and runs of tests land in a temporary folder; short epochs have checkpoints."""
     from asdstudy import paths
+    from asdstudy.runs import checkpoints
 
     folder = tmp_path_factory.mktemp("study")
     monkeypatch.setattr(paths, "waves_dir", lambda corpus: folder / "waves" / corpus)
     monkeypatch.setattr(paths, "runs_dir", lambda: folder / "runs")
+    monkeypatch.setattr(checkpoints, "EVERY", 0)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from test_training import SMALL
 
 from asdlib import InputError, training
 from asdstudy import paths
+from asdstudy.runs import checkpoints
 from asdstudy.runs import stages as runs
 from asdstudy.runs.checkpoints import (
     Checkpoint,
@@ -53,6 +54,8 @@ def halt_at(module, name, number, before=lambda *a: None):
                 time.sleep(60)
         return original(*arguments, **more)
     setattr(module, name, counted)
+
+checkpoints.EVERY = 0  # epochs of tests are short
 
 def half_a_file(state, file):
     file.write(b"PK half of a checkpoint")
@@ -180,7 +183,7 @@ def test_sigterm_ends_a_run_with_a_word_and_keeps_the_last_epoch(noise, tmp_path
     stopped = child(tmp_path, noise, out, "proposed", "inside an epoch")
     said = interrupt(stopped, signal.SIGTERM)
     assert stopped.returncode == 1
-    assert "stopped by SIGTERM; the last epoch is kept, run the same command again" in said
+    assert "stopped by SIGTERM; the epochs are kept, run the same command again" in said
     assert left_behind(out) == [f".{folder_of(out).name}.encoder.checkpoint"]
 
 
@@ -268,7 +271,7 @@ with sigterm_raises():
         [sys.executable, ROOT / "workflow/run_notebook.py", *words],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
-    assert done.returncode == 1 and "Stopped: stopped by SIGTERM; the last epoch" in done.stderr
+    assert done.returncode == 1 and "Stopped: stopped by SIGTERM; the epochs" in done.stderr
 
 
 def dead_process() -> int:
@@ -365,6 +368,17 @@ def test_wrong_input_leaves_no_checkpoint(noise, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not to be trained"):
         runs.execute("noise", "pump", data_dir=noise, out_dir=tmp_path, progress=False, **SMALL)
     assert not left_behind(tmp_path)
+
+
+def test_short_epochs_are_not_written_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "EVERY", 5)
+    seconds = iter([100, 100, 104.9, 105, 105.2, 200, 200])  # when asked, and when written
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: next(seconds))
+    checkpoint, kept = Checkpoint(tmp_path / "c", {}), []
+    for epoch in range(1, 5):
+        checkpoint.save({"epoch": epoch}, np.random.default_rng())
+        kept.append(checkpoint.load()["epoch"])
+    assert kept == [1, 1, 3, 4]
 
 
 def test_random_states_come_back(tmp_path):

@@ -189,7 +189,7 @@ def test_training_learns_what_is_audible(tmp_path):
                 name = f"section_{product:02d}_source_train_normal_{number:04d}.wav"
                 soundfile.write(path / name, sound, 16_000, subtype="PCM_16")
     split, profile = split_of(
-        tmp_path, epochs=12, learning_rate=0.01, mixup_alpha=0.0, product_weight=1.0
+        tmp_path, epochs=24, learning_rate=0.01, mixup_alpha=0.0, product_weight=1.0
     )
     _, history = training.train(split, profile, seed=0, device="cpu", progress=False)
     first, last = history.iloc[0], history.iloc[-1]

@@ -1,14 +1,15 @@
-"""Checkpoints: an interrupted run goes on from its last epoch, to the same bits on the CPU.
+"""Checkpoints: an interrupted run goes on from where it was, to the same bits on the CPU.
 
 A checkpoint is one file for each network in training, beside the run folder and hidden; it is
-replaced whole after every epoch and removed when the run folder is whole. It is read without
-executing anything in it (``weights_only``).
+replaced whole after an epoch, at most every few seconds, and removed when the run folder is whole.
+It is read without executing anything in it (``weights_only``).
 """
 
 import glob
 import json
 import signal
 import threading
+import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ import torch
 
 from asdlib.errors import InputError
 from asdstudy import paths
+
+EVERY = 5.0  # seconds from one file to the next: writing one takes as long as two quick batches
 
 
 class Stopped(BaseException):
@@ -37,6 +40,7 @@ class Checkpoint:
     def __init__(self, path: Path, identity: dict):
         self.path, self.identity = path, json.dumps(identity, sort_keys=True)
         self.taken_up = False  # whether the training continues from it
+        self._saved = -np.inf  # when, in seconds of time.monotonic
 
     def load(self) -> dict | None:
         """The saved state, or None where there is none for this identity; says why in a warning."""
@@ -57,14 +61,18 @@ class Checkpoint:
     def save(self, state: dict, rng: np.random.Generator) -> None:
         """Replace the file by ``state``: tensors, numbers, strings, and lists and dicts of them.
 
-        All random states of the training, ``rng``'s and torch's, are kept with it.
+        All random states of the training, ``rng``'s and torch's, are kept with it. Does nothing
+        where the last file is younger than :data:`EVERY`: of short epochs, some are repeated then.
         """
+        if time.monotonic() - self._saved < EVERY:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         random = {"numpy": json.dumps(rng.bit_generator.state), "torch": torch.get_rng_state()}
         if torch.cuda.is_available():
             random["cuda"] = torch.cuda.get_rng_state()
         with paths.replacing(self.path) as part, part.open("wb") as file:
             torch.save({"identity": self.identity, "random": random, **state}, file)
+        self._saved = time.monotonic()
 
     @staticmethod
     def restore_random(state: dict, rng: np.random.Generator) -> None:
@@ -134,7 +142,7 @@ def sigterm_raises():
 
     def stop(*_):
         raise Stopped(
-            "stopped by SIGTERM; the last epoch is kept, run the same command again to go on"
+            "stopped by SIGTERM; the epochs are kept, run the same command again to go on"
         )
 
     before = signal.signal(signal.SIGTERM, stop)

@@ -55,7 +55,7 @@ def execute(
 ) -> Run:
     """All stages of a run, as far as they are not done; ``overrides`` are fields of the profile.
 
-    One that was interrupted goes on from its last epoch (:mod:`asdstudy.runs.checkpoints`).
+    One that was interrupted goes on from where it was (:mod:`asdstudy.runs.checkpoints`).
     """
     plan = Plan(corpus, machine_type, variant, profile, seed, overrides, out_dir)
     _, banks = open_corpus(corpus, data_dir, machine_type, progress, plan.profile.domain)
