@@ -96,6 +96,9 @@ def test_what_is_said_of_a_table(table):
     assert captions.about(table) == "simulated sound, quick profile, 2 seeds"
     similar = table.assign(corpus=np.where(table.seed == 0, "similarity-a", "similarity-b"))
     assert captions.about(similar) == "simulated sound, quick profile, 2 seeds"
+    more = [table.assign(variant="other", seed=table.seed + 2 * k) for k in range(2)]
+    of_both = captions.about(pd.concat([table, *more, table[table.seed == 0].assign(variant="x")]))
+    assert of_both == "simulated sound, quick profile, 2 to 4 seeds"
     line = captions.origin(table, "drawn from a test")
     assert line.startswith("12 runs, drawn from a test: corpus simulated; fingerprint f; profile")
     assert "seed 0, 1; commit c; versions torch 2; device" in line

@@ -33,9 +33,15 @@ def sound_of(corpus: str) -> str:
 
 
 def about(table: pd.DataFrame) -> str:
-    """Whose sound, which profile and which seeds a table of results is of."""
+    """Whose sound, which profile and which seeds a table of results is of.
+
+    What learns nothing has a single seed, and does not count beside what learns.
+    """
     seeds = sorted(table.seed.unique())
-    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    counts = table.groupby("variant").seed.nunique()
+    counts = sorted(set(counts[counts > 1])) or [len(seeds)]
+    few = f"{counts[0]} to " if len(counts) > 1 else ""
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{few}{counts[-1]} seeds"
     changed = " with overrides" if (table.overrides != "{}").any() else ""
     sounds = ", ".join(dict.fromkeys(map(sound_of, table.corpus)))
     return f"{sounds}, {', '.join(table.profile.unique())} profile{changed}, {which}"
