@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help book evidence corpus dcase2021 check test bench memory lint clean slides pdf \
+.PHONY: help install book evidence corpus dcase2021 check test bench memory lint clean slides pdf \
 	paper-bench
 
 help:  ## this list
@@ -17,6 +17,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tests,docs,pretrained,onnx]'
 	@touch $@
+
+install: $(VENV)/installed  ## make .venv, with the commands asd, papermill and snakemake in .venv/bin
 
 corpus: $(VENV)/installed  ## make the simulated corpus in data/simulated
 	$(BIN)/asd simulate data/simulated

@@ -52,13 +52,13 @@ Beside = Annotated[
     list[Path],
     Option(
         metavar="DIR/TYPE",
-        help="add a machine type of another corpus by a link, for L_machine; can be repeated",
+        help="add a machine type of another corpus by a link, for Eq. 2; can be repeated",
     ),
 ]
 Server = Annotated[str | None, Option(metavar="URL", help="a mirror to download from")]
 
 
-@app.command()
+@app.command(short_help="List what is in a folder.")
 def describe(folder: Annotated[Path, Argument(metavar="DIR", help="the folder of a corpus")]):
     """Count the clips in a folder, and list the files that cannot be used.
 
@@ -91,7 +91,7 @@ def adopt(
     _show(adopt(folder, out, machine_type, adoption, beside))
 
 
-@fetch.command()
+@fetch.command(short_help="Download the paper's data from Zenodo.")
 def dcase2021(
     folder: Annotated[
         Path | None, Argument(help="where to put it; data/dcase2021 by default")
@@ -113,7 +113,7 @@ def dcase2021(
     _show(fetch(folder, server=server, workers=workers, keep_zips=keep_zips, **types))
 
 
-@fetch.command()
+@fetch.command(short_help="Download recordings of drones from GitHub.")
 @with_options(Recipe)
 def uav(
     recipe: Recipe,
@@ -194,7 +194,7 @@ def collect(
     print(f"{save(collect(runs), out)}: {counted(len(runs), 'run')}")
 
 
-@app.command()
+@app.command(short_help="Compute the scores of the DCASE challenge.")
 def official(
     submission: Annotated[Path, Argument(metavar="SUBMISSION", help="a folder of CSV files")],
     truth: Annotated[Path, Option(metavar="FOLDER", help="folder of the organisers' ground truth")],
@@ -221,4 +221,4 @@ def _show(folder: Path) -> None:
     clips = index(folder)
     print(f"{folder}:\n{summary(clips).to_string()}")
     if clips.machine_type.nunique() == 1:
-        print("No other machine type is beside it: L_machine has no negatives; see --beside.")
+        print("No other machine type is beside it, for Eq. 2 to learn from: see --beside.")

@@ -238,7 +238,7 @@ def test_the_threshold_is_the_runs_or_that_of_a_rate(run, detector):
     }
     assert not other.doubts
     (first, _) = Detector(run.folder, 0.01).doubts
-    assert "6 normal clips of product ID 00 cannot vouch for less than 14 %" in first
+    assert "6 normal clips of product ID 00 cannot guarantee less than 14 %" in first
     metrics = run.metrics[run.metrics.chosen].set_index("product")
     assert metrics.threshold.to_dict() == detector.thresholds
 

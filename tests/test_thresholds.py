@@ -35,7 +35,7 @@ def test_the_empirical_threshold_by_hand():
     scores = np.array([3, 1, 2, 9, 8, 7, 4, 6, 5.0])
     assert [empirical_threshold(scores, rate) for rate in (0.1, 0.2, 0.5)] == [9, 8, 5]
     assert empirical_threshold(scores, 0.15) == 9  # at most that share
-    assert empirical_threshold(scores, 0.001) == 9  # all that they can vouch for
+    assert empirical_threshold(scores, 0.001) == 9  # all that they can guarantee
     assert empirical_threshold(scores, 0.999) == 1
 
 

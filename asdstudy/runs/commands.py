@@ -37,7 +37,8 @@ def add_stages(app: typer.Typer, **settings) -> None:
     stages = typer.Typer(help="Carry out one stage of a run.", **settings)
     app.add_typer(stages, name="stage")
     for name, meaning in STAGES.items():
-        stages.command(name, help=meaning + SAME)(_command(name))
+        short = meaning.partition(":")[0] + "."
+        stages.command(name, help=meaning + SAME, short_help=short)(_command(name))
 
 
 def _command(*names: str):

@@ -31,10 +31,13 @@ WINDOWS = """
 
 def add_use(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    for command in (score, watch):
-        app.command(command.__name__, help=command.__doc__ + WINDOWS)(command)
-    app.command("explain")(explain)
-    app.command("export")(export)
+    for command, short in (
+        (score, "Score new recordings."),
+        (watch, "Score what appears in a folder."),
+    ):
+        app.command(command.__name__, help=command.__doc__ + WINDOWS, short_help=short)(command)
+    app.command("explain", short_help="Show what made a score high.")(explain)
+    app.command("export", short_help="Write an encoder as an ONNX file.")(export)
 
 
 @in_windows

@@ -93,7 +93,7 @@ class Detector:
             if false_alarms * (len(scores) + 1) < 1:
                 doubts.append(
                     f"{self.folder}: {len(scores)} normal clips of product ID {product} cannot "
-                    f"vouch for less than {100 / (len(scores) + 1):.2g} % false alarms; the "
+                    f"guarantee less than {100 / (len(scores) + 1):.2g} % false alarms; the "
                     "threshold is their largest score"
                 )
         return thresholds, doubts
