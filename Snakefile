@@ -251,7 +251,7 @@ rule book:
     input:
         toc="_build/source/_toc.yml",
         config=ROOT / "_config.yml",
-        extension=ROOT / "workflow/book_site.py",
+        extensions=[ROOT / "workflow/book_site.py", ROOT / "workflow/bibliography.py"],
     output:
         update("_build/html/index.html"),
     log:
