@@ -1,8 +1,11 @@
 """Print the built book as one PDF, by headless Chromium: `make pdf`."""
 
 import argparse
+import re
 import shutil
 import sys
+from datetime import date
+from html import escape
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -10,6 +13,7 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import sync_playwright
 
+import asdlib
 from workflow.assemble import MACHINES, pages_of
 
 FOOTER = (
@@ -19,10 +23,13 @@ FOOTER = (
 
 
 SCREEN_ONLY = ("commands", "gallery", "api")  # pages that nobody reads on paper
-FOLDED = "details.hide, .player"  # of a page: the code that it folds away, and what only sounds
+# of a page: the code that it folds away, what only sounds, and the charts to hover over
+FOLDED = "details.hide, .player, .cell:has(.plotly-graph-div)"
+ONLY_FOR_SCREEN = re.compile(r"Next[,:] |.*\bHover over", re.DOTALL)  # paragraphs
 NOTE = (
     "On paper, this book leaves out the commands, the API reference, the machine types after the "
-    "first, the players and the code that its pages fold away."
+    "first, the players, the charts to hover over and the code that its pages fold away. So some "
+    "numbers of figures are missing. Below each question, the right answer is explained."
 )
 
 
@@ -32,22 +39,51 @@ def on_paper(names: list[str]) -> list[str]:
     return [name for name in names if name not in (*SCREEN_ONLY, *machines[1:])]
 
 
-def joined(site: Path, names: list[str]) -> str:
-    """Some pages of ``site`` in one: one article after the other, in the frame of the first."""
+def contents_of(toc: dict, titles: dict[str, str]) -> str:
+    """The parts of the book as HTML, with a link to each page that has a title."""
+    html = []
+    for part in toc["parts"]:
+        _, *names = pages_of(toc | {"parts": [part]})
+        printed = [name for name in names if name in titles]
+        links = [f'<li><a href="#{name}">{escape(titles[name])}</a></li>' for name in printed]
+        html.append(f"<p>{escape(part['caption'])}</p><ul>{''.join(links)}</ul>")
+    return f'<nav class="chapters">{"".join(html)}</nav>'
+
+
+def joined(site: Path, names: list[str], toc: dict | None = None) -> str:
+    """Some pages of ``site`` in one: one article after the other, in the frame of the first.
+
+    A table of contents gives the first page a list of the chapters, beside authors and date.
+    """
     frame = BeautifulSoup((site / f"{names[0]}.html").read_text(), "html.parser")
     place = frame.select_one("article.bd-article")
     place.clear()
     for contents in frame.select("#jb-print-docs-body"):  # of the first page only
         contents.decompose()
+    titles = {}
     for name in names:
         page = BeautifulSoup((site / f"{name}.html").read_text(), "html.parser")
         article = page.select_one("article.bd-article")
         for part in article.select(FOLDED):
             part.decompose()
+        for paragraph in article.select("section > p"):
+            if ONLY_FOR_SCREEN.match(paragraph.text.strip()):
+                paragraph.decompose()
+        for section in article.select("section"):
+            if [child.name for child in section.find_all(recursive=False)] in (["h2"], ["h3"]):
+                section.decompose()  # all that it had
+        titles[name] = article.h1.text.rstrip("#")
         moved(article, name, names)
         article.name, article["id"] = "section", name
         place.append(article)
-    place.h1.insert_after(BeautifulSoup(f"<p><em>{NOTE}</em></p>", "html.parser"))
+    note = f"<p><em>{NOTE}</em></p>"
+    if toc:
+        made = f"{date.today():%-d %B %Y}"
+        note = (
+            f"<p>The asdlib authors. Version {asdlib.__version__}, printed on {made}.</p>{note}"
+            f"{contents_of(toc, titles)}"
+        )
+    place.h1.insert_after(BeautifulSoup(note, "html.parser"))
     return str(frame)
 
 
@@ -100,8 +136,8 @@ def main() -> None:
     if not (options.site / "index.html").exists():
         sys.exit(f"{options.site}: no book; expected one, made by `make book`")
     page = options.site / "_print.html"  # beside the pages, for what they load
-    names = on_paper(pages_of(yaml.safe_load(options.toc.read_text())))
-    page.write_text(joined(options.site, names))
+    toc = yaml.safe_load(options.toc.read_text())
+    page.write_text(joined(options.site, on_paper(pages_of(toc)), toc))
     try:
         print_page(page, options.out)
     finally:
