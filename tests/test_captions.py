@@ -85,7 +85,7 @@ def test_a_page_without_a_run_says_where_it_comes_from(monkeypatch):
 def test_what_is_said_of_a_run():
     assert captions.about_run(RECORD) == "the corpus mine, quick profile, seed 3"
     changed = captions.about_run(RECORD | {"overrides": {"epochs": 3}})
-    assert changed == "the corpus mine, quick profile with overrides, seed 3"
+    assert changed == "the corpus mine, quick profile with changed fields, seed 3"
     line = captions.origin_of_run(RECORD)
     assert "; device cpu; threads 1; " in line and line.startswith("1 run, this one: ")
     assert line.endswith("wall time 2 s for 1 run")
@@ -109,7 +109,7 @@ def test_what_is_said_of_a_table(table):
     two = table.assign(
         overrides=np.where(table.seed, '{"epochs": 3, "dropout": 0}', '{"epochs": 3}')
     )
-    assert "overrides epochs = 3; " in captions.origin(two, "Drawn")
+    assert "overrides epochs = 3 in all runs, the others differ; " in captions.origin(two, "Drawn")
 
 
 def test_a_caption_promises_a_spread_and_intervals_only_where_there_are_any(table):
@@ -138,13 +138,13 @@ def test_a_page_over_runs_names_those_that_it_shows(table, monkeypatch):
 @pytest.mark.parametrize(
     "changes, verdict",
     [
-        ({}, "no: simulated sound, quick profile"),
-        ({"corpus": "dcase2021", "profile": "paper"}, "yes"),
+        ({}, "cannot be compared with the paper's numbers: simulated sound, quick profile."),
+        ({"corpus": "dcase2021", "profile": "paper"}, "can be compared with the paper's numbers."),
         (
             {"corpus": "dcase2021", "profile": "paper", "overrides": '{"epochs": 3}'},
-            "no: fields of the profile overridden",
+            "cannot be compared with the paper's numbers: fields of the profile overridden.",
         ),
     ],
 )
 def test_only_the_papers_own_setting_is_comparable_with_it(table, changes, verdict):
-    assert captions.comparable(table.assign(**changes)) == verdict
+    assert captions.comparable(table.assign(**changes)) == f"These runs {verdict}"

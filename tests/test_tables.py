@@ -37,7 +37,7 @@ def test_last_column_of_the_papers_tables_is_the_harmonic_mean_of_the_others(pap
 def test_the_papers_two_tables_under_our_names():
     assert set(PAPER_SYSTEMS.index) <= set(results.SYSTEMS)
     assert PAPER_SYSTEMS.index.is_unique and len(PAPER_SYSTEMS) == 4 + 3
-    ddcsad = PAPER_TABLE_II.loc["DDCSAD [18]"]
+    ddcsad = PAPER_TABLE_II.loc["DDCSAD"]
     pd.testing.assert_series_equal(PAPER_SYSTEMS.loc["ddcsad"], ddcsad, check_names=False)
 
 
@@ -131,7 +131,7 @@ def test_a_page_of_a_run_has_its_clips_scores_and_captions(tmp_path):
     assert placed[placed.kind == "others"].score.isna().all()
 
     about = captions.about_run(run.params)
-    assert about == "the corpus mine, quick profile with overrides, seed 0"
+    assert about == "the corpus mine, quick profile with changed fields, seed 0"
     shown = tables.result_table(run)
     assert about in shown.to_html()
     (h,) = run.metrics.inlier[run.metrics.chosen].unique()

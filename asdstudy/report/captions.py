@@ -42,7 +42,7 @@ def about(table: pd.DataFrame) -> str:
     counts = sorted(set(counts[counts > 1])) or [len(seeds)]
     few = f"{counts[0]} to " if len(counts) > 1 else ""
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{few}{counts[-1]} seeds"
-    changed = " with overrides" if (table.overrides != "{}").any() else ""
+    changed = " with changed fields" if (table.overrides != "{}").any() else ""
     sounds = ", ".join(dict.fromkeys(map(sound_of, table.corpus)))
     return f"{sounds}, {', '.join(table.profile.unique())} profile{changed}, {which}"
 
@@ -70,7 +70,7 @@ def _row(params: dict) -> pd.DataFrame:
 
 
 def comparable(table: pd.DataFrame) -> str:
-    """Whether results may be compared with the paper's: "yes", or "no" and the reasons.
+    """A sentence: whether results may be compared with the paper's, or why not.
 
     Only runs on DCASE 2021 in the paper profile, without overrides, may.
     """
@@ -79,7 +79,9 @@ def comparable(table: pd.DataFrame) -> str:
         *(f"{name} profile" for name in {*table.profile} - {"paper"}),
         *(["fields of the profile overridden"] if (table.overrides != "{}").any() else []),
     ]
-    return f"no: {', '.join(reasons)}" if reasons else "yes"
+    if not reasons:
+        return "These runs can be compared with the paper's numbers."
+    return f"These runs cannot be compared with the paper's numbers: {', '.join(reasons)}."
 
 
 def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None):
@@ -96,7 +98,10 @@ def origin(table: pd.DataFrame, source: str) -> str:
     facts = {n: ", ".join(map(str, sorted(runs[n].unique()))) for n in (*names, "finished")}
     first, *others = map(json.loads, runs.overrides.unique())  # those of all runs
     shared = [i for i in sorted(first.items()) if all(i in other.items() for other in others)]
-    facts["overrides"] = ", ".join(f"{name} = {value}" for name, value in shared) or "none"
+    said = ", ".join(f"{name} = {value}" for name, value in shared)
+    if any(other != first for other in others):
+        said = f"{said} in all runs, the others differ" if said else "they differ by setting"
+    facts["overrides"] = said or "none"
     timed = runs.wall_seconds.dropna()  # a run that was resumed has none
     facts["wall time"] = f"{timed.sum():.0f} s for {counted(len(timed), 'run')}"
     return f"{counted(len(runs), 'run')}, {source}: {_listed(facts)}"

@@ -72,23 +72,27 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
     """
     if differences.empty:
         return None
+    if len(set(differences.get("machine_type", ())) - {ALL}) == 1:
+        differences = differences[differences.machine_type != ALL]  # over all is the same
     names = list(differences[row].unique())
     names = sorted(names, key=in_paper_order) if row == "machine_type" else names
     table = differences.assign(place=differences[row].map(names.index)).replace({ALL: "All"})
     labels = [textwrap.fill(name.replace(ALL, "All"), 30) for name in names]
+    deepest = 1 + max(label.count("\n") for label in labels)  # lines of a label
     columns = 1 if max(map(len, labels)) > 12 else min(table[col].nunique(), 2)
     grid = sns.FacetGrid(
         table, col=col, col_wrap=columns, hue=col if col == "minus" else None,
-        palette=VARIANT_COLOURS, height=0.5 + 0.22 * "\n".join(labels + labels[:1]).count("\n"),
+        palette=VARIANT_COLOURS, height=0.5 + len(labels) * (0.08 + 0.14 * deepest),
     )  # fmt: skip
     grid.figure.set_figheight(grid.figure.get_figheight() + 0.8)  # for the titles above and below
     grid.map(plt.hlines, "place", "low", "high", linewidth=2)
-    grid.map(plt.scatter, "difference", "place")
+    grid.map(plt.scatter, "difference", "place", s=20)
     grid.refline(x=0, color="0.4", linestyle="-")
     grid.set(yticks=range(len(names)), yticklabels=labels, ylim=(len(names) - 0.5, -0.5))
     panels = list(grid.axes.flat)
     for number, ax in enumerate(panels):  # seaborn hides the ticks of this moment only
         below, beside = number + columns < len(panels), number % columns > 0
+        below = below and len(names) <= 12  # else the lowest ticks are too far away
         ax.tick_params(labelbottom=not below, labelleft=not beside)
     system, minus = (
         "each" if part.nunique() > 1 else part.iloc[0] for part in (table.system, table.minus)
@@ -99,12 +103,15 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
 
 def levels(lines: pd.DataFrame, x: str, label: str, title: str):
     """Means with their intervals, of :func:`.statistics.levels`, against ``x`` for each sound."""
-    grid = sns.FacetGrid(lines, col="sound", col_wrap=2, height=2.5)
-    grid.map(plt.vlines, x, "low", "high", linewidth=2)
-    grid.map(plt.plot, x, "mean", marker="o")
+    steps = sorted(lines[x].unique())  # as far from each other on the chart, whatever they are
+    grid = sns.FacetGrid(lines.assign(place=lines[x].map(steps.index)), col="sound", col_wrap=2)
+    grid.figure.set_figheight(2.5)
+    grid.map(plt.vlines, "place", "low", "high", linewidth=2)
+    grid.map(plt.plot, "place", "mean", marker="o")
     grid.refline(y=50, color="0.5", linestyle=":")
-    grid.set(xticks=sorted(lines[x].unique()))
-    return finish(grid, title, x=label, y="mean AUC (%)")
+    grid.set(xticks=range(len(steps)), xticklabels=steps)
+    grid.figure.supxlabel(label, fontsize="medium")
+    return finish(grid, title, y="mean AUC (%)")
 
 
 def by_dial(values: pd.DataFrame, title: str):

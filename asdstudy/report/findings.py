@@ -17,6 +17,7 @@ CLAIMS = {  # what the proposed method is compared with
     "Better than the earlier serial method": "serial",
     "Better than the parallel method": "parallel",
     "Better than the average spectrum (kNN)": "spectrum, kNN",
+    "Better than the average spectrum (Mahalanobis)": "spectrum",
     "Better than the level alone": "level",
 }
 SOUNDS = {"simulated": "simulated", "mimii-mini": "MIMII", "uav": "drone"}
@@ -64,7 +65,8 @@ def by_sound(differences: pd.DataFrame) -> pd.DataFrame:
     """
     lines = differences[differences.machine_type == ALL]
     lines = lines.assign(sound=lines.corpus.map(SOUNDS))
-    return tables.in_cells(lines, ["minus"], ["sound"], tables.BOUNDED)
+    cells = tables.in_cells(lines, ["minus"], ["sound"], tables.BOUNDED)
+    return cells.set_axis(list(cells.index)).set_axis(list(cells), axis=1)
 
 
 PAPERS_WAYS = ("GMM, upper-half", "LOF, mean")

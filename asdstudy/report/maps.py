@@ -1,5 +1,6 @@
 """Maps of the embedding by t-SNE, in the manner of Fig. 3, and what they show as numbers."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from asdstudy.runs.run import Run
 KINDS = {"others": "other machines", "normal": "normal", "anomaly": "anomalous"}
 REST = "other IDs"  # of the machine type
 COLOURS = {name: LABEL_COLOURS[kind] for kind, name in KINDS.items()} | {REST: "#b8b8b8"}
-MARKERS = dict(zip([*KINDS.values(), REST], "os^o", strict=True))
+MARKERS = dict(zip([*KINDS.values(), REST], "os^X", strict=True))
 SYMBOLS = dict(zip(KINDS.values(), ("circle", "square", "triangle-up"), strict=True))
 
 
@@ -88,7 +89,7 @@ def hover_map(rows: pd.DataFrame, title: str) -> go.Figure:
     clips = rows.assign(kind=rows.kind.map(KINDS), **rows[["norm", "score"]].round(3))
     figure = px.scatter(
         clips, x="x", y="y", color="kind", symbol="kind", color_discrete_map=COLOURS,
-        symbol_map=SYMBOLS, title=title, hover_name="file",
+        symbol_map=SYMBOLS, title="<br>".join(textwrap.wrap(title, 40)), hover_name="file",
         hover_data={"x": False, "y": False, "kind": False}
         | dict.fromkeys(["machine_type", "product", "norm", "score"], True),
     )  # fmt: skip

@@ -30,9 +30,9 @@ PAPER_SYSTEMS = pd.DataFrame.from_dict(
 )
 PAPER_TABLE_III = PAPER_SYSTEMS.iloc[:4]
 _NAMES = {
-    "parallel": "parallel method [12]",
-    "serial": "serial method [22]",
-    "ddcsad": "DDCSAD [18]",
+    "parallel": "parallel method",
+    "serial": "serial method",
+    "ddcsad": "DDCSAD",
 }
 PAPER_TABLE_II = PAPER_SYSTEMS.loc[[*_NAMES, "proposed"]].rename(_NAMES)
 PAPER_MODELS = dict(zip(PAPER_TABLE_II.index, (5, 1, 3, 1), strict=True))

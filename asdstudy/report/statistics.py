@@ -202,7 +202,7 @@ def in_words(differences: pd.DataFrame) -> str:
         counts = counted(row.n, "product ID")
         if row.seeds:  # of two that are not trained none
             counts = f"{counted(row.seeds, 'seed')}, {counts}"
-        better = {"helps": f"{row.system} is better", "hurts": f"{row.system} is worse"}
+        better = {"helps": "better", "hurts": "worse"}
         lines.append(
             f"- **{row.system} minus {row.minus}**: {row.difference:+.1f} points "
             f"({bounds}, {counts}); *{better.get(row.verdict, row.verdict)}*."

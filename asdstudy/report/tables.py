@@ -43,6 +43,8 @@ def by_system(
     summary = over_seeds(by_type(rows, role, measure), ["system", "machine_type"])
     table = in_cells(summary, ["system"], ["machine_type"], form)
     table = table[sorted(table, key=in_paper_order)]
+    if rows.machine_type.nunique() == 1:  # over all is the same
+        table = table.drop(columns=ALL)
     if measure == "mean AUC":
         table = table.rename(columns={ALL: "All"})  # the paper's name is of the harmonic mean
     return table.set_axis(list(table.index)).set_axis(list(table), axis=1)
