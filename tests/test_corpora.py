@@ -6,11 +6,13 @@ import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from conftest import shared, write_clip, write_corpus
 
 from asdlib import InputError
+from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data import corpora, is_corpus, summary
 from asdstudy.data.describe import describe
 
@@ -192,6 +194,19 @@ def test_real_recordings():
     }  # fmt: skip
     table = summary(clips)
     assert table.loc[("uav", "00"), "clip (s)"] == "10.0"
+
+
+def test_product_ids_with_the_same_numbers_are_one_row():
+    """Only where there are several, and all of a machine type are alike."""
+    parts = [("train", "normal"), ("test", "normal"), ("test", "anomaly")]
+    of_types = {"fan": ["00", "01", "02"], "pump": ["00", "01"], "uav": ["00"]}
+    rows = [(*p, name, product) for name in of_types for product in of_types[name] for p in parts]
+    rows.append(("train", "normal", "pump", "01"))
+    clips = pd.DataFrame(rows, columns=["split", "label", "machine_type", "product"])
+    table = summary(clips.assign(frames=3 * SAMPLE_RATE))
+    expected = [("fan", "each of 3"), ("pump", "00"), ("pump", "01"), ("uav", "00")]
+    assert table.index.tolist() == expected
+    assert table.train.tolist() == [1, 1, 2, 1] and table["clip (s)"].tolist() == 4 * ["3.0"]
 
 
 NAME = "section_00_source_train_normal_0000.wav"

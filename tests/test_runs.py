@@ -503,7 +503,7 @@ def test_clips_without_labels_are_scored(corpus, tmp_path):
         "ID 00",
         "ID 01",
     ]
-    assert len(figures.roc_curves(run.scores).axes[0].lines) == 1  # chance alone
+    assert figures.roc_curves(run.scores) is None
     assert len(figures.remarkable_clips(run.scores)) == 2
 
 

@@ -77,6 +77,9 @@ def test_panels_of_embeddings_and_planes():
     assert first.get_title() == "0 steps" and first.patches[0].radius == pytest.approx(target)
     toy.draw_planes({"f": toy.length_of(encoders["2 steps"])}, train, "length", extent=3)
     assert [ax.get_xlabel() for ax in plt.gcf().axes] == ["", "length"]
+    bar = plt.gcf().axes[1]
+    low, high = bar.get_xlim()  # beyond the levels, a tick would be drawn at the end of the bar
+    assert len(bar.get_xticks()) > 1 and all(low <= tick <= high for tick in bar.get_xticks())
     (legend,) = plt.gcf().legends
     assert [text.get_text() for text in legend.get_texts()] == ["normal", "others"]
     plt.close("all")

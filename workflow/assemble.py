@@ -73,6 +73,7 @@ def as_page(notebook: Path, depth: int = 0):
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags:
             cell.metadata["tags"] = [*tags, "hide-input"]
+            cell.metadata["mystnb"] = {"code_prompt_show": "Show the parameters of this page"}
         for output in cell.get("outputs", []):
             if html := html_of(output):
                 output.data["text/html"] = local_scripts(html, depth)

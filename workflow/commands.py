@@ -14,9 +14,10 @@ INTRO = """(commands)=
 # Commands
 
 Everything that needs no notebook is a command of `asd`. It makes, fetches, describes and adopts
-corpora; it makes runs, all at once or stage by stage; and it scores new recordings with them. After
-`make book` or `make test` you find it at `.venv/bin/asd`. This page shows the `--help` of each
-command. The chapters {doc}`own-data`, {doc}`use-it` and {doc}`rerun` use the commands.
+corpora; it makes runs, all at once or stage by stage; and it scores new recordings with them.
+`make install`, `make book` and `make test` put it at `.venv/bin/asd`; after `. .venv/bin/activate`
+the shell finds it. This page shows the `--help` of each command. The chapters {doc}`own-data`,
+{doc}`use-it` and {doc}`rerun` use the commands.
 """
 
 

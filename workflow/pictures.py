@@ -47,16 +47,19 @@ def stft() -> Figure:
     piece = wave[first : first + WINDOW]
     hann = torch.hann_window(WINDOW).numpy()
     power = 10 * np.log10(np.abs(np.fft.rfft(piece * hann)) ** 2)
-    figure, (whole, part, spectrum) = plt.subplots(3, figsize=(5, 6.4), layout="constrained")
+    figure, (whole, part, spectrum) = plt.subplots(3, figsize=(5, 6.8), layout="constrained")
     whole.plot(np.arange(len(wave)) / SAMPLE_RATE, wave, color=BLUE, linewidth=0.4, rasterized=True)
     whole.axvspan(first / SAMPLE_RATE, (first + WINDOW) / SAMPLE_RATE, color=ORANGE, alpha=0.6)
     whole.set(title="a segment, one window marked", xlabel="time in seconds", xlim=(0, 2))
+    whole.set(ylabel="amplitude")
     times = np.arange(WINDOW) / SAMPLE_RATE * 1000
-    part.plot(times, piece, color="#bbb", linewidth=0.7, label="sound")
+    part.plot(times, piece, color="#888", linewidth=0.7, label="sound")
     part.plot(times, piece * hann, color=BLUE, linewidth=0.7, label="sound times window")
     part.plot(times, 3.5 * hann, color=ORANGE, label="window, enlarged")
-    part.set(title="the window", xlabel="time in milliseconds", xlim=(0, times[-1]), ylim=(-5, 9))
-    part.legend(ncols=3, loc="upper center", frameon=False, fontsize=9)
+    part.set(title="the window", xlabel="time in milliseconds", xlim=(0, times[-1]), ylim=(-5, 5))
+    part.set(ylabel="amplitude")
+    look = {"ncols": 3, "frameon": False, "fontsize": 9, "columnspacing": 1, "handlelength": 1.2}
+    part.legend(loc="upper center", bbox_to_anchor=(0.45, -0.36), **look)
     spectrum.plot(np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE), power, color=BLUE, linewidth=0.7)
     spectrum.set(title="its spectrum", xlabel="frequency in Hz", ylabel="power in dB")
     spectrum.set(xlim=(0, SAMPLE_RATE / 2), xticks=range(0, 8001, 1000))
@@ -99,7 +102,7 @@ def log_mel() -> Figure:
             image.numpy(), origin="lower", aspect="auto", cmap="Blues", interpolation="none",
             extent=(0, PAPER.segment_seconds, 0, len(image)),
         )  # fmt: skip
-        figure.colorbar(drawn, ax=panel, format="{x:,.0f}")
+        figure.colorbar(drawn, ax=panel, format="{x:,.0f}" if image is power else "{x:g}")
         labels = np.array([100, 500, 1000, 2000, 4000, 7000])
         low, high = mel_of_hz(np.array([PAPER.mel_low_hz, PAPER.mel_high_hz]))
         places = (mel_of_hz(labels) - low) / (high - low) * len(image)
@@ -130,7 +133,7 @@ def roc() -> Figure:
     auc, pauc = auc_pauc(labels, scores)
     false, true, _ = roc_curve(labels, scores, drop_intermediate=False)
     figure, axes = plt.subplots(figsize=(5, 4.2), layout="constrained")
-    axes.axvspan(0, 0.1, color="#fbedd2")
+    axes.axvspan(0, 0.1, facecolor="#f5d28f", edgecolor=ORANGE, linewidth=1.5)
     left = false <= 0.1
     axes.fill_between(false[left], true[left], color="#de8f05")
     axes.plot(false, true, color="#0173b2", linewidth=2, label=f"the example: AUC = {auc:.2f}")

@@ -57,13 +57,26 @@ def labels_of(clips: pd.DataFrame) -> str:
 
 
 def summary(clips: pd.DataFrame) -> pd.DataFrame:
-    """Clips by machine type and product ID: counts by split and label, and the lengths heard."""
+    """Clips by machine type and product ID: counts by split and label, and the lengths heard.
+
+    A machine type whose product IDs all have the same has one row, "each of" so many.
+    """
     keys = [clips.machine_type, clips["product"]]
     kind = clips.split.where(clips.split == "train", clips.split + ", " + clips.label)
     table = pd.crosstab(keys, kind)
     seconds = (clips.frames / SAMPLE_RATE).groupby(keys).agg(["min", "max"]).to_numpy()
     lengths = [f"{low:.1f}" if low == high else f"{low:.1f}-{high:.1f}" for low, high in seconds]
-    return table.assign(**{"clip (s)": lengths}).rename_axis(columns=None)
+    table = table.assign(**{"clip (s)": lengths})
+    rows = [_in_one_row(name, of_type) for name, of_type in table.groupby(level=0)]
+    return pd.concat(rows).rename_axis(index=["machine type", "product ID"], columns=None)
+
+
+def _in_one_row(machine_type: str, of_type: pd.DataFrame) -> pd.DataFrame:
+    """One row if there are several and all are alike, else all of them."""
+    if len(of_type) == 1 or len(of_type.drop_duplicates()) > 1:
+        return of_type
+    name = pd.MultiIndex.from_tuples([(machine_type, f"each of {len(of_type)}")])
+    return of_type.head(1).set_axis(name)
 
 
 def is_corpus(folder, machine_type: str) -> bool:

@@ -133,9 +133,9 @@ def mel_height(hertz: np.ndarray, profile: Profile) -> np.ndarray:
 
 
 LOSSES = {
-    "loss": "L (Eq. 3)",
-    "machine_loss": "L_machine (Eq. 2)",
-    "product_loss": "L_product (Eq. 1)",
+    "loss": "$L$ (Eq. 3)",
+    "machine_loss": r"$L_\mathrm{machine}$ (Eq. 2)",
+    "product_loss": r"$L_\mathrm{product}$ (Eq. 1)",
     "centroid_loss": "centroids (DDCSAD)",
     "squared_error": "squared error (autoencoder)",
 }
@@ -196,17 +196,30 @@ def spread_out(ax, values) -> None:
 
 
 def roc_curves(scores: pd.DataFrame, title: str = ""):
-    """The ROC of each product ID; the shaded region is that of the pAUC."""
-    figure, ax = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
-    ax.axvspan(0, MAX_FPR, color=COLOURS[7], alpha=0.25, label=f"pAUC region (p = {MAX_FPR})")
-    ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="chance")
-    for product, part in scores[scores.label != "unknown"].groupby("product"):
-        if part.label.nunique() == 2:
-            false, true, _ = roc_curve(part.label == "anomaly", part.score)
-            ax.plot(false, true, label=f"ID {product}")
-    ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
+    """The ROC of each product ID, a panel each; the shaded region is that of the pAUC.
+
+    None where no product ID has clips of both labels.
+    """
+    by_product = scores[scores.label != "unknown"].groupby("product")
+    tested = {name: part for name, part in by_product if part.label.nunique() == 2}
+    if not tested:
+        return None
+    rows = -(-len(tested) // 2)
+    figure, axes = plt.subplots(
+        rows, 2, figsize=(WIDTH, 2 * rows + 0.7), squeeze=False, layout="constrained"
+    )
+    for ax, (product, part) in zip(axes.flat, tested.items(), strict=False):
+        ax.axvspan(0, MAX_FPR, color=COLOURS[7], alpha=0.35)
+        ax.plot([0, 1], [0, 1], color="0.4", linestyle=":")
+        false, true, _ = roc_curve(part.label == "anomaly", part.score)
+        ax.plot(false, true, color=COLOURS[0], clip_on=False)
+        ticks = {"xticks": [0, 0.5, 1], "yticks": [0, 0.5, 1]}
+        ax.set(title=f"ID {product}", xlim=(0, 1), ylim=(0, 1), aspect="equal", **ticks)
+    for ax in axes.flat[len(tested) :]:
+        ax.set_axis_off()
+    figure.supxlabel("false positive rate", fontsize="medium")
+    figure.supylabel("true positive rate", fontsize="medium")
     headed(figure, title)
-    ax.legend(fontsize="small", loc="lower right")
     return figure
 
 
@@ -244,12 +257,20 @@ def spectrograms(sounds: dict[str, np.ndarray], profile: Profile, title: str, co
 
 
 def remarkable_clips(scores: pd.DataFrame) -> pd.DataFrame:
-    """Clips worth hearing: the most and least anomalous, and the most misjudged of each label."""
+    """Clips worth hearing: the most and least anomalous, and the most misjudged of each label.
+
+    Each clip once: one that is taken already gives way to the next.
+    """
     rank = scores.groupby("product").score.rank(pct=True)
-    normal, anomaly = scores.label == "normal", scores.label == "anomaly"
-    rows = {"most anomalous": scores.score.idxmax(), "least anomalous": scores.score.idxmin()}
-    if normal.any():
-        rows["normal, ranked highest"] = rank[normal].idxmax()
-    if anomaly.any():
-        rows["anomaly, ranked lowest"] = rank[anomaly].idxmin()
+    order = {
+        "most anomalous": -scores.score,
+        "least anomalous": scores.score,
+        "normal, ranked highest": -rank[scores.label == "normal"],
+        "anomaly, ranked lowest": rank[scores.label == "anomaly"],
+    }
+    rows = {}
+    for why, values in order.items():
+        left = values.drop(list(rows.values()), errors="ignore")
+        if len(left):
+            rows[why] = left.idxmin()
     return scores.loc[list(rows.values())].assign(why=list(rows))

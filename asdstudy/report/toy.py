@@ -143,7 +143,7 @@ def toy_auc(
 KIND_COLOURS = {
     "normal": COLOURS[0],
     "others": COLOURS[7],
-    "similar": COLOURS[1],
+    "similar": COLOURS[2],  # in dark mode, the palette's orange is close to the next one
     "different": COLOURS[3],
 }
 
@@ -192,7 +192,10 @@ def draw_planes(
     for name, ax in grid.axes_dict.items():
         height = heights[name](plane).reshape(len(axis), len(axis))
         filled = ax.contourf(axis, axis, height, levels=12, cmap="Greys", zorder=0, extend="both")
-        grid.figure.colorbar(filled, ax=ax, label=label, location="bottom", ticks=MaxNLocator(2))
+        low, high = filled.levels[[0, -1]]
+        # a tick beyond the levels would be drawn at the end of the bar
+        ticks = [tick for tick in MaxNLocator(3).tick_values(low, high) if low <= tick <= high]
+        grid.figure.colorbar(filled, ax=ax, label=label, location="bottom", ticks=ticks)
         ax.set(xlim=(-extent, extent), ylim=(-extent, extent))
         ax.set_aspect("equal", "box")
         ax.grid(False)
