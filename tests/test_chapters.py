@@ -136,6 +136,12 @@ def test_no_number_at_the_start_of_a_line_makes_a_list_of_a_sentence(path):
     assert re.findall(r"^(?!\d+\. |:)\S.*\n\d+\. .*", prose(path), re.MULTILINE) == []
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_no_title_of_a_block_has_code_in_it(path):
+    """To Markdown a fence with backticks behind it is none, and the text after it is lost."""
+    assert re.findall(r"^`{3,}\{.*`.*", path.read_text(), re.MULTILINE) == []
+
+
 def test_every_work_of_the_bibliography_is_cited():
     assert WORKS == roles(TEXT, "cite", "cite:t", "cite:p")
 
