@@ -37,9 +37,8 @@ class LogMel(nn.Module):
     def forward(self, waves: Tensor) -> Tensor:
         if waves.shape[1] < self.size:  # sound of any length has a spectrum: it is repeated
             waves = waves.repeat(1, -(-self.size // waves.shape[1]))[:, : self.size]
-        # the spectra of some 256 frames, of eight rows at most, stay in a CPU's cache
-        frames = 1 + waves.shape[1] // self.hop
-        rows = min(max(256 // frames, 1), 8) if waves.is_cpu else 128
+        # the spectra of some 256 frames stay in a CPU's cache
+        rows = max(256 // (1 + waves.shape[1] // self.hop), 1) if waves.is_cpu else 128
         return torch.cat([self._mel(some) for some in waves.split(rows)]).transpose(1, 2)
 
     def _mel(self, waves: Tensor) -> Tensor:

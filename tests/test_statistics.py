@@ -1,5 +1,7 @@
 """Means, intervals and differences, by hand; what they say in words."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -209,9 +211,11 @@ def test_differences_and_their_sentences(table):
     assert (over_all.verdict == "helps").all()
     words = statistics.in_words(differences)
     assert "- **proposed minus product-only**: +" in words
+    assert words.count("- **proposed minus ") == 3
     assert words.count("2 seeds, 4 product IDs); *better*.") == 3
     reverse = statistics.differences(results.systems(table), "product-only", draws=300)
-    assert "*worse*." in statistics.in_words(reverse)
+    words = statistics.in_words(reverse)
+    assert re.search(r"- \*\*product-only minus proposed\*\*: .*\*worse\*\.", words)
     single = statistics.differences(
         results.systems(table[table["product"] == "02"]), "proposed", draws=10
     )

@@ -53,7 +53,7 @@ def claim_table(lines: pd.DataFrame) -> pd.DataFrame:
     )
     cells = cells.reindex(index=[claim for claim in CLAIMS if claim in cells.index])
     cells = cells.reindex(columns=[name for name in SOUNDS.values() if name in cells.columns])
-    cells = cells.set_axis(list(cells.index)).set_axis(list(cells), axis=1).astype(str)
+    cells = tables.plain(cells).astype(str)
     cells.insert(0, PAPER, said.loc[cells.index])
     return cells
 
@@ -65,8 +65,7 @@ def by_sound(differences: pd.DataFrame) -> pd.DataFrame:
     """
     lines = differences[differences.machine_type == ALL]
     lines = lines.assign(sound=lines.corpus.map(SOUNDS))
-    cells = tables.in_cells(lines, ["minus"], ["sound"], tables.BOUNDED)
-    return cells.set_axis(list(cells.index)).set_axis(list(cells), axis=1)
+    return tables.plain(tables.in_cells(lines, ["minus"], ["sound"], tables.BOUNDED))
 
 
 PAPERS_WAYS = ("GMM, upper-half", "LOF, mean")

@@ -47,6 +47,11 @@ def by_system(
         table = table.drop(columns=ALL)
     if measure == "mean AUC":
         table = table.rename(columns={ALL: "All"})  # the paper's name is of the harmonic mean
+    return plain(table)
+
+
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of :func:`in_cells` without the names of its axes, which a page need not show."""
     return table.set_axis(list(table.index)).set_axis(list(table), axis=1)
 
 
