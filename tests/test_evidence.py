@@ -75,7 +75,7 @@ def test_every_machine_type_is_one_of_its_corpus():
 
 def test_settings_of_scoring_take_encoders_that_were_trained_before():
     trained = []
-    for job in JOBS["switches-recordings"] + JOBS["switches-simulated"]:
+    for job in JOBS["switches-recordings"]:
         run = plan_of(job)
         scoring = job.labels["switch"] in (
             *("without h", "h is fitted on", "covariance of the GMM", "aggregation"),
