@@ -9,6 +9,11 @@ from sphinx.util.docutils import SphinxDirective
 
 NOTEBOOK = re.compile(r"book(?P<slash>/|%2F)(?:machines(?:/|%2F))?(?P<name>[A-Za-z-]+)\.ipynb")
 CAPTION = re.compile(r'(<caption>|"caption": ")(.+?)(?=</caption>|")', re.DOTALL)  # or itables'
+CODE = r"<(?P<code>pre|code|script|style)\b.*?</(?P=code)>"
+MATH = r'<(?P<math>span|div) class="math .*?</(?P=math)>'
+MINUS_OR_SPACE = re.compile(
+    rf"(?P<kept>{CODE}|{MATH}|<[^>]*>)|(?<![\w.-])-(?=\d)|(?<=\d) (?=%)", re.DOTALL
+)
 CHOICE = re.compile(r"- \[(?P<right>[ x])\] (?P<answer>.+)\n  > (?P<feedback>.+)")
 
 
@@ -20,6 +25,7 @@ def setup(app) -> dict:
                 app.disconnect(listener.id)
     # after the theme, which adds its buttons at 501
     app.connect("html-page-context", to_sources, priority=900)
+    app.connect("html-page-context", typeset)
     app.connect("missing-reference", in_another_module)
     app.add_directive("quiz", Quiz)
     app.add_transform(FindTables)
@@ -107,6 +113,13 @@ def in_another_module(app, env, node, contnode) -> nodes.reference | None:
             return env.domains["py"].resolve_xref(
                 env, node["refdoc"], app.builder, node["reftype"], names[0], node, contnode
             )
+
+
+def typeset(app, pagename, templatename, context, doctree) -> None:
+    """Negative numbers have a minus sign, and no line ends before "%"; code and formulas stay."""
+    signs = {"-": "\N{MINUS SIGN}", " ": "\N{NO-BREAK SPACE}"}
+    body = context.get("body", "")
+    context["body"] = MINUS_OR_SPACE.sub(lambda m: m[0] if m["kept"] else signs[m[0]], body)
 
 
 def to_sources(app, pagename, templatename, context, doctree) -> None:

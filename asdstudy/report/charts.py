@@ -131,5 +131,5 @@ def by_dial(values: pd.DataFrame, title: str):
         legend=False, s=14, alpha=0.5,
     )  # fmt: skip
     grid.refline(y=50, color="0.5", linestyle=":")
-    grid.figure.supylabel(HARMONIC_MEAN, fontsize="medium")
+    grid.figure.supylabel("mean AUC (%)", fontsize="medium")
     return finish(grid, title, "{row_name}: {col_name}", x="setting")

@@ -9,6 +9,7 @@ from docutils.parsers.rst import Directive
 
 from asdlib.profiles import SAMPLE_RATE
 from asdstudy.data.simulate import ClipName, Simulation, simulate_clip
+from asdstudy.report import findings, results
 
 project = "The serial method"
 author = "The asdlib authors"
@@ -50,5 +51,14 @@ class Player(Directive):
         return [nodes.raw("", player, format="html")]
 
 
+class Claims(Directive):
+    """The table of the page Findings: what came out for each claim, on each sound."""
+
+    def run(self) -> list[nodes.Node]:
+        answers = findings.answers(results.measured("ablation", "rivals"))
+        return [nodes.raw("", findings.claim_table(answers).to_html(border=0), format="html")]
+
+
 def setup(app) -> None:
     app.add_directive("player", Player)
+    app.add_directive("claims", Claims)
