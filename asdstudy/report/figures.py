@@ -53,6 +53,7 @@ def use_style() -> None:
 
 def headed(figure, title: str) -> None:
     """Set a title over all panels of a figure, in lines no wider than the figure."""
+    title = title.replace(" %", "\N{NO-BREAK SPACE}%")  # no line ends there
     lines = textwrap.fill(title, round(11 * figure.get_figwidth()))
     figure.suptitle(lines, fontsize="medium")
 

@@ -36,7 +36,9 @@ def answers(table: pd.DataFrame) -> pd.DataFrame:
     lines = statistics.differences(rows, "proposed", ["sound"], "mean AUC")
     lines = lines[lines.machine_type == ALL]
     claims = {system: claim for claim, system in CLAIMS.items()}
-    return lines.assign(claim=lines.minus.map(claims)).reset_index(drop=True)
+    lines = lines.assign(claim=lines.minus.map(claims))
+    return lines.sort_values("sound", key=lambda names: names.map([*SOUNDS.values()].index),
+                             kind="stable", ignore_index=True)  # fmt: skip
 
 
 def claim_table(lines: pd.DataFrame) -> pd.DataFrame:
