@@ -285,7 +285,7 @@ def visited(built, site, browser) -> dict[str, dict]:
         )
         unnumbered = page.evaluate(UNNUMBERED)
         cut = page.eval_on_selector_all(
-            "article div.highlight pre",
+            "article :is(div.highlight pre, .cell_output .output:has(table))",
             "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)",
         )
         search = page.locator("button.search-button, .search-button-field").filter(visible=True)
@@ -367,7 +367,7 @@ def test_no_broken_internal_link(visited, built, site):
     assert broken == []
 
 
-def test_no_line_of_code_is_cut_and_there_is_one_search_box(visited):
+def test_no_line_of_code_and_no_table_is_cut_and_there_is_one_search_box(visited):
     assert of_each(visited, "cut") == {}
     assert of_each(visited, "boxes") == {}
 

@@ -27,8 +27,8 @@ def test_a_claim_is_answered_on_each_sound(two_sounds):
     )
     cells = findings.claim_table(lines.reset_index())
     assert cells.columns.tolist() == [findings.PAPER, "simulated", "drone"]
-    assert cells.loc["Mixup helps", "drone"].startswith("no, the reverse: -")
-    assert cells.loc["Mixup helps", "simulated"].startswith("yes: +")
+    assert cells.loc["Mixup helps", "drone"].startswith("no, the reverse:<br>-")
+    assert cells.loc["Mixup helps", "simulated"].startswith("yes:<br>+")
     gain = PAPER_SYSTEMS.loc["proposed", ALL] - PAPER_SYSTEMS.loc["no-mixup", ALL]
     assert cells.loc["Mixup helps", findings.PAPER] == f"yes: {gain:+.1f}"
     assert "Better than DDCSAD" not in cells.index  # not in these runs

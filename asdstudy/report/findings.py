@@ -47,7 +47,7 @@ def claim_table(lines: pd.DataFrame) -> pd.DataFrame:
     The paper's are differences of harmonic means, without intervals.
     """
     words = lines.assign(answer=lines.verdict.map(ANSWERS))
-    cells = tables.in_cells(words, ["claim"], ["sound"], "{answer}: " + tables.BOUNDED)
+    cells = tables.in_cells(words, ["claim"], ["sound"], "{answer}:<br>" + tables.BOUNDED)
     theirs = PAPER_SYSTEMS[ALL]
     leads = theirs["proposed"] - theirs.reindex(list(CLAIMS.values()))
     said = pd.Series(

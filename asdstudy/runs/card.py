@@ -21,13 +21,14 @@ def card(record: dict, table: pd.DataFrame) -> str:
     train, embed, score = (record[stage] for stage in ("train", "embed", "score"))
     choice, versions = score["choice"], train["versions"]
     h, overrides = choice["inlier"], json.dumps(record["overrides"])
+    p = f", p = {choice['sizes'][h]}" * bool(choice["sizes"][h])
     facts = {
         "corpus": f"{record['corpus']}, fingerprint {embed['fingerprint']}",
         "product IDs": ", ".join(train["products"]),
         "variant and seed": f"{record['variant']}, {record['seed']}",
         "profile": f"{record['profile_name']}, with the changes {overrides}",
         "networks": f"{train['models']}, with {train['parameters']} parameters",
-        "h": f"{h}, p = {choice['sizes'][h]}, chosen by: {choice['chosen_by']}",
+        "h": f"{h}{p}, chosen by: {choice['chosen_by']}",
         "h is fitted on": score["fitted_on"],
         "trained": f"{train['finished']}, on {train['device']}, commit {train['commit']}",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),

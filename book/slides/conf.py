@@ -56,7 +56,7 @@ class Claims(Directive):
 
     def run(self) -> list[nodes.Node]:
         answers = findings.answers(results.measured("ablation", "rivals"))
-        return [nodes.raw("", findings.claim_table(answers).to_html(border=0), format="html")]
+        return [nodes.raw("", findings.claim_table(answers).to_html(border=0, escape=False), format="html")]
 
 
 def setup(app) -> None:
