@@ -11,7 +11,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 help:  ## this list
 	@grep -E "^[a-z0-9 -]+:.*##" Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-# The exact versions that were tested stand in constraints.txt.
+# The exact versions that were tested are in constraints.txt.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python {v[0]}.{v[1]} found; 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)

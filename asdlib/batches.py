@@ -166,7 +166,7 @@ class Batch:
 
     @classmethod
     def drawn(cls, parts: list[Part], which: list, crops: list, count: int, device) -> "Batch":
-        """Of each part the int16 ``crops`` ``(B, n)`` and the clips ``(B,)`` they are from."""
+        """From the int16 ``crops`` ``(B, n)`` of each part and the clips ``(B,)`` they are from."""
         products = [part.products[clips] for part, clips in zip(parts, which, strict=True)]
         return cls.of(scaled(parts, crops, device), np.concatenate(products), count)
 
@@ -201,7 +201,7 @@ def balanced_batches(
     """One epoch: half target, half other machines (t is 1:1, section III), a random crop of each.
 
     The others are drawn evenly from all their clips. Without L_machine a batch holds its target
-    half alone, so that every variant sees the same target clips in the same number of steps.
+    half alone, so that every variant gets the same target clips in the same number of steps.
     """
     order, length = rng.permutation(len(split.train)), profile.segment_frames
     parts = [split.train, *split.others_train]

@@ -134,7 +134,7 @@ def _backbone(profile: Profile) -> nn.Module:
     Raises :class:`InputError` for any other.
     """
     name, pretrained = profile.backbone, profile.pretrained
-    import timm  # takes as long as torch itself, and who only scores needs no network
+    import timm  # takes as long as torch itself, and scoring alone needs no network
 
     if not timm.is_model(name.split(".")[0]):
         raise InputError(f"unknown backbone {name!r}; expected a name of timm.list_models()")
@@ -158,7 +158,7 @@ def _backbone(profile: Profile) -> nn.Module:
             f"backbone {name!r} takes no mel of {profile.mel_bins} bins x {frames} frames: "
             f"{_in_a_line(error)}"
         ) from error
-    channels = 6 - sum(_image_axes(net))  # of the axes 1, 2 and 3 the one that is left
+    channels = 6 - sum(_image_axes(net))  # the one that is left of the axes 1, 2 and 3
     if getattr(features, "ndim", 0) != 4 or features.shape[channels] != net.num_features:
         raise InputError(
             f"backbone {name!r} has no feature map to pool; expected a convolutional network"

@@ -1,7 +1,7 @@
 """Inlier modelling: h and A of Eq. 4, fitted per product ID on the embeddings of normal sound.
 
-Every inlier model has one face: ``fit(embeddings)`` and ``score(embeddings)``, ``(rows, 128)`` to
-``(rows,)``, higher = more anomalous.
+Every inlier model has the same interface: ``fit(embeddings)`` and ``score(embeddings)``,
+``(rows, 128)`` to ``(rows,)``, higher = more anomalous.
 """
 
 import warnings
@@ -88,7 +88,7 @@ def product_probability(logits: np.ndarray) -> np.ndarray:
 def upper_half(scores: np.ndarray) -> np.ndarray:
     """The S // 2 highest of S segment scores, those above the median: ``(clips, S // 2)``.
 
-    A single segment stands for itself.
+    A single segment is its own upper half.
     """
     return np.sort(scores, axis=1)[:, -max(scores.shape[1] // 2, 1) :]
 

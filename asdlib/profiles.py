@@ -17,7 +17,7 @@ SAMPLE_RATE = 16_000  # Hz, section IV-A; every corpus here is recorded at it
 
 # of asdlib.inliers; "centroid" is DDCSAD's. Named here since training must not depend on them.
 Inlier = Literal["GMM", "LOF", "kNN", "Mahalanobis", "none", "output", "centroid"]
-PAPER_INLIERS = ("GMM", "LOF")  # what "auto" chooses from; the others stand beside as references
+PAPER_INLIERS = ("GMM", "LOF")  # what "auto" chooses from; the others are references
 # Beyond their bounds numbers overflow, or a network fills any memory.
 Share = Annotated[float, Field(gt=0, le=0.5)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
@@ -83,9 +83,9 @@ class Profile(Settings):
     machine_slope: Literal["positive", "negative", "random"] = "positive"
     # where g_affine's offset starts: the median logit of the first batch at 0, or the layer's own
     machine_start: Literal["centred", "layer"] = "centred"
-    # whether other machines are in the batches even without L_machine: BatchNorm and Mixup see them
+    # whether other machines are in the batches even without L_machine: for BatchNorm and Mixup
     keep_others: bool = False
-    # which mixed rows Eq. 1 sees
+    # which mixed rows count in Eq. 1
     product_rows: Literal["weighted", "included", "all", "all-when-mixed"] = "weighted"
     mixup_schedule: Literal["rising", "falling", "always"] = "rising"
     # A: upper-half mean for GMM, mean for the others
@@ -105,7 +105,7 @@ class Profile(Settings):
         step = SAMPLE_RATE / round(self.window_seconds * SAMPLE_RATE)
         if (low // step + 1) * step >= high:
             raise ValueError(
-                f"mel_low_hz is {low} and mel_high_hz {high}: the spectrum has a value each "
+                f"mel_low_hz is {low} and mel_high_hz {high}: the spectrum has a value every "
                 f"{step:g} Hz; expected one between them"
             )
         if self.batch_size % 2:
@@ -137,7 +137,7 @@ class Profile(Settings):
 
     @property
     def needs_others(self) -> bool:
-        """Whether other machine types are in the batches: Eq. 2 hears them, or they are kept."""
+        """Whether other machine types are in the batches: Eq. 2 needs them, or they are kept."""
         return self.machine_weight > 0 or self.keep_others
 
     @property

@@ -22,7 +22,7 @@ def validation_products(products) -> tuple[str, ...]:
 
 
 def fit_inlier(inlier: str, size: int, fit: Embedded, profile: Profile, seed: int = 0):
-    """h fitted on the clips of one product ID; None of an h that has nothing to fit."""
+    """h fitted on the clips of one product ID; None for an h that has nothing to fit."""
     make = INLIERS[inlier].make
     return make(size, profile, seed).fit(vectors_of(fit, profile)) if make else None
 

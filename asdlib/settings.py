@@ -24,7 +24,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except pydantic.ValidationError as error:
-            faults = error.errors()  # of a list whose values are wrong, it says too short as well
+            faults = error.errors()  # for a list with wrong values, it says too short as well
             faults = [f for f in faults if f["type"] != "too_short" or not f["input"]]
             raise InputError("; ".join(map(_sentence, faults))) from None
 
@@ -47,7 +47,7 @@ class Settings(BaseModel):
     @field_validator("*")
     @classmethod
     def _each_once(cls, value: Any, info: ValidationInfo) -> Any:
-        """Of several values each stands once: a second run, or row, of one counts double."""
+        """Each of several values occurs once: a second run, or row, of one would count double."""
         if isinstance(value, tuple) and len({*value}) < len(value):
             words = ", ".join(map(str, value))
             raise ValueError(f"{info.field_name} are {words}; expected each once")

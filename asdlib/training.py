@@ -136,7 +136,7 @@ def train(
             row = {"epoch": epoch, **means, **validation}
             history.append(row | {"learning_rate": rate, "clips_per_second": speed})
             bar.set_postfix_str(f"loss {loss:.3f}, validation {unseen:.3f}, {speed:.0f} clips/s")
-            if unseen < best_loss:  # False of NaN, too
+            if unseen < best_loss:  # False for NaN, too
                 best_loss = unseen
                 best = {name: value.clone() for name, value in encoder.state_dict().items()}
             if checkpoint:

@@ -73,7 +73,7 @@ def segment_starts(frames, count: int, length: int) -> np.ndarray:
 def distinct_segments(frames: np.ndarray, count: int, length: int) -> np.ndarray:
     """Which segments of clips repeat none before them: bool ``(clips, S)``.
 
-    Of a clip no longer than a segment that is the first alone.
+    In a clip no longer than a segment, only the first does.
     """
     return np.diff(segment_starts(frames, count, length), axis=1, prepend=-1) > 0
 

@@ -21,7 +21,7 @@ from asdstudy.words import counted
 
 
 class Commands(typer.core.TyperGroup):
-    """Commands of which an :class:`InputError` is one line, and Ctrl-C one sentence."""
+    """Commands that answer an :class:`InputError` with one line, and Ctrl-C with one sentence."""
 
     def invoke(self, context):
         try:
@@ -29,7 +29,7 @@ class Commands(typer.core.TyperGroup):
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             stop = SystemExit(f"error: {error}")
-            stop.code = 2  # as of a wrong option
+            stop.code = 2  # as for a wrong option
             raise stop from None
         except KeyboardInterrupt:
             sys.exit("stopped; what is finished stays, and the same command goes on")

@@ -1,9 +1,10 @@
 """The official scores of DCASE Task 2, as the organisers' evaluators of each year compute them.
 
-A submission is a folder of CSV files without a header, a row a test clip: its name and its score in
-``anomaly_score_*.csv``, its name and 0 (normal) or 1 (anomalous) in ``decision_result_*.csv``. The
-truth is what the organisers publish: ``eval_data_list.csv`` in 2020, later the folders
-``ground_truth_data`` and, from 2022 on, ``ground_truth_domain``. Other files are not read.
+A submission is a folder of CSV files without a header, one row per test clip: its name and its
+score in ``anomaly_score_*.csv``, its name and 0 (normal) or 1 (anomalous) in
+``decision_result_*.csv``. The truth is what the organisers publish: ``eval_data_list.csv`` in 2020,
+later the folders ``ground_truth_data`` and, from 2022 on, ``ground_truth_domain``. Other files are
+not read.
 """
 
 import re
@@ -28,15 +29,15 @@ METRICS = ["AUC", "pAUC", "precision", "recall", "F1 score"]
 class Part(NamedTuple):
     """The truth about the clips of one score file."""
 
-    path: Path  # where the truth stands
+    path: Path  # the file with the truth
     name: str  # how the names of the submission's files end
     machine_type: str
     section: str
-    clips: pd.DataFrame  # a row a clip, by file name: label (1 anomalous), domain
+    clips: pd.DataFrame  # one row per clip, by file name: label (1 anomalous), domain
 
 
 def evaluate(submission: Path, truth: Path, year: int) -> pd.DataFrame:
-    """The table of one submission: a row a section and domain, then the means.
+    """The table of one submission: one row per section and domain, then the means.
 
     Columns: machine_type, section, domain, AUC, pAUC (p = 0.1), precision, recall, F1 score, all 0
     to 1. In a row of means, ``section`` names the mean; without a domain it is over both, without a
@@ -73,7 +74,7 @@ def official(submission: Path, truth: Path, year: int, out: Path | None = None) 
 
 
 def _figures(submission: Path, part: Part, year: int) -> Iterator[dict]:
-    """A row for each domain of a score file."""
+    """One row per domain of a score file."""
     clips = part.clips.assign(score=_read_for(part, submission / f"anomaly_score_{part.name}.csv"))
     if year > 2020:
         path = submission / f"decision_result_{part.name}.csv"
@@ -196,11 +197,11 @@ def write_submission(
     """``anomaly_score_<part>.csv`` for each part of the test, and the decisions on it.
 
     A part is ``<machine type>_section_<II>_<source or target>_test``, without the domain where that
-    is unknown or not ``by_domain``: only in 2021 each domain has a file. In 2020, which file names
-    tell by ``id_<II>``, it is ``<machine type>_id_<II>``, without decisions.
+    is unknown or not ``by_domain``: only in 2021 each domain has a file. In 2020, whose file names
+    have ``id_<II>``, it is ``<machine type>_id_<II>``, without decisions.
 
-    ``scores`` has a row a test clip: file, product, domain, score. ``thresholds``, by product ID,
-    make ``decision_result_<part>.csv``: 1 where the score is above. Returns what was written.
+    ``scores`` has one row per test clip: file, product, domain, score. ``thresholds``, by product
+    ID, make ``decision_result_<part>.csv``: 1 where the score is above. Returns what was written.
     """
     folder, written = Path(folder), []
     folder.mkdir(parents=True, exist_ok=True)

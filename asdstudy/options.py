@@ -11,10 +11,10 @@ from asdlib.settings import Settings
 
 
 def with_options(settings: type[Settings], **names: str) -> Callable:
-    """Let a command take ``settings`` as its first argument: an option for each of their fields.
+    """Let a command take ``settings`` as its first argument, with an option for each field.
 
     Type, default and meaning are those of the field; ``names`` are options that are not called
-    like their field. Several values stand with commas between.
+    like their field. Several values are separated by commas.
     """
 
     fields = settings.model_fields

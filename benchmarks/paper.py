@@ -1,10 +1,10 @@
 """The paper profile on a machine type of the challenge's size, simulated (``make paper-bench``).
 
 Trains the proposed method and two of its ablations for a few epochs on a GPU, scores them, and
-writes a row each as CSV: clips/s of training; the hours that the training of all epochs and machine
-types of the paper would take at that speed, without validation and scoring; the peak memory of the
-device; AUC, pAUC and their harmonic mean in %, which after so few epochs are not the method's.
-``--small`` goes the same way at toy size on any computer, and its figures mean nothing.
+writes one row for each as CSV: clips/s of training; the hours that the training of all epochs and
+machine types of the paper would take at that speed, without validation and scoring; the peak memory
+of the device; AUC, pAUC and their harmonic mean in %, which after so few epochs are not the
+method's. ``--small`` does the same at toy size on any computer, and its figures mean nothing.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the CSV to write, besides printing it")
     arguments = parser.parse_args()
     if not arguments.small and not torch.cuda.is_available():
-        sys.exit("a GPU is needed, and torch sees none; --small goes the same way at toy size")
+        sys.exit("a GPU is needed, and torch sees none; --small does the same at toy size")
     simulation, overrides = (TOY, dict(TOY_PROFILE)) if arguments.small else (FULL, {})
     if arguments.from_scratch:
         overrides["pretrained"] = False

@@ -213,7 +213,7 @@ def test_folders_that_cannot_be_adopted(folder, tmp_path):
 
 
 def test_names_may_hold_more_than_letters(folder, tmp_path):
-    """Of the folders, a product, a file, and of both machine types."""
+    """The names are those of the folders, a product, a file, and both machine types."""
     (folder / "Fan north").rename(folder / ODD)
     (folder / ODD / "normal" / "rec 1.wav").rename(folder / ODD / "normal" / f"{ODD}.1.wav")
     mine = folder.rename(tmp_path / ODD)

@@ -27,7 +27,7 @@ def test_layers_are_the_baselines():
     assert sizes == [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
     kinds = [type(layer).__name__ for layer in (*model.encode, *model.decode)]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU"] * 9 + ["Linear"]
-    # weights and biases of the dense layers, and two numbers a unit of the normalisations
+    # weights and biases of the dense layers, and two numbers per unit of the normalisations
     dense = sum(a * b + b for a, b in zip(sizes, sizes[1:], strict=False))
     assert sum(p.numel() for p in model.parameters()) == dense + 2 * (8 * 128 + 8) == 267_928
 
@@ -44,7 +44,7 @@ def test_mel_filters_are_slaneys_by_hand():
 
 
 def test_squared_error_by_hand():
-    """A decoder that answers (1, 3) whatever it sees: errors of (1, 3), (2, 5), (0, 0)."""
+    """A decoder that answers (1, 3) to any input: errors of (1, 3), (2, 5), (0, 0)."""
     model = autoencoder.Autoencoder(size=2, hidden=2, code=1).eval()
     last = model.decode[-1]
     with torch.no_grad():
@@ -88,7 +88,7 @@ def test_score_of_a_clip_is_the_official_mean_over_its_frames(tmp_path):
 def test_training_lowers_the_error_and_is_the_same_again(tmp_path):
     part = part_of(tmp_path, seconds=2.0)
     model, history = autoencoder.train_autoencoder(part, part, 80, seed=3, progress=False)
-    # 80 steps, one an epoch: the running means of the normalisation follow slowly
+    # 80 steps, one per epoch: the running means of the normalisation follow slowly
     assert (np.diff(history.loss) < 0).all()
     assert history.validation_loss.iloc[-1] < 0.9 * history.validation_loss.iloc[0]
     again, _ = autoencoder.train_autoencoder(part, part, 80, seed=3, progress=False)

@@ -99,7 +99,7 @@ def test_batches_are_half_target_and_an_epoch_is_one_pass(corpus):
     split, profile = split_of(corpus)
     rng = np.random.default_rng(0)
     epoch = list(batches.balanced_batches(split, profile, rng))
-    assert len(epoch) == batches.steps_an_epoch(split, profile) == 3  # 10 clips, 4 a batch
+    assert len(epoch) == batches.steps_an_epoch(split, profile) == 3  # 10 clips, 4 per batch
     assert sum(int(b.machine.sum()) for b in epoch) == len(split.train) == 10
     for batch in epoch:
         assert batch.machine.mean() == 0.5

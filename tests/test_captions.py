@@ -43,7 +43,7 @@ RECORD = {
 SOUNDS = {"corpus": "simulated", "machine_types": [], "profile": "quick", "seed": 2, "players": 3}
 
 
-def test_the_command_on_a_page_gives_its_parameters_again(monkeypatch):
+def test_the_command_on_a_page_reproduces_its_parameters(monkeypatch):
     overrides = {
         "inlier_sizes": [1, 2], "learning_rates": [1e-6, 0.5], "learning_rate": 1e-6, "epochs": 3,
         "log_mel": False, "none": None, "id": "00", "word": "True", "text": "it's 2 words",
@@ -61,7 +61,7 @@ def test_the_command_on_a_page_gives_its_parameters_again(monkeypatch):
     assert {n: type(v) for n, v in parameters.items()} == {n: type(v) for n, v in expected.items()}
 
 
-def test_a_page_tells_no_path_of_the_computer_that_made_it(tmp_path, monkeypatch):
+def test_a_page_shows_no_path_of_the_computer_that_made_it(tmp_path, monkeypatch):
     root = tmp_path / "here" / "project"
     monkeypatch.setattr(paths, "project_root", lambda: root)
     for place, shown in [
@@ -82,7 +82,7 @@ def test_a_page_without_a_run_says_where_it_comes_from(monkeypatch):
     assert parameters_of(page, monkeypatch) == SOUNDS
 
 
-def test_what_is_said_of_a_run():
+def test_what_a_caption_says_of_a_run():
     assert captions.about_run(RECORD) == "the corpus mine, quick profile, seed 3"
     changed = captions.about_run(RECORD | {"overrides": {"epochs": 3}})
     assert changed == "the corpus mine, quick profile with changed fields, seed 3"
@@ -92,7 +92,7 @@ def test_what_is_said_of_a_run():
     assert "wall time 0 s for 0 runs" in captions.origin_of_run(RECORD | {"resumed": True})
 
 
-def test_what_is_said_of_a_table(table):
+def test_what_a_caption_says_of_a_table(table):
     assert captions.about(table) == "simulated sound, quick profile, 2 seeds"
     similar = table.assign(corpus=np.where(table.seed == 0, "similarity-a", "similarity-b"))
     assert captions.about(similar) == "simulated sound, quick profile, 2 seeds"
@@ -120,7 +120,7 @@ def test_a_caption_promises_a_spread_and_intervals_only_where_there_are_any(tabl
     assert captions.intervals(lines.head(1)) == ""
 
 
-def test_the_page_of_recordings_keeps_their_place_to_itself():
+def test_the_page_of_recordings_does_not_show_where_they_are():
     page = where_from("recordings", {"profile": "quick", "folder": "/home/me/sound"}, "Drawn")
     assert "folder: path/to/sound" in page and "/home/me" not in page
     assert "folder" not in where_from("recordings", {"profile": "quick", "folder": ""}, "Drawn")

@@ -281,7 +281,7 @@ def dead_process() -> int:
 
 
 def test_what_killed_processes_left_of_a_folder_goes(tmp_path, monkeypatch):
-    """Of this computer: on a shared disk the numbers of other computers' processes say nothing."""
+    """Only of this computer: on a shared disk, other computers' process numbers mean nothing."""
     monkeypatch.setattr(paths.socket, "gethostname", lambda: "node1.cluster")
     dead, here, there = dead_process(), ".fan.node1.cluster", ".fan.node2.cluster"
     gone = [f"{here}.{dead}.part", f"{here}.{dead}.old", f"{here}.{os.getpid()}.old"]
@@ -327,7 +327,7 @@ def test_nothing_foreign_or_broken_is_taken_up(tmp_path):
         assert saved.load() is None
 
 
-def test_who_begins_anew_is_not_resumed_and_says_so(noise, tmp_path, capsys):
+def test_a_run_that_starts_again_is_not_resumed_and_says_so(noise, tmp_path, capsys):
     """A checkpoint of other sound, or of other code, lies where the run's own would."""
     plan = Plan("noise", "pump", overrides=SMALL, out_dir=tmp_path)
     plan.folder.parent.mkdir(parents=True)
@@ -335,9 +335,9 @@ def test_who_begins_anew_is_not_resumed_and_says_so(noise, tmp_path, capsys):
         {"epoch": 1}, np.random.default_rng()
     )
     run = runs.execute("noise", "pump", data_dir=noise, out_dir=tmp_path, progress=False, **SMALL)
-    assert re.search("warning: .* is of another run .* begins anew", capsys.readouterr().err)
+    assert re.search("warning: .* is of another run .* starts again", capsys.readouterr().err)
     assert not run.params["resumed"] and run.seconds("wall_seconds") > 0
-    assert any("training begins anew" in warning for warning in run.params["warnings"])
+    assert any("training starts again" in warning for warning in run.params["warnings"])
     assert len(run.history) == SMALL["epochs"] and not left_behind(tmp_path)
 
 

@@ -24,7 +24,7 @@ def commands(group=None, words=()):
 
 
 def test_the_page_of_commands_is_what_they_say():
-    """Made anew by: python workflow/commands.py"""
+    """To update it: python workflow/commands.py"""
     written = (ROOT / "book/commands.md").read_text()
     assert written == page()
 

@@ -68,7 +68,7 @@ def test_ground_truth_of_an_evaluation_set(tmp_path):
 
 
 def test_layout_of_2022_and_later(tmp_path):
-    """Attributes in a table, mixed domains, evaluation sets that tell neither domain nor label."""
+    """Attributes in a table, mixed domains, evaluation sets that give neither domain nor label."""
     folder = tmp_path / "fan"
     write_clip(folder / "train" / "section_00_source_train_normal_0000_m-n_W.wav")
     write_clip(folder / "train" / "section_00_target_train_normal_0001_noAttribute.wav")  # 2024
@@ -594,7 +594,7 @@ TWO_WORDS = [
 
 @pytest.mark.parametrize("name, message", TWO_WORDS)
 def test_a_name_says_one_label_and_that_of_its_folder(tmp_path, name, message):
-    """Wherever the word stands: of what is normal a wrong word would be trained on."""
+    """Wherever the word is: a clip that is named an anomaly must not be trained on as normal."""
     path = write_clip(tmp_path / "fan" / name)
     (path.parents[1] / "normal").mkdir(exist_ok=True)  # a tree of MIMII has it
     with pytest.raises(InputError, match=message) as error:
@@ -603,7 +603,7 @@ def test_a_name_says_one_label_and_that_of_its_folder(tmp_path, name, message):
 
 
 def test_attributes_hold_any_other_word(tmp_path):
-    """Domain and split stand at their places; beside them, and in a table, words are free."""
+    """Domain and split have their places; elsewhere, and in a table, any word may be used."""
     name = "section_00_source_train_normal_0000_target_speed_6_test-bench_abnormality.wav"
     write_clip(tmp_path / "fan" / "train" / name)
     write_clip(tmp_path / "fan" / "train" / NAME.replace("0000", "0001"))

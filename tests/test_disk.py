@@ -60,7 +60,7 @@ NO_NAMES += ["fan ", " fan", "fan.", "...", "fan:a", "fa\u200bn", "fan\u00a0", "
 
 @pytest.mark.parametrize("name", NO_NAMES, ids=repr)
 def test_a_path_is_no_name(name, tmp_path, monkeypatch):
-    """Of a corpus, machine type or variant: nothing is written where it leads to."""
+    """No corpus, machine type or variant has it, and nothing is written where it leads to."""
     monkeypatch.chdir(tmp_path)
     for ask in (
         lambda: name_of("corpus", name),
@@ -374,7 +374,7 @@ def test_segments_that_repeat_none_before(tmp_path):
 
 
 def test_a_short_clip_counts_as_one_vector():
-    """h is fitted as if it had one segment, and too few of them are told before training."""
+    """h is fitted as if it had one segment, and too few of them are reported before training."""
     profile = make_profile("quick", "pump", "product-only", inlier_part="train")
     rng = np.random.default_rng(0)
     once = rng.normal(size=(12, 1, 4)).astype(np.float32)
@@ -617,7 +617,7 @@ def _every_file_is_accounted_for(root, visible, banks):
 
 
 def test_where_nothing_may_be_written_or_read():
-    """One line each: of banks, and of whatever makes a corpus."""
+    """One line each, from banks and from whatever makes a corpus."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clips = corpora.index(write_corpus(folder / "c", ("fan",), products=1))
@@ -655,7 +655,7 @@ def test_where_nothing_may_be_written_or_read():
     ],
 )
 def test_a_tree_as_it_is(tmp_path, name, kind, message, capsys):
-    """One line each: in the index, in the list of the command, and in adopt."""
+    """It is one line in the index, in the list of the command, and in adopt."""
     write_corpus(tmp_path / "c", ("fan",), products=1)
     _make(tmp_path / "c", b"fan/train/" + name, kind, "good")
     with pytest.raises(InputError, match=message):
@@ -681,8 +681,8 @@ def test_a_folder_in_two_layouts_and_one_without_train(tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [1 / 16_000, 0.04, 0.3])
-def test_one_short_clip_among_others_is_heard_by_every_system(tmp_path, seconds):
-    """It is repeated: the least length is one sample, which the index knows."""
+def test_every_system_takes_one_short_clip_among_others(tmp_path, seconds):
+    """It is repeated: the least length is one sample, which the index checks."""
     root = write_corpus(tmp_path / "c", train=4)
     for folder, label in (("train", "train_normal"), ("source_test", "test_anomaly")):
         write_clip(root / "pump" / folder / f"section_00_source_{label}_0099.wav", seconds, 7)
@@ -699,8 +699,8 @@ def test_one_short_clip_among_others_is_heard_by_every_system(tmp_path, seconds)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 640, 1024, 1025, 2047])
-def test_sound_shorter_than_a_window_is_repeated_by_whoever_looks_at_it(samples):
-    """The log-mel knows the least length, so the encoder, a spectrum and a picture have the same:
+def test_sound_shorter_than_a_window_is_repeated_by_whatever_uses_it(samples):
+    """The log-mel sets the least length, so the encoder, a spectrum and a picture have the same:
     one sample."""
     profile = make_profile("quick", "pump")
     sound = np.random.default_rng(0).normal(0, 9999, samples).astype(np.int16)
@@ -753,7 +753,7 @@ def _things_that_write(tmp_path):
 @pytest.mark.parametrize("size", [0, 100, 1000])
 @pytest.mark.parametrize("name", ["bank", "adopt", "simulate", "a table"])
 def test_a_full_disk_is_one_sentence_of_whatever_writes(tmp_path, name, size):
-    """With the place and the room; nothing that is half written is left, and it works later."""
+    """It names the place and the room; nothing half written is left, and it works later."""
     make, out = _things_that_write(tmp_path)[name], tmp_path / "out"
     out.mkdir()
     with _files_of_at_most(size):
@@ -790,7 +790,7 @@ def test_memory_that_is_full_is_one_sentence(tmp_path):
         assert "\n" not in str(caught.value) and "inner" in str(caught.value)
 
 
-def test_a_folder_for_runs_that_cannot_be_written_is_told_before_training(tmp_path):
+def test_a_folder_for_runs_that_cannot_be_written_is_reported_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     root = write_corpus(tmp_path / "c", products=1)
     for out in (tmp_path / "file", tmp_path / "file" / "below", "/proc/runs", "x" * 300, "a\0b"):
@@ -825,7 +825,7 @@ def test_a_full_disk_keeps_what_a_run_has_done(tmp_path):
 
 
 def test_what_lies_beside_the_runs_is_no_run(tmp_path):
-    """What a run is, its record says; a broken one is told, and made again."""
+    """A run's record says what it is; a broken one is reported, and repeated."""
     root = write_corpus(tmp_path / "c", products=1)
     ask = {"data_dir": root, "out_dir": tmp_path / "runs", "progress": False}
     run = stages.execute("noise", "pump", **ask, **SMALL)
@@ -867,8 +867,8 @@ def test_what_lies_beside_the_runs_is_no_run(tmp_path):
     assert again.metrics.equals(run.metrics)
 
 
-def test_a_target_without_test_clips_is_told_before_anything_is_drawn(tmp_path):
-    """Target-domain ones are none; another machine type needs none."""
+def test_a_target_without_test_clips_is_reported_before_anything_is_drawn(tmp_path):
+    """Target-domain clips do not count; another machine type needs none."""
     root = write_corpus(tmp_path, products=1)
     for path in (root / "pump" / "source_test").iterdir():
         path.unlink()
@@ -882,14 +882,14 @@ def test_a_target_without_test_clips_is_told_before_anything_is_drawn(tmp_path):
     assert sources.index("stages.task_of(") < sources.index("figures.spectrograms(")
 
 
-def test_a_single_product_id_without_others_is_told(tmp_path):
-    """Eq. 1 has nothing to tell apart then, and a plausible AUC would come out without a word."""
+def test_a_single_product_id_without_others_is_reported(tmp_path):
+    """Eq. 1 has nothing to separate then, and a plausible AUC would appear without a warning."""
     ask = {"data_dir": write_corpus(tmp_path / "c", products=1), "progress": False}
     run = stages.execute("noise", "pump", "product-only", **ask, **SMALL | {"epochs": 1})
     assert [words for words in run.params["warnings"] if words.startswith("nothing to learn: one")]
 
 
-def test_no_compiler_is_told_before_training(tmp_path, monkeypatch):
+def test_no_compiler_is_reported_before_training(tmp_path, monkeypatch):
     root = write_corpus(tmp_path, products=1)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(InputError, match="compile is True, and no-such-compiler is not there"):

@@ -14,7 +14,7 @@ from asdstudy.systems import make_profile
 
 
 def test_log_mel_of_a_tone():
-    """A 1000 Hz tone stands in the bin whose centre is nearest, and its floor is the profile's."""
+    """A 1000 Hz tone is in the bin whose centre is nearest, and its floor is the profile's."""
     profile = Profile(pretrained=False)
     tone = torch.sin(2 * torch.pi * 1000 * torch.arange(32_000) / 16_000)[None]
     mel = encoder.LogMel(profile)(tone)

@@ -30,7 +30,7 @@ def plan_of(job) -> Plan:
 
 @pytest.mark.parametrize("study", JOBS)
 def test_labels_name_a_job_and_each_job_is_another_run(study):
-    """Of the dials, the default of the one is that of the other, too: a run of both."""
+    """The default of one dial is that of the other, too, so that run belongs to both."""
     jobs, folders = JOBS[study], [plan_of(job).folder for job in JOBS[study]]
     keys = ("corpus", "machine_type", "variant", "seed")
     names = [(*(j.arguments[k] for k in keys), *j.labels.items()) for j in jobs]
@@ -41,7 +41,7 @@ def test_labels_name_a_job_and_each_job_is_another_run(study):
 
 @pytest.mark.parametrize("study", JOBS)
 def test_every_setting_has_the_same_sound_and_enough_seeds(study):
-    """Five, or ten of the ablation; three near the paper, and one of what learns nothing."""
+    """Five, or ten for the ablation; three near the paper, and one for what learns nothing."""
     seeds, sound = {}, {}
     for job in JOBS[study]:
         run = plan_of(job)

@@ -60,7 +60,7 @@ def test_the_score_falls_most_without_the_new_sound(detector, tmp_path):
 
 
 def test_what_made_the_score_high_is_heard_and_the_rest_is_turned_down(run, detector, tmp_path):
-    """A made-up explanation: all is owed to the band and the half second of the burst."""
+    """A made-up explanation, in which the score comes from the burst's band and half second."""
     path = burst(tmp_path / "a.wav", 1600, 2300, 0.5, 1.0)
     (recording,) = recordings([path], detector, "00")
     explanation = explain(detector, recording, progress=False)

@@ -39,7 +39,7 @@ def assert_apart(figure) -> None:
 
 
 @pytest.mark.parametrize("types", [1, 2, 8])
-def test_the_legend_of_systems_lies_below_the_axis_title(types):
+def test_the_legend_of_systems_is_below_the_axis_title(types):
     figures.use_style()
     systems = ["proposed", "ddcsad", "serial", "parallel", "ae", "spectrum, kNN"]
     rows = [
@@ -78,7 +78,7 @@ def test_long_names_of_rows_and_panels_are_not_cut():
 
 
 @pytest.mark.parametrize("profile", [QUICK, PAPER], ids=["quick", "paper"])
-def test_a_frequency_lies_at_the_middle_of_the_filter_that_peaks_there(profile):
+def test_a_frequency_is_at_the_middle_of_the_filter_that_peaks_there(profile):
     filters = LogMel(profile).filters.numpy()  # (frequencies, mel bins)
     hertz = np.linspace(0, SAMPLE_RATE / 2, len(filters))
     bins = np.arange(profile.mel_bins // 2, profile.mel_bins)  # the low ones are narrow
@@ -119,7 +119,7 @@ def test_a_spike_does_not_flatten_the_losses(spike, scale):
     assert figure.axes[0].get_yscale() == scale and figure.get_figwidth() == figures.WIDTH
 
 
-def test_spectrograms_stand_in_rows_no_wider_than_a_page():
+def test_rows_of_spectrograms_are_no_wider_than_a_page():
     noise = np.random.default_rng(0).normal(size=SAMPLE_RATE)
     figure = figures.spectrograms(dict.fromkeys("abc", noise), QUICK, "of a test")
     assert [ax.get_title() for ax in figure.axes] == ["a", "b", "c", ""]

@@ -17,7 +17,7 @@ def two_sounds(table) -> pd.DataFrame:
 
 
 def test_a_claim_is_answered_on_each_sound(two_sounds):
-    """Of the fixture, proposed leads no-mixup by 10 points, and product-only by 20."""
+    """In the fixture, proposed leads no-mixup by 10 points, and product-only by 20."""
     lines = findings.answers(two_sounds).set_index(["claim", "sound"])
     mixup = lines.loc[("Mixup helps", "simulated")]
     assert mixup.difference == pytest.approx(10, abs=2) and mixup.verdict == "helps"

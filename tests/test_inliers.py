@@ -52,7 +52,7 @@ def test_without_h():
 
 
 def test_without_h_by_the_logit():
-    """The mean logit, as in the author's code, may order clips otherwise than the probability.
+    """The mean logit, as in the author's code, may order clips differently from the probability.
 
     Logits log 3 and 0 have a mean of log(3) / 2 and a mean probability of 5/8, and twice log 2 have
     log 2 and 2/3; log 27 and -log 3 have log 3, the most, and 17/28, the least.

@@ -74,7 +74,7 @@ def test_submission_round_trip(tmp_path):
 
 
 def test_precision_recall_and_f1_by_hand():
-    """Above 2: of three anomalous clips two, of three normal ones one; at the threshold is not."""
+    """Above 2 are two of three anomalous clips, and one of three normal ones; 2 is not above."""
     scores = pd.DataFrame(
         {
             "product": "00",

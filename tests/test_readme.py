@@ -1,4 +1,4 @@
-"""No number in the README that a run did not make; who cites finds one version and one paper."""
+"""The README has no number that a run did not make, and one version and one paper to cite."""
 
 import json
 import tomllib

@@ -30,8 +30,8 @@ def test_local_density_by_hand():
     assert LocalDensity(2).fit(line).score(np.array([[1.5]])).tolist() == [1 / 3]
 
 
-def test_cosine_knn_sees_no_length():
-    """Of unit vectors: the chord of 45 degrees, and half of a diameter and a right angle's."""
+def test_cosine_knn_ignores_the_length():
+    """Chords of unit vectors: that of 45 degrees; half of a diameter and a right angle's."""
     fit = [[2, 0], [0, 3]]
     one = scores("cosine kNN", 1, fit, [[5, 0], [1, 1]])
     assert one == pytest.approx([0, np.sqrt(2 - np.sqrt(2))], abs=1e-12)

@@ -95,7 +95,7 @@ def test_the_saved_encoder_gives_the_saved_embeddings(noise, tmp_path):
 
 
 def test_one_domain_or_both_are_trained_on_and_tested(tmp_path):
-    """Of the source domain is the run that there always was, and its table has no other columns."""
+    """A run on the source domain is what it always was, and its table has no other columns."""
     root = write_corpus(tmp_path / "corpus")
     for source in sorted(root.rglob("*.wav")):
         target = Path(str(source).replace("source", "target"))
@@ -136,7 +136,7 @@ def test_same_seed_same_result(noise, tmp_path):
 
 
 def test_a_failed_stage_leaves_what_was_there(noise, tmp_path, monkeypatch):
-    """And a run that never was finished is none."""
+    """And a run that was never finished does not count."""
     before = execute(noise, out_dir=tmp_path)
     there = {path: path.read_bytes() for path in before.folder.glob("*.*")}
     monkeypatch.setattr(runs, "code_hash", lambda *modules: "of other code")
@@ -246,7 +246,7 @@ print(plan.folder)
 
 
 def scored_again(out, **options) -> Run:
-    """A run scored by a process of its own, which can make no network and knows no corpus."""
+    """A run scored by a process of its own, which can make no network and has no corpus."""
     done = subprocess.run(
         [sys.executable, "-c", SCORE, out, repr(SMALL | options)],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
@@ -274,7 +274,7 @@ def test_another_h_on_a_stored_run_needs_no_training(noise, tmp_path):
         execute(noise, out_dir=tmp_path, **other)
     stored = scored_again(tmp_path, **changes)
     assert stored.params["choice"]["inlier"] == "LOF" and stored.profile.aggregation == "max"
-    trained = execute(noise, out_dir=tmp_path / "trained anew", **changes)
+    trained = execute(noise, out_dir=tmp_path / "trained again", **changes)
     assert trained.folder.name == stored.folder.name
     for name in ("scores.csv", "metrics.csv", "history.csv", "embeddings.npz"):
         if name != "history.csv":  # it has the speed
@@ -417,7 +417,7 @@ def test_a_run_that_was_read_does_not_change(noise, tmp_path):
     record.write_text(record.read_text().replace('"finished"', '"finished": "later", "before"'))
     (old.folder / "scores.csv").unlink()
     assert old.params is params and old.scores is scores
-    with pytest.raises(InputError, match="made again since it was read"):
+    with pytest.raises(InputError, match="changed since it was read"):
         old.embedded  # noqa: B018
 
 
@@ -434,7 +434,7 @@ def test_a_score_rises_when_a_clip_is_made_worse(tmp_path):
         sound += rng.normal(0, 0.02, 16_000)
         clicks = (rng.random(16_000) < 0.001) * rng.normal(0, 1, 16_000)
         mixed = sound + badness * clicks
-        mixed *= 0.1 / mixed.std()  # loudness says nothing
+        mixed *= 0.1 / mixed.std()  # loudness does not help
         name = f"section_00_source_{split}_{label}_{number:04d}_{badness}.wav"
         soundfile.write(folder / name, mixed, 16_000, subtype="PCM_16")
 
@@ -472,7 +472,7 @@ def test_bad_parameters_leave_no_folder(noise, tmp_path):
     assert not list(tmp_path.rglob("*.*"))
 
 
-def test_too_few_clips_are_told_before_the_hours_of_training(noise, tmp_path, monkeypatch):
+def test_too_few_clips_are_reported_before_the_hours_of_training(noise, tmp_path, monkeypatch):
     monkeypatch.setattr(serial, "train_encoder", lambda *_, **__: pytest.fail("it was trained"))
     for options, message in (
         ({"inlier": "LOF", "inlier_size": 18}, "18 embeddings are too few for LOF, .* needs 19"),
@@ -522,7 +522,7 @@ def test_labels_that_come_later_make_it_another_run(corpus, tmp_path):
     assert len(labelled) == 8 and set(again.metrics["product"]) == {"00"}
 
 
-def test_clips_that_cannot_be_scored_are_told_before_training(corpus, tmp_path, monkeypatch):
+def test_clips_that_cannot_be_scored_are_reported_before_training(corpus, tmp_path, monkeypatch):
     for path in corpus.glob("pump/train/section_01*"):
         path.unlink()
     monkeypatch.setattr(serial, "train_encoder", None)

@@ -94,7 +94,7 @@ def own_inliers(variant: str) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", [*RIVALS, "product-only", "level"])
 def test_every_system_to_the_bit(noise, tmp_path, variant):
-    """And where nobody knows the product ID, each says the smallest score."""
+    """And where nobody knows the product ID, each gives the smallest score."""
     if variant == "level":
         run = execute(noise, tmp_path, "spectrum", inliers=("output",), inlier="output")
     else:
@@ -160,7 +160,7 @@ def joined(tmp_path, noise, seconds=16):
 
 
 def test_a_long_recording_is_scored_in_windows(detector, noise, tmp_path):
-    """Of the clips' length; the last ends with the recording; each as a clip of its own."""
+    """They have the clips' length; the last ends with the recording; each is a clip of its own."""
     path, sound = joined(tmp_path, noise, 4)
     (recording,) = recordings([path], detector, "00")
     assert recording.length == detector.usual == 24_000
@@ -304,7 +304,7 @@ def refused(*words) -> str:
 
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_recording_is_one_line_and_nothing_is_left(run, tmp_path, kind):
-    """Of two files the first is fine; no table and no picture of it is left behind."""
+    """The first of two files is fine; no table and no picture of it is left behind."""
     make, message = BAD[kind]
     name = "section_07_source_test_0001.wav" if "foreign" in kind else "bad.wav"
     bad = tmp_path / "in" / name

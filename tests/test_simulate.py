@@ -39,7 +39,7 @@ def power_near(signal, hertz, width):
 
 
 def sound_of(logarithms, seconds=1):
-    """The sound of a machine by the same chances for all, so that only its numbers tell."""
+    """The sound of a machine, with the same chances for all, so that only its numbers differ."""
     machine = Machine.from_logarithms(logarithms)
     return machine_sound(machine, seconds * SAMPLE_RATE, np.random.default_rng(1))
 
@@ -51,7 +51,7 @@ def spectrogram(sound):
 
 
 def mean_distance(sounds):
-    """The mean distance between any two of some sounds, in dB a third of an octave."""
+    """The mean distance between any two of some sounds, in dB per third of an octave."""
     edges = (1024 / SAMPLE_RATE * 100 * 2 ** (np.arange(19) / 3)).astype(int)
     power = [np.mean(spectrogram(sound) ** 2, axis=0) for sound in sounds]
     levels = [10 * np.log10(np.add.reduceat(p, edges)[:-1] + 1e-3) for p in power]

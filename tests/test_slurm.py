@@ -62,7 +62,7 @@ def slurm(tmp_path_factory):
 
 
 def submit(slurm, folder: Path, study: dict) -> subprocess.CompletedProcess:
-    """The runs of a study, each a job, by ``profiles/slurm`` but for what a test need not wait."""
+    """Submit each run of a study as a job, by ``profiles/slurm``, with shorter waits."""
     _, environment = slurm
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return subprocess.run(

@@ -118,7 +118,7 @@ def leads_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_draw_is_of_seeds_and_product_ids():
-    """Of two each a draw takes one: the four leads are equally likely, and two the bounds."""
+    """A draw takes one seed and one ID: the four leads are equally likely, two are the bounds."""
     ours, others = leads_of(np.array([[1.0, 2.0], [3.0, 10.0]]))
     one_type = np.zeros(2)
     difference, low, high = statistics.paired_bootstrap(
@@ -254,7 +254,7 @@ def test_differences_are_of_the_seeds_that_both_have(table):
 
 
 def test_levels_are_means_with_the_interval_of_their_differences(table):
-    """Of the fixture: fan and slider, test IDs 02 and 03, of each variant by itself."""
+    """Each variant is averaged by itself: over fan and slider, test IDs 02 and 03."""
     rows = results.systems(table, ["proposed", "no-mixup"])
     lines = statistics.levels(rows, ["variant"]).set_index("variant")
     tested = rows[rows.role == "test"].groupby("variant").AUC.mean()

@@ -225,7 +225,7 @@ def test_parallel_averages_three_standardised_scores(noise, tmp_path, monkeypatc
     squared distance of 2: (2 + 1 + 0) / 3 = 1."""
 
     def of(part, usual, new):
-        """A value for each clip: of train clips the two usual ones by turns."""
+        """A value for each clip: train clips have the two usual ones in turn."""
         tested = (part.bank.clips.split.iloc[part.rows] == "test").to_numpy()
         return np.where(tested, new, np.resize(usual, len(part))).astype(float)
 

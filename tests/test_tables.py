@@ -42,7 +42,7 @@ def test_the_papers_two_tables_under_our_names():
 
 
 def test_cells_in_words():
-    """Of a single seed there is no spread, and of nothing no mean."""
+    """A single seed has no spread, and without seeds there is no mean."""
     nan = float("nan")
     summary = pd.DataFrame(
         [
@@ -158,9 +158,9 @@ def test_a_page_of_a_run_has_its_clips_scores_and_captions(tmp_path):
 
 
 def test_closeness_by_hand(monkeypatch):
-    """Of two neighbours each, one of a normal clip is another machine; none of the anomaly's.
+    """One of a normal clip's two neighbours is another machine, and none of the anomaly's.
 
-    And the anomaly is shorter than two of the three normal clips.
+    The anomaly is shorter than two of the three normal clips.
     """
     rows = pd.DataFrame(
         {"product": ["0"] * 4 + ["9"], "kind": ["normal"] * 3 + ["anomaly", "others"]}

@@ -61,7 +61,7 @@ def test_an_unnoticed_anomaly_is_trained_on_as_normal_and_never_tested(corpus):
 
 
 def test_clips_of_an_event_are_drawn_together(tmp_path):
-    """Of four events with three clips each, two have the 4 clips that are asked for."""
+    """Two of four events with three clips each hold the 4 clips that are asked for."""
     for number in range(12):
         name = NAME.format(product=0, number=number)
         write_clip(tmp_path / f"pump/train/{name}_clip_{number // 3:08d}_mic_1.wav", seed=number)

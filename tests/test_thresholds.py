@@ -21,7 +21,7 @@ def test_the_gamma_quantile_is_that_of_the_distribution():
 
 
 def test_the_gamma_threshold_needs_a_few_dozen_clips():
-    """As the chapter on use says: of six scores it may lie below the median, of 24 it does not."""
+    """As the chapter on use says: from six scores it may be below the median, not from 24."""
     rng, below = np.random.default_rng(1), {6: 0, 24: 0}
     for clips in below:
         for _ in range(60):
@@ -31,7 +31,7 @@ def test_the_gamma_threshold_needs_a_few_dozen_clips():
 
 
 def test_the_empirical_threshold_by_hand():
-    """Of 9 scores the 9th smallest is exceeded by a tenth one with a probability of 1 in 10."""
+    """A tenth score exceeds the largest of 9 with a probability of 1 in 10."""
     scores = np.array([3, 1, 2, 9, 8, 7, 4, 6, 5.0])
     assert [empirical_threshold(scores, rate) for rate in (0.1, 0.2, 0.5)] == [9, 8, 5]
     assert empirical_threshold(scores, 0.15) == 9  # at most that share
@@ -59,7 +59,7 @@ PRODUCTS = ("00", "01")
 
 
 def test_h_is_not_fitted_on_the_clips_it_scores():
-    """kNN of one neighbour: of a clip that it was fitted on the score would be 0."""
+    """kNN of one neighbour: the score of a clip that it was fitted on would be 0."""
     everything = of_parts()
     for part, count in (("validation", 7), ("train", 10)):
         profile = PROFILE.replace(inlier_part=part)
@@ -96,7 +96,7 @@ def test_a_score_that_needs_no_h_is_taken_as_it_is():
 
 
 def test_too_few_clips_have_no_threshold():
-    """Of one event none can be left out, and of two clips half are too few for 8 neighbours."""
+    """One event cannot be left out, and half of two clips are too few for 8 neighbours."""
     profile = PROFILE.replace(inlier_part="train", segments=4)
     few = of_parts(clips=2)
     kept = thresholds.calibrated(few, "LOF", 4, PRODUCTS, profile)

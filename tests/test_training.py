@@ -36,7 +36,7 @@ def small_encoder(**overrides):
 @pytest.mark.parametrize("seen", ["norm", "mean-square", "embedding"])
 @pytest.mark.parametrize("backbone", ["test_efficientnet", "test_resnet"])
 def test_eq_2_starts_centred(corpus, seen, slope, backbone):
-    """The median logit of the first batch is 0, whatever g_affine sees and whoever is inside."""
+    """The median logit of the first batch is 0, whatever g_affine gets and whoever is inside."""
     split, profile = split_of(
         corpus, machine_input=seen, machine_slope=slope, backbone=backbone, dropout=0.0
     )

@@ -102,7 +102,7 @@ def test_nothing_is_decoded_twice(tmp_path, monkeypatch):
 
 
 def test_the_bank_of_files_that_have_changed_goes(tmp_path):
-    """Of all that it holds: those of other types and corpora stay, and what is no bank."""
+    """Those of other types and corpora stay, and so does what is no bank."""
     root, folder = write_corpus(tmp_path / "c"), tmp_path / "waves"
     other = write_corpus(tmp_path / "other", ("pump",))
     (folder).mkdir()
@@ -112,7 +112,7 @@ def test_the_bank_of_files_that_have_changed_goes(tmp_path):
     open_bank(corpora.index(root, ["fan"]), folder, progress=False)
     before = {*folder.iterdir()}
     open_bank(pump[pump["product"] == "00"], folder, progress=False)
-    for shift in (0, 1, 2):  # as if copied anew
+    for shift in (0, 1, 2):  # as if copied again
         for path in pump.path:
             os.utime(path, ns=(shift, shift))
         bank = open_bank(pump, folder, progress=False)
@@ -128,7 +128,7 @@ def test_the_bank_of_files_that_have_changed_goes(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:a GMM with p")
 def test_the_number_of_workers_changes_no_bit(corpus, tmp_path, monkeypatch):
-    """Of the banks, and of the scores of a run on them."""
+    """The banks stay the same, and so do the scores of a run on them."""
     banks, scores = [], []
     for workers in (1, 8):
         monkeypatch.setattr(
@@ -156,7 +156,7 @@ def test_fingerprint_follows_the_sound(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
-    """Decoding, an epoch of batches and segments of 20 and of 80 clips a product ID."""
+    """Decoding, an epoch of batches and segments of 20 and of 80 clips per product ID."""
     profile = make_profile("quick", "pump", "product-only", batch_size=8)
     peaks, sizes = [], []
     for number, count in enumerate((20, 80)):
@@ -219,7 +219,7 @@ def test_a_bank_on_a_device_gives_the_same_samples(corpus, tmp_path):
     [(".json", b""), (".json", b'{"mean": 0.1, "st'), (".json", b"[1]"), (".json", b'{"mean": 0}'),
      (".npy", b""), (".npy", b"x" * 500), (".npy", None), (".npy", "cut")],
 )  # fmt: skip
-def test_a_broken_bank_is_made_again(corpus, tmp_path, end, content):
+def test_a_broken_bank_is_rebuilt(corpus, tmp_path, end, content):
     """After a power loss, or by another hand; what lies beside another bank does not matter."""
     fan, pump = (corpora.index(corpus, [name]) for name in ("fan", "pump"))
     whole = open_bank(fan, tmp_path, progress=False)

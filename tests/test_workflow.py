@@ -131,7 +131,7 @@ def test_a_notebook_makes_its_own_pages(change):
 
 
 def test_a_page_does_again_what_is_gone_of_a_run(project, change):
-    """Nobody needs to know of the marks who removes a run, or a file of it."""
+    """Whoever removes a run, or a file of it, need not know of the marks."""
     (scores,) = (project / "runs/simulated/fan").glob("proposed-*/scores.csv")
     moved = scores.rename(scores.with_name("moved"))
     marks = [*(project / "_build/done").rglob("fan/proposed-*")]
@@ -190,7 +190,7 @@ def test_a_finished_run_outlives_what_was_to_replace_it(tmp_path):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study | {"overrides": {"pump": mistaken}}))
     assert "too few for kNN" in snakemake(tmp_path, "runs", fails=True) and is_as_before()
 
-    write_clip(clip, seconds=1.4)  # other sound: the run is to be made again in the same folder
+    write_clip(clip, seconds=1.4)  # other sound: the run is to be repeated in the same folder
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     build = started(tmp_path, "runs")
     while not list(folder.parent.glob(".*.checkpoint")):

@@ -39,9 +39,9 @@ def html_of(output) -> str:
 
 
 def one_figure_each(cell) -> list:
-    """A cell as several, one for each figure with a caption of its own: myst-nb has one a cell.
+    """A cell as several, one for each figure with a caption of its own: myst-nb has one per cell.
 
-    Of :func:`asdstudy.report.figures.show`; what comes before such a figure stays before it.
+    The figures are of :func:`asdstudy.report.figures.show`; what comes before one stays before it.
     """
     if cell.cell_type != "code":
         return [cell]

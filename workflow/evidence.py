@@ -58,7 +58,7 @@ IN_FOLDS = ("mimii-mini",)  # too few IDs for a half that only chooses
 TRIAL_SEEDS = (100, 101, 102)  # those of no result
 PAPERS_SIDE = {"machine_slope": "positive"}
 
-# What quick was chosen from: a reference, and one change at a time. Nine settings a system. The
+# What quick was chosen from: a reference, and one change at a time. Nine settings per system. The
 # references name what quick had before the trials, since it has what they chose now.
 _BEFORE = {"learning_rate": 5e-3, "batch_size": 32, "epochs": 50, "dropout": 0.3}
 REFERENCES = {
@@ -121,8 +121,8 @@ SETTINGS = {
     side: {name: change | of_side for name, change in SETTINGS.items()}
     for side, of_side in _EACH_SIDE.items()
 }
-# Question 5: every open choice that is not among those of question 3. What changes the scoring
-# alone stands last: it takes the encoders of the default.
+# Question 5: every open choice that is not among those of question 3. Those that change only the
+# scoring come last: they take the encoders of the default.
 SWITCHES = {
     "default": {"default": {}},
     "bias of g_product": {"with a bias": {"product_bias": True}},
@@ -142,12 +142,12 @@ SWITCHES = {
         "falling": {"mixup_schedule": "falling"},
         "always": {"mixup_schedule": "always"},
     },
-    # of product-only, which stands here to be compared with
+    # of product-only, which is here for comparison
     "other machines of product-only": {
         "leave": {"variant": "product-only"},
         "stay": {"variant": "product-only", "keep_others": True},
     },
-    # as in the author's code; the mean probability stands beside it in the same run
+    # as in the author's code; the same run has the mean probability, too
     "without h": {"mean logit": {"inlier": "output", "inliers": ("none", "output")}},
     "h is fitted on": {"the validation part": {"inlier_part": "validation"}},
     "covariance of the GMM": {"diagonal": {"covariance": "diag"}},
@@ -160,7 +160,7 @@ SWITCHES = {
 # Question 6: the method and either of its losses alone.
 LOSSES = ("proposed", "product-only", "machine-only")
 # Question 7: ImageNet weights or none, with the paper's picture of a sound and with quick's. The
-# large network wants a smaller rate than quick's own.
+# large network needs a smaller rate than quick's own.
 _LITE0 = {"backbone": "tf_efficientnet_lite0"}
 PICTURES = {
     "near the paper": _LITE0
@@ -178,7 +178,7 @@ PICTURES = {
 }
 STARTS = {"pretrained": {"weights": LITE0}, "from scratch": {"weights": ""}}
 # Question 8, what a practitioner has to know: how many clips of a product ID, how many unnoticed
-# anomalies among 20, and what a changed condition does to runs with 50. Every run hears as many
+# anomalies among 20, and what a changed condition does to runs with 50. Every run trains on as many
 # crops: with the epochs of the profile, one with few clips would stop before it has learnt.
 AMOUNTS, CROPS = (3, 6, 10, 20, 50), 2000
 CONTAMINATIONS = (0.0, 0.05, 0.1)
@@ -290,7 +290,7 @@ def contamination(sound) -> list[Job]:
     ]
 
 
-# Recordings and simulated sound have a table each: they are never averaged.
+# Recordings and simulated sound have separate tables: they are never averaged.
 STUDIES = {
     **{f"trials-{system}": partial(trials, system) for system in TRIALS},
     "ablation-recordings": partial(ablation, RECORDED),
@@ -312,7 +312,7 @@ STUDIES = {
     "contamination-simulated": partial(contamination, FAN_50),
 }
 SCORES = {"scores-recordings": RECORDED, "scores-simulated": SIMULATED}  # question 4
-# Where embeddings lie: of the runs of questions 1 and 3.
+# Where the embeddings of the runs of questions 1 and 3 are.
 GEOMETRY = {f"geometry-{name}": name for name in STUDIES if name.startswith(("ablation", "sides"))}
 SHIFTED = "shift-simulated"  # question 8
 EVERY = [*STUDIES, *SCORES, *GEOMETRY, SHIFTED]
@@ -344,7 +344,7 @@ def measure(study: str, workers: int | None) -> Path:
 def scores(study: str, workers: int | None) -> Path:
     """Question 4: the embeddings of the proposed method, scored in more ways.
 
-    Of five seeds of question 1, whose table says all else of these runs.
+    These are five seeds of question 1, whose table has everything else about these runs.
     """
     jobs = jobs_with(SCORES[study], SEEDS, {})
     return _save(rescoring.table(runs_of(jobs, workers), workers), study)
@@ -374,7 +374,7 @@ def _save(table: pd.DataFrame, study: str) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("study", nargs="*", choices=EVERY, help="all unless named")
-    parser.add_argument("--workers", type=int, default=0, help="runs at a time; 0: one a core")
+    parser.add_argument("--workers", type=int, default=0, help="runs at a time; 0: one per core")
     chosen = parser.parse_args()
     make = dict.fromkeys(STUDIES, measure) | dict.fromkeys(SCORES, scores)
     make |= dict.fromkeys(GEOMETRY, places) | {SHIFTED: shifted}

@@ -127,7 +127,7 @@ def segments() -> Figure:
 
 
 def roc() -> Figure:
-    """The ROC of the worked example, with the area that the pAUC looks at."""
+    """The ROC of the worked example, with the area of the pAUC."""
     labels = np.repeat([0, 1], [len(NORMAL), len(ANOMALOUS)])
     scores = np.array(NORMAL + ANOMALOUS)
     auc, pauc = auc_pauc(labels, scores)

@@ -34,7 +34,7 @@ NOTE = (
 
 
 def on_paper(names: list[str]) -> list[str]:
-    """The pages to print: of the machine types the first only, and no page for the screen."""
+    """The pages to print: only the first machine type, and no page for the screen."""
     machines = [name for name in names if name.startswith(MACHINES)]
     return [name for name in names if name not in (*SCREEN_ONLY, *machines[1:])]
 

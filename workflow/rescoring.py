@@ -1,6 +1,6 @@
 """Score stored runs in more ways than their own: other models of the same embeddings.
 
-Nothing is trained. A method is an inlier model and what it sees of an embedding; each is combined
+Nothing is trained. A method is an inlier model and what it uses of an embedding; each is combined
 with every p and every aggregation.
 """
 
@@ -61,7 +61,7 @@ def norm(embeddings: np.ndarray) -> np.ndarray:
 KINDS = INLIERS | {
     "local density": Kind(lambda p, *_: LocalDensity(p), sizes=None, needs=lambda p: p + 1)
 }
-# Each method: a kind of model, and what it sees. Mahalanobis is the Gaussian after Ledoit and Wolf.
+# Each method: a kind of model, and what it uses. Mahalanobis is the Gaussian after Ledoit and Wolf.
 METHODS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     **{name: (name, whole) for name in ("GMM", "LOF", "kNN", "Mahalanobis", "local density")},
     "cosine kNN": ("kNN", direction),

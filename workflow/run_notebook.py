@@ -3,8 +3,8 @@
     python workflow/run_notebook.py notebooks/train.ipynb runs/out.ipynb --log log.ipynb \
         --parameters '{"machine_type": "fan"}'
 
-The notebook is executed into the log file, which stays whatever happens; it is copied to the
-output when all cells have run. Beside the log of a failed one lies a `.failed` file of one line.
+The notebook is executed into the log file, which stays whatever happens; it is copied to the output
+when all cells have run. A notebook that fails leaves a `.failed` file of one line beside the log.
 """
 
 import argparse

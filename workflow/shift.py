@@ -18,7 +18,7 @@ from asdstudy.use.detector import Detector
 
 
 def judged(folder: Path, change: str, corpus: Path, domain: str) -> pd.DataFrame:
-    """The run in ``folder`` on the test clips of a ``corpus`` and ``domain``: a row a product ID.
+    """The run in ``folder`` on the test clips of a ``corpus`` and ``domain``, by product ID.
 
     Beside AUC and pAUC there are the shares of normal and of anomalous clips above the run's gamma
     threshold: ``false alarms``, wanted to be 0.1, and ``detected``.

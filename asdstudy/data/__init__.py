@@ -57,7 +57,7 @@ def labels_of(clips: pd.DataFrame) -> str:
 
 
 def summary(clips: pd.DataFrame) -> pd.DataFrame:
-    """Clips by machine type and product ID: counts by split and label, and the lengths heard.
+    """Clips by machine type and product ID: counts by split and label, and the lengths.
 
     A machine type whose product IDs all have the same has one row, "each of" so many.
     """

@@ -1,4 +1,4 @@
-"""Banks: every clip decoded once, into one memory-mapped file of int16 samples a machine type."""
+"""Banks: every clip decoded once, into one memory-mapped file of int16 samples per machine type."""
 
 import hashlib
 import json
@@ -22,13 +22,13 @@ def open_bank(clips: pd.DataFrame, folder, progress: bool = True) -> WaveBank:
     """The bank of one machine type's ``clips`` (rows of the index), kept below ``folder``.
 
     A bank that is there already for the same files (name, size, time of change) is only mapped. It
-    is written to a temporary name and renamed when whole; one that is broken is made again.
+    is written to a temporary name and renamed when whole; a broken one is rebuilt.
     """
     clips = clips.reset_index(drop=True)
     stem = Path(folder) / f"{clips.machine_type[0]}-{_listing(clips.path)}"
     if not (bank := _mapped(stem, clips)):
         make_folder(stem.parent)
-        # of two runs one decodes, the other waits
+        # one of two runs decodes, the other waits
         with making(stem), FileLock(_beside(stem, ".lock")):
             if not (bank := _mapped(stem, clips)):
                 _decode(clips, stem, progress)

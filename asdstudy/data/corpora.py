@@ -286,7 +286,7 @@ def _values(clips: pd.DataFrame, column: str, tables: list, others: set, faults:
     """A column of a machine type's clips, where names leave it open as its tables say.
 
     A table, each with its reader, is a fault where it contradicts the names or other rows, where it
-    knows none of the clips, or only some of a product ID in one folder. ``others`` are the other
+    names none of the clips, or only some of a product ID in one folder. ``others`` are the other
     machine types.
     """
     rows = dict(zip(clips.path, clips[column], strict=True))

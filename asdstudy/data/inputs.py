@@ -1,10 +1,10 @@
 """What a name, a file, a clip and a table may be: decided here and nowhere else.
 
-What a value may be stands beside its field, in :class:`asdlib.profiles.Profile`,
+What a value may be is written beside its field, in :class:`asdlib.profiles.Profile`,
 :mod:`asdstudy.data.settings`, :class:`asdstudy.runs.plan.Which` and
-:class:`asdstudy.runs.study.Study`; :class:`asdlib.settings.Settings` checks them all. Where clips
-and tables lie, :mod:`asdstudy.data.corpora` knows; the files of a submission, which have the form
-that the challenge gives them, :mod:`asdstudy.official`.
+:class:`asdstudy.runs.study.Study`; :class:`asdlib.settings.Settings` checks them all.
+:mod:`asdstudy.data.corpora` decides where clips and tables lie, and :mod:`asdstudy.official` what
+the files of a submission look like, whose form the challenge sets.
 """
 
 import csv
@@ -35,7 +35,7 @@ CODINGS = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", 
 UNKNOWN_BYTES = 0x7FFF0000  # and above: what a WAV header says of a length not known yet
 UNKNOWN_FRAMES = 2**63 - 1  # what libsndfile makes of that in a FLAC header
 BLOCK = 1 << 20  # frames that are decoded at a time
-LARGEST_GAIN = 1 << 13  # samples a byte: more than FLAC has of the longest silence
+LARGEST_GAIN = 1 << 13  # samples per byte: more than FLAC has for the longest silence
 LOUDEST = 1.01  # resampling overshoots full scale by a little, which is clipped
 QUIETEST = 8 / FULL_SCALE  # of other than 16-bit sound: below, rounding to 16 bits would be heard
 
@@ -141,7 +141,7 @@ def said_in(name: str) -> tuple[dict[str, str], str]:
 def check_label(path: Path, name: str, label: str | None) -> None:
     """Raise :class:`InputError` where a word in the ``name`` of a clip says another label.
 
-    It may stand among the attributes, which hold any other word. A table of them may hold it, too.
+    It counts among the attributes, too, which may hold any other word, but not in a table of them.
     """
     said = {LABELS.get(word) for word in re.findall(r"[^\W\d_]+", name.casefold())} - {None}
     if len(said) > 1:
@@ -173,7 +173,7 @@ def file_of(path: Path) -> tuple | Path:
 
 def read_json(path: Path) -> dict:
     """What a tool of ours has noted beside data; :class:`InputError` where that is broken."""
-    expected = "expected what was written there; remove it to start anew"
+    expected = "expected what was written there; remove it to start again"
     check_file(path, expected)
     try:
         if isinstance(record := json.loads(path.read_text()), dict):
@@ -192,7 +192,7 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path) -> Header:
-    """The header of a recording; :class:`InputError` where it is no whole one."""
+    """The header of a recording; :class:`InputError` where it is not complete."""
     with open_sound(path) as file:
         return Header(file.frames, file.samplerate, file.channels)
 
@@ -355,7 +355,7 @@ def _blocks(path, file: Sound, dtype: str) -> Iterator[np.ndarray]:
 def _flac_length(file, frames: int) -> dict[int, bytes]:
     """What a FLAC file must have in its STREAMINFO, by place, to say that it has ``frames``."""
     file.seek(0)
-    head = file.read(BLOCK)  # tags may stand before it
+    head = file.read(BLOCK)  # tags may come before it
     place = head.find(b"fLaC") + 21  # 36 bits begin in the middle of this byte
     first = head[place] & 0xF0 | frames >> 32
     return {place: bytes([first]) + (frames & 0xFFFFFFFF).to_bytes(4, "big")}

@@ -238,7 +238,7 @@ def octaves(n: int) -> Signal:
 
 
 def smooth_tilt(n: int, rng: np.random.Generator, an_octave: int = 1) -> Signal:
-    """A random course over frequency, N(0, 1) at ``an_octave`` places, ``(n // 2 + 1,)``."""
+    """Random over frequency, N(0, 1) at ``an_octave`` places per octave, ``(n // 2 + 1,)``."""
     places = np.arange(8 * an_octave + 1) / an_octave
     return np.interp(octaves(n), places, rng.standard_normal(len(places)))
 

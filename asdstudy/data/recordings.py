@@ -40,10 +40,10 @@ def write_recordings(
     """Write the clips of ``recordings`` below the ``folder`` of a machine type, and list them.
 
     Products, by name, become the product IDs 00, 01, ...; names are as in DCASE 2022. The test set
-    is all anomalous recordings, and of each product's normal ones the ``test_share`` of the
-    ``settings``, drawn by their ``seed``. ``clips_of`` a recording yields sound, ``(samples,)``,
-    attributes and origin of its clips. The list, one row per clip, is in ``recordings.csv`` too.
-    Raises :class:`InputError`, naming ``place``, where a product has too few normal recordings.
+    has all anomalous recordings, and the ``test_share`` of each product's normal ones, drawn by the
+    ``seed`` of the ``settings``. ``clips_of`` a recording yields sound, ``(samples,)``, attributes
+    and origin of its clips. The list, one row per clip, is in ``recordings.csv`` too. Raises
+    :class:`InputError`, naming ``place``, where a product has too few normal recordings.
     """
     products = sorted({recording.product for recording in recordings})
     held_out = _held_out(products, recordings, settings.test_share, settings.seed, place)
@@ -65,7 +65,7 @@ def write_recordings(
 
 
 def _held_out(products, recordings, share: float, seed: int, place: Path) -> set[Recording]:
-    """The normal recordings for testing: of each product some, but not all."""
+    """The normal recordings for testing: some of each product, but not all."""
     held_out = set()
     for number, product in enumerate(products if share else ()):
         normal = [r for r in recordings if (r.product, r.label) == (product, "normal")]

@@ -129,7 +129,7 @@ def draw_machine(
 
 
 def simulate_clip(simulation: Simulation, clip: ClipName) -> Clip:
-    """Make one clip. Its level is random and knows nothing of the label."""
+    """Make one clip. Its level is random and does not depend on the label."""
     numbers, fault, rng = draw_machine(simulation, clip)
     samples, snr_db = round(simulation.clip_seconds * SAMPLE_RATE), simulation.snr_db
     machine, noise = machines.machine_sound(numbers, samples, rng), factory_noise(samples, rng)
@@ -256,7 +256,7 @@ def _about(root: Path, simulation: Simulation, machine_types: Sequence[str]) -> 
                 f"{root} holds a corpus with {name} = {held}, not {value}; "
                 "choose another folder or remove this one"
             )
-    # a corpus of one domain says what it said before there were two
+    # the file of a corpus with one domain stays as it was before there were two
     about = {name: value for name, value in about.items() if usual.get(name, ...) != value}
     types = [t for t in MACHINE_TYPES if t in {*machine_types, *stored.get("machine_types", ())}]
     files = sum(1 for _ in _clips(simulation, types))

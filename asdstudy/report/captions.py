@@ -35,7 +35,7 @@ def sound_of(corpus: str) -> str:
 def about(table: pd.DataFrame) -> str:
     """Whose sound, which profile and which seeds a table of results is of.
 
-    What learns nothing has a single seed, and does not count beside what learns.
+    Systems that learn nothing have a single seed, which does not count beside those that learn.
     """
     seeds = sorted(table.seed.unique())
     counts = table.groupby("variant").seed.nunique()
@@ -134,7 +134,7 @@ PLACES = ("data_dir", "folder", "out_dir")  # parameters that are paths
 
 
 def where_from(notebook: str, names: dict, *origins: str, **changes) -> Markdown:
-    """The foot of every page, folded: where it comes from, and the command that makes it again.
+    """The foot of every page, folded: where it comes from, and the command that reproduces it.
 
     ``names`` are the notebook's ``globals()``, which hold its parameters and, in ``In``, the cells
     that have run; ``changes`` replace some of the parameters, or add to them. The command leaves
@@ -170,7 +170,7 @@ def _typed_names(code: str) -> list[str]:
 def shown_path(path) -> str:
     """A path as a page shows it: relative to the project's root, if it is below or beside it.
 
-    Of any other path only the last name: readers need not see where a computer keeps its files.
+    Any other path is only its last name: readers need not see where a computer keeps its files.
     """
     relative = Path(os.path.relpath(os.path.abspath(path), paths.project_root()))
     return f"path/to/{relative.name}" if relative.parts[:2] == ("..", "..") else relative.as_posix()

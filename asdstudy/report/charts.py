@@ -1,7 +1,7 @@
 """Charts of many runs: systems by machine type, differences with intervals, settings of a dial.
 
 ``rows`` are those of :func:`asdstudy.report.results.systems`. No chart is wider than a page on
-which it can still be read on a telephone: panels stand below each other, two to a row at most.
+which it can still be read on a telephone: panels are below each other, at most two in a row.
 """
 
 import textwrap

@@ -19,7 +19,7 @@ from asdlib.metrics import MAX_FPR
 from asdlib.profiles import SAMPLE_RATE, Profile
 
 PALETTE = "colorblind"
-WIDTH = 4.5  # inches of a whole figure; of a wider one nothing could be read on a telephone
+WIDTH = 4.5  # inches of a whole figure; a wider one could not be read on a telephone
 COLOURS = sns.color_palette(PALETTE, 10).as_hex()
 COLOURS[7] = "#757575"  # the palette's grey is too pale, most of all in dark mode
 LABEL_COLOURS = {"normal": COLOURS[0], "anomaly": COLOURS[3], "others": COLOURS[7]}
@@ -163,13 +163,13 @@ def loss_curves(history: pd.DataFrame, title: str = ""):
         of_panel = losses.value[losses.loss == loss]
         if of_panel.min() > 0 and of_panel.max() > 10 * of_panel.median():  # a spike
             ax.set_yscale("log")
-    # an autoencoder keeps its last epoch, and several models keep an epoch each
+    # an autoencoder keeps its last epoch, and each of several models keeps its own
     if "product" not in history and len(parts) > 1:
         kept = history.epoch[history.validation_loss.idxmin()]
         for loss, ax in grid.axes_dict.items():
             if loss != LOSSES["squared_error"]:
                 ax.axvline(kept, color=COLOURS[1], linestyle=":")
-        title += f"; dotted: the kept epoch, {kept}"
+        title += f"; the dotted line is the kept epoch, {kept}"
     return finish(grid, title, x="epoch")
 
 
@@ -197,7 +197,7 @@ def spread_out(ax, values) -> None:
 
 
 def roc_curves(scores: pd.DataFrame, title: str = ""):
-    """The ROC of each product ID, a panel each; the shaded region is that of the pAUC.
+    """The ROC of each product ID in a panel; the shaded region is that of the pAUC.
 
     None where no product ID has clips of both labels.
     """

@@ -82,7 +82,7 @@ def areas_in(table: pd.DataFrame) -> list[str]:
 def untrained(
     corpus: str, machine_types: Sequence[str], profile: str, data_dir=None
 ) -> pd.DataFrame:
-    """The table of ``spectrum`` and ``level``, which learn nothing: a second for a machine type."""
+    """The table of ``spectrum`` and ``level``, which take a second per machine type."""
     shared = {"corpus": corpus, "profile": profile, "data_dir": data_dir, "variant": "spectrum"}
     with TemporaryDirectory() as folder:
         jobs = [Job(shared | {"machine_type": t, "out_dir": folder}) for t in machine_types]

@@ -79,7 +79,7 @@ def paired_bootstrap(
     ``MEASURES``. AUC and pAUC are averaged over seeds, then come the means over product IDs.
 
     A draw takes, in each machine type independently of the others, seeds with replacement, and
-    product IDs with replacement; every drawn ID is seen with every drawn seed, since one encoder
+    product IDs with replacement; every drawn ID is paired with every drawn seed, since one encoder
     scores all product IDs of its machine type. Both systems get the same seeds and IDs: what makes
     an ID easy or a split lucky for both cancels out. A machine type keeps its share of the mean.
     A draw takes n - 1 of n, so that the variance is that of a mean of n (n of n would give
@@ -200,7 +200,7 @@ def in_words(differences: pd.DataFrame) -> str:
         bounds = f"95 % interval {row.low:+.1f} to {row.high:+.1f}"
         bounds = "no interval" if pd.isna(row.low) else bounds
         counts = counted(row.n, "product ID")
-        if row.seeds:  # of two that are not trained none
+        if row.seeds:  # two that are not trained have none
             counts = f"{counted(row.seeds, 'seed')}, {counts}"
         better = {"helps": "better", "hurts": "worse"}
         lines.append(
@@ -216,10 +216,10 @@ def choose_in_folds(table: pd.DataFrame, among: Sequence[str] = PAPER_INLIERS) -
     ``table`` has one row per run, product ID, h and, as ``Run.candidates`` has, candidate p. In
     each run the first half of the product IDs, sorted, chooses for the second half and the second
     for the first, both by the rule of :func:`asdlib.scoring.score_clips`: for each h the p, then
-    the h ``among`` those named, with the highest harmonic mean of AUC and pAUC; of equals the
-    first. An h that is not ``among`` them stays (every h does with ``()``). Returns one row per
-    run, product ID and h, all with the role "test". Raises :class:`InputError` for a run with a
-    single product ID.
+    the h ``among`` those named, with the highest harmonic mean of AUC and pAUC; if several are
+    equal, the first. An h that is not ``among`` them stays (every h does with ``()``). Returns one
+    row per run, product ID and h, all with the role "test". Raises :class:`InputError` for a run
+    with a single product ID.
     """
     own = {"product", "role", "inlier", "size", "best", "chosen", "normal", "anomalous"}
     own |= {*NUMBERS}

@@ -69,9 +69,9 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def epochs(history: pd.DataFrame) -> pd.DataFrame:
-    """The losses of the last epoch and of the one with the smallest validation loss, a column each.
+    """The losses of the last epoch and of the one with the smallest validation loss, as columns.
 
-    ``history`` is that of a run; of a system with several networks, one row per epoch and network.
+    ``history`` is that of a run; systems with several networks have a row per epoch and network.
     """
     history = history.drop(columns="product", errors="ignore")
     smallest = history[history.validation_loss == history.validation_loss.min()]

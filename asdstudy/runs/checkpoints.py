@@ -33,8 +33,8 @@ class Stopped(BaseException):
 class Checkpoint:
     """The state of one network in training, at ``path``.
 
-    ``identity`` says what is being trained. A file of anything else is not taken up. It may name
-    more, such as weights to start from that are gone by now.
+    ``identity`` says what is being trained. A file of anything else is ignored; a file may name
+    more than that, such as weights to start from that are gone by now.
     """
 
     def __init__(self, path: Path, identity: dict):
@@ -55,7 +55,7 @@ class Checkpoint:
             why = "is of another run (parameters, sound or code have changed)"
         except Exception as error:  # torch, pickle and zipfile each have their own
             why = f"not a checkpoint that can be read ({type(error).__name__})"
-        warnings.warn(f"{self.path}: {why}; training begins anew", stacklevel=2)
+        warnings.warn(f"{self.path}: {why}; training starts again", stacklevel=2)
         return None
 
     def save(self, state: dict, rng: np.random.Generator) -> None:

@@ -60,9 +60,9 @@ def onto_device(banks: dict[str, WaveBank], names: list[str] | None = None) -> d
 def keep_heap() -> None:
     """Have glibc keep the memory that tensors free for those of the next step.
 
-    Otherwise it gives much of it back to the system, which clears every page anew: measured on a
-    CPU, a third of a training step of the paper profile, a tenth of the quick one's. Peaks stay the
-    same.
+    Otherwise it gives much of it back to the system, which clears every page again. On a CPU that
+    took a third of a training step of the paper profile, and a tenth of the quick one's. Peaks stay
+    the same.
     """
     if platform.libc_ver()[0] == "glibc":
         m_trim_threshold, m_mmap_max = -1, -4  # of malloc.h

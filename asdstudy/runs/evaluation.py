@@ -1,4 +1,4 @@
-"""Evaluation: what scores and decisions are worth, by product ID and candidate h and p."""
+"""Evaluation: how good scores and decisions are, by product ID and candidate h and p."""
 
 import numpy as np
 import pandas as pd
@@ -34,8 +34,8 @@ def metrics_by_product(scores: pd.DataFrame, choice: dict) -> pd.DataFrame:
 def detection(scores: pd.DataFrame, thresholds: dict[str, float | None]) -> pd.DataFrame:
     """Precision, recall and F1 of the decisions ``score > threshold``, by product ID.
 
-    ``scores`` has a row a clip: product, label, score; unlabelled clips do not count. A ratio that
-    is 0 / 0 is 0, as in the official evaluators; NaN where there is no threshold.
+    ``scores`` has one row per clip: product, label, score; unlabelled clips do not count. A ratio
+    that is 0 / 0 is 0, as in the official evaluators; NaN where there is no threshold.
     """
     labelled, rows = scores[scores.label != "unknown"], []
     for product, clips in labelled.groupby("product"):

@@ -20,7 +20,7 @@ from asdstudy.data.inputs import name_of, seed_of
 from asdstudy.data.settings import Seed
 from asdstudy.systems import VARIANTS, make_profile
 
-# Of the profile what scoring alone uses: runs that differ in nothing else share their training.
+# What only scoring uses of the profile: runs that differ in nothing else share their training.
 SCORING = (
     *("inlier", "inliers", "inlier_size", "inlier_sizes", "inlier_part"),
     *("covariance", "covariance_floor", "aggregation"),
@@ -103,8 +103,8 @@ class Plan:
     def record(self) -> dict:
         """The plan as plain values: what a run's ``params.json`` begins with.
 
-        Of the overrides those that change something, in the order of the profile: the same run has
-        the same record.
+        It has only the overrides that change something, in the order of the profile: the same run
+        has the same record.
         """
         fields = self.profile.to_dict()
         usual = make_profile(self.profile_name, self.machine_type, self.variant).to_dict()
@@ -120,7 +120,7 @@ class Plan:
 
     @property
     def training(self) -> dict:
-        """What of the plan makes it another training: not the name of its variant, nor h.
+        """What in the plan makes the training another one: not the name of its variant, nor h.
 
         The SHA-256 of the file that ``weights`` names is among it while the file is there: what is
         trained, or begun, does not need it any more.

@@ -1,4 +1,4 @@
-"""A run's folder, read: what all later pages need is in there; and the runs that there are."""
+"""Read a run's folder, which holds what all later pages need, and find the runs that there are."""
 
 import shlex
 import warnings
@@ -23,12 +23,12 @@ from asdstudy.systems import VARIANTS
 class Run:
     """A finished run, as its folder was when it was read.
 
-    ``params``: the plan, and of all stages together what they record: corpus fingerprint, choice
-    of h and p, warnings, times, versions, commit; ``history``: one row per epoch; ``scores``: one
-    row per test clip, its score by the chosen h and p and a column for each candidate;
-    ``candidates``: one row per product ID and candidate with role, AUC, pAUC, AUC by domain where
-    both are tested, inlier (h), size (p), best and chosen, where chosen also threshold, precision,
-    recall and F1, none where there are no labels; ``metrics``: of these the best p of each h.
+    ``params``: the plan, and what all stages together record: corpus fingerprint, choice of h and
+    p, warnings, times, versions, commit; ``history``: one row per epoch; ``scores``: one row per
+    test clip, its score by the chosen h and p and a column for each candidate; ``candidates``: one
+    row per product ID and candidate with role, AUC, pAUC, AUC by domain where both are tested,
+    inlier (h), size (p), best and chosen, where chosen also threshold, precision, recall and F1,
+    none where there are no labels; ``metrics``: the rows of these with the best p of each h.
     """
 
     def __init__(self, folder):
@@ -49,8 +49,8 @@ class Run:
             self.metrics = best.drop(columns="best").reset_index(drop=True)
         except (OSError, ValueError, KeyError, TypeError) as error:  # pandas' are ValueErrors
             raise InputError(
-                f"{self.folder}: a broken run ({error}); expected a whole one, which the command "
-                "that made it makes again"
+                f"{self.folder}: a broken run ({error}); expected a complete one: repeat "
+                "the command that made it"
             ) from error
 
     def _record(self) -> dict:
@@ -63,9 +63,9 @@ class Run:
         return record
 
     def _check_same(self) -> None:
-        """Raise :class:`InputError` unless it is the same run still, of which more is read."""
+        """Raise :class:`InputError` if the run has changed since it was read."""
         if _merged(self._record()) != self.params:
-            raise InputError(f"{self.folder}: made again since it was read; expected the same run")
+            raise InputError(f"{self.folder}: changed since it was read; expected the same run")
 
     def result(self, inlier: str | None = None, role: str | None = None) -> float:
         """Harmonic mean of AUC and pAUC over product IDs, 0 to 1, as a column of Table II.
@@ -78,7 +78,7 @@ class Run:
         return metrics.harmonic_mean(table[["AUC", "pAUC"]])
 
     def seconds(self, clock: str) -> float | None:
-        """``wall_seconds`` or ``cpu_seconds``; None of a resumed run, which knows only the rest."""
+        """``wall_seconds`` or ``cpu_seconds``; None for a resumed run, which is timed in part."""
         return None if self.params.get("resumed") else self.params.get(clock)
 
     @cached_property
@@ -111,7 +111,7 @@ def _merged(record: dict) -> dict:
     """What a record of a run and its stages says in one, see :class:`Run`."""
     params = {name: value for name, value in record.items() if name not in STAGES}
     sections = [record[stage] for stage in STAGES]
-    for section in reversed(sections):  # of device, versions and commit those of the training
+    for section in reversed(sections):  # device, versions and commit are those of the training
         params |= {n: v for n, v in section.items() if n not in ("identity", "sizes")}
     for clock in ("wall_seconds", "cpu_seconds"):
         params[clock] = round(sum(section[clock] for section in sections), 1)
@@ -128,7 +128,7 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_thresholds(folder: Path) -> dict[str, dict]:
-    """Of each product ID what :func:`.thresholds.calibrated` says of it."""
+    """What :func:`.thresholds.calibrated` says of each product ID."""
     return read_json(folder / "thresholds.json")["products"]
 
 
@@ -163,7 +163,7 @@ def find_runs(
     for path in root.glob("*/*/params.json"):
         record = read_record(path.parent)
         if not record:
-            warnings.warn(f"{path}: broken; the run is left out, and made again", stacklevel=2)
+            warnings.warn(f"{path}: broken; the run is left out: repeat it", stacklevel=2)
         with suppress(InputError):  # a run of fields or variants that are no more
             keys = ("machine_type", "variant", "seed", "profile_name")
             plan = plan_of(*(record.get(key) for key in keys))

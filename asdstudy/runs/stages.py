@@ -87,7 +87,7 @@ def train(plan: Plan, banks: dict[str, WaveBank], progress: bool = True) -> pd.D
     }
     if record.is_done(plan, "train", identity) or _take(plan, "train", identity):
         return pd.read_csv(record.place_of(plan) / "history.csv")
-    # a checkpoint is of one machine's numbers, a finished encoder is what it is
+    # a checkpoint needs the same torch and device, a finished encoder does not
     checkpoints = Checkpoints(plan.folder, identity | {"torch": torch.__version__, "cuda": cuda})
     if cuda:
         torch.cuda.reset_peak_memory_stats()  # of this run alone

@@ -98,7 +98,7 @@ class Study(Which):
 
 
 class OnceLoader(yaml.SafeLoader):
-    """YAML in which a key may stand once only: of two, the last would win in silence."""
+    """YAML in which a key may occur only once: otherwise the last one would win in silence."""
 
     def construct_mapping(self, node, deep=False):
         names = [key.value for key, _ in node.value]
@@ -125,6 +125,6 @@ def read_study(path, changes: dict) -> Study:
         raise InputError(f"{path}: {why}; expected a study as in study.yaml") from None
     if not isinstance(study, dict) or not all(isinstance(key, str) for key in study):
         raise InputError(
-            f"{path}: expected keys with values, one a line, as in `corpus: simulated`"
+            f"{path}: expected keys with values, one per line, as in `corpus: simulated`"
         )
     return Study(**(study | {key: yaml_value(key, value) for key, value in changes.items()}))

@@ -24,7 +24,7 @@ def gamma_threshold(scores: np.ndarray, quantile: float = QUANTILE) -> float:
     """The ``quantile`` of a gamma distribution fitted to the scores of normal clips, ``(clips,)``.
 
     As the official baselines do: maximum likelihood, with a location that is fitted too. A gamma
-    distribution leans to the right; of scores that lean to the left it says too much.
+    distribution leans to the right; for scores that lean to the left it is too high.
     """
     if np.ptp(scores) == 0:
         return float(scores[0])
@@ -34,7 +34,7 @@ def gamma_threshold(scores: np.ndarray, quantile: float = QUANTILE) -> float:
 def empirical_threshold(scores: np.ndarray, false_alarms: float) -> float:
     """The score that a new normal clip exceeds with a probability of at most ``false_alarms``.
 
-    Of n scores ``(clips,)`` it is the ceil((n + 1)(1 - false_alarms))-th smallest: split conformal
+    It is the ceil((n + 1)(1 - false_alarms))-th smallest of n scores ``(clips,)``: split conformal
     prediction, which supposes nothing but that the new clip is of the same kind. n clips cannot
     vouch for less than 1 / (n + 1); the threshold is then their largest score.
     """
@@ -50,7 +50,8 @@ def unheard_scores(
     h is fitted on other clips than it scores: a clip that it was fitted on seems too normal. So h
     of the validation part scores the train part. Where h is fitted on all train clips, each fifth
     of them is scored by an h fitted on the rest; the clips of an event stay together. There is no
-    score where too few clips would be left to fit on. The network has heard most of these clips.
+    score where too few clips would be left to fit on. The network was trained on most of these
+    clips.
     """
     clips, scores = embedded.of_parts("train", "validation"), {}
     for product in products:

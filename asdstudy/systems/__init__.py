@@ -1,4 +1,4 @@
-"""Systems: the method and its rivals, a module each, and which variant is which of them.
+"""Systems: the method and its rivals, one module each, and which of them each variant is.
 
 A system is a module with ``train(task)``, which returns a :class:`~.task.Trained`, ``embed(task,
 weights)``, which returns an :class:`~asdlib.embedding.Embedded`, and three facts: ``SEGMENTED``,
@@ -61,7 +61,7 @@ RIVALS = {
         _CLASSIFY | _OUTPUT | {"backbone": "mobilenetv2_050", "pretrained": False},
         _SHORTER,
     ),
-    # nothing was trained, so no clip is better unheard
+    # nothing was trained, so no clip needs to be held out
     "spectrum": Variant("spectrum", _ALONE | _SPECTRUM | {"inlier_part": "train"}),
 }
 VARIANTS = {name: Variant("serial", changes) for name, changes in ABLATION.items()} | RIVALS

@@ -1,4 +1,4 @@
-"""DDCSAD (section II): one encoder a product ID, that ID against its siblings and other machines.
+"""DDCSAD (section II): one encoder per product ID, against its siblings and other machines.
 
 A clip is embedded by the encoder of its own product ID.
 """

@@ -1,4 +1,4 @@
-"""What needs no training: the average spectrum of a clip stands for its embedding, and its level.
+"""What needs no training: the average spectrum of a clip, as its embedding, and its level.
 
 A corpus on which such detectors do well says nothing about a learned embedding.
 """

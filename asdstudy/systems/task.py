@@ -180,8 +180,8 @@ def check(task: Task, system: ModuleType) -> None:
         # "none" beside others is left out then
         if "none" in system.SAYS and not profile.product_weight and inlier != "none":
             raise InputError(
-                f"one of inliers is {inlier} and product_weight is 0: g_product is not trained and "
-                "has nothing to say; expected another inlier"
+                f"one of inliers is {inlier} and product_weight is 0: g_product is not trained, so "
+                "it gives no score; expected another inlier"
             )
 
 

@@ -63,8 +63,8 @@ class Detector:
             self._embed = system.embedder(weights, self.profile, self.products)
         except (KeyError, OSError, ValueError, BadZipFile, SafetensorError) as error:
             raise InputError(
-                f"{self.folder}: a broken run ({error}); expected a whole one, which the command "
-                "that made it makes again"
+                f"{self.folder}: a broken run ({error}); expected a complete one: repeat "
+                "the command that made it"
             ) from None
         torch.set_num_threads(read_record(self.folder)["embed"]["threads"])
         self._libraries = ThreadpoolController()
@@ -109,7 +109,7 @@ class Detector:
         return product
 
     def verdict(self, sound: np.ndarray, product: str | None = None) -> Verdict:
-        """On one clip, int16 ``(samples,)`` at 16 kHz.
+        """The verdict on one clip, int16 ``(samples,)`` at 16 kHz.
 
         Where the ``product`` is not known, the score is the smallest over all product IDs.
         """

@@ -1,8 +1,7 @@
 """Explain a score: which seconds and which frequencies of a clip made it high, by occlusion.
 
 Patches of the log-mel are replaced, one after the other, by what is usual at their frequencies. The
-score falls most without the patch that it owes most to. It can be heard with the others turned
-down.
+patch without which the score falls most made it high. It can be heard with the others turned down.
 """
 
 from collections.abc import Sequence
@@ -44,7 +43,7 @@ class Explanation(NamedTuple):
     start: float
 
     def in_words(self, recording: Recording) -> str:
-        """A line on the patch that the score owes most to."""
+        """One line about the patch without which the score falls most."""
         band, column = np.unravel_index(self.falls.argmax(), self.falls.shape)
         begin, end = self.start + self.seconds[column : column + 2]
         low, high = self.hertz[band : band + 2]
@@ -112,8 +111,8 @@ def explain(
 def audible(explanation: Explanation) -> np.ndarray:
     """The clip with what did not make its score high turned down: float32 ``(samples,)``.
 
-    The patch that the score owes most to keeps its level; one without which it does not fall, and
-    what is outside the mel scale, is 30 dB lower, and the others lie between.
+    The patch without which the score falls most keeps its level; one without which it does not
+    fall, and what is outside the mel scale, is 30 dB lower, and the others lie between.
     """
     falls = explanation.falls.clip(0)
     shares = np.pad(falls / max(falls.max(), 1e-12), ((1, 1), (0, 0)))  # what is outside is a row

@@ -1,4 +1,4 @@
-"""Score recordings: a table with a row a window, a line a file, and a picture a file."""
+"""Score recordings: a table with one row per window, and one line and one picture per file."""
 
 import csv
 import shutil
@@ -33,8 +33,8 @@ def score_recordings(
 ) -> Iterator[tuple[Recording, list[tuple[float, Verdict]]]]:
     """Score one recording after the other: each with start in seconds and verdict of its windows.
 
-    ``out`` is a CSV file with the columns ``COLUMNS``, a row a window; ``plot`` a folder with a PNG
-    a recording. Both are there when everything is scored, or not at all.
+    ``out`` is a CSV file with the columns ``COLUMNS``, one row per window; ``plot`` is a folder
+    with one PNG per recording. Both are there when everything is scored, or not at all.
     """
     with ExitStack() as stack:
         table = csv.writer(stack.enter_context(whole_file(out))) if out else None
@@ -62,7 +62,7 @@ def score_recordings(
 
 
 def in_words(recording: Recording, verdicts: list[tuple[float, Verdict]]) -> str:
-    """A line on the windows of a recording."""
+    """One line about the windows of a recording."""
     start, highest = max(verdicts, key=lambda pair: pair[1].score)
     words = f"{recording.path}: product {highest.product}"
     words += " (not known: the smallest score of all)" if recording.product is None else ""

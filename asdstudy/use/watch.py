@@ -121,7 +121,7 @@ class Newcomers:
                 else:
                     if self.polls[path] < self.patience and not promises_length(path):
                         continue
-                    self.polls[path] = self.patience  # a fault is said of its sound, but once
+                    self.polls[path] = self.patience  # a fault of its sound is reported once
                     yield recording
         self.seen = states
 
@@ -135,8 +135,8 @@ def watch(
     every: float = 1.0,
     polls: float = float("inf"),
 ) -> None:
-    """Score what appears, a row and a line each, and say where ``k`` of the last ``of`` clips are
-    above the threshold.
+    """Score what appears, with one row and one line each, and say where ``k`` of the last ``of``
+    clips are above the threshold.
 
     It looks ``every`` so many seconds, ``polls`` times. The row of a recording in several windows
     is that of its most anomalous one.

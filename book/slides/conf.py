@@ -55,8 +55,8 @@ class Claims(Directive):
     """The table of the page Findings: what came out for each claim, on each sound."""
 
     def run(self) -> list[nodes.Node]:
-        answers = findings.answers(results.measured("ablation", "rivals"))
-        return [nodes.raw("", findings.claim_table(answers).to_html(border=0, escape=False), format="html")]
+        table = findings.claim_table(findings.answers(results.measured("ablation", "rivals")))
+        return [nodes.raw("", table.to_html(border=0, escape=False), format="html")]
 
 
 def setup(app) -> None:
