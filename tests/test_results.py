@@ -33,6 +33,12 @@ def test_a_table_that_is_read_is_the_one_that_was_saved(table, tmp_path):
     path = results.save(table, tmp_path / "new" / "table.csv")
     pd.testing.assert_frame_equal(results.read(path), table.round({"AUC": 5, "pAUC": 5}))
     assert not list(path.parent.glob("*.part"))
+    whole = path.read_text()
+    thin = results.save(results.thinned(table), path).read_text()
+    pd.testing.assert_frame_equal(results.read(path), table.round({"AUC": 5, "pAUC": 5}))
+    runs = table[results.RUN].drop_duplicates()
+    versions = table.versions.iloc[0]
+    assert whole.count(versions) == len(table) and 1 <= thin.count(versions) <= len(runs)
 
 
 def test_a_sweep_makes_a_table_and_one_of_folds(tmp_path):

@@ -368,7 +368,7 @@ def shifted(study: str, workers: int | None) -> Path:
 
 
 def _save(table: pd.DataFrame, study: str) -> Path:
-    return results.save(table, paths.measured_dir() / f"{study}.csv")
+    return results.save(results.thinned(table), paths.measured_dir() / f"{study}.csv")
 
 
 def main() -> None:

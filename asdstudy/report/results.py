@@ -38,6 +38,7 @@ SCORED_BY = {
     "level": ("spectrum", "output"),  # how far a clip's level is from the usual one
 }
 COSTS = ("models", "parameters", "wall_seconds", "cpu_seconds")
+FACTS = ("profile", *STAMP)  # of a run, the same in all its rows
 RUN = ["corpus", "machine_type", "variant", "profile", "seed"]
 
 
@@ -99,11 +100,19 @@ def save(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
+def thinned(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without facts of a run that the row above has, too; :func:`read` fills them in."""
+    facts = table[[name for name in FACTS if name in table]]
+    return table.assign(**facts.mask(facts == facts.shift(), ""))
+
+
 def read(path) -> pd.DataFrame:
-    """A table of :func:`save`."""
+    """A table of :func:`save`, :func:`thinned` or not."""
     words = dict.fromkeys(("product", "overrides", "threads"), str)
     empty = dict.fromkeys((*NUMBERS, *COSTS), "")
-    return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=empty)
+    table = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=empty)
+    facts = table[[name for name in FACTS if name in table]]
+    return table.assign(**facts.mask(facts == "").ffill())
 
 
 def measured(*studies: str) -> pd.DataFrame:
