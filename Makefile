@@ -34,7 +34,7 @@ SNAKEMAKE = $(BIN)/snakemake --quiet rules host --cores $(CORES) --keep-going --
 book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
 	$(SNAKEMAKE) --config "study=$$STUDY"
 
-evidence: $(VENV)/installed  ## make every table behind the claims of the book, resumed where it stopped (about 12 hours of two cores)
+evidence: $(VENV)/installed  ## measure every table behind the claims of the book; continues where it stopped (about 12 hours on two cores)
 	$(BIN)/python -m workflow.evidence
 
 slides: $(VENV)/installed  ## build the three lecture decks: _build/slides/slides/index.html
@@ -46,7 +46,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dis
 pdf: $(VENV)/installed  ## print the built book as one PDF: _build/book.pdf (needs Chromium)
 	$(BIN)/python -m workflow.print_book
 
-check: $(VENV)/installed  ## lint, and the tests that are quick, while one works
+check: $(VENV)/installed  ## lint and run the quick tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(PYTEST) -q -m "not slow"
 
 test: $(VENV)/installed  ## run all tests

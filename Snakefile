@@ -156,7 +156,7 @@ PAGES = {
         | MAPPED
         | {"overrides": {n: v for n, v in STUDY.overrides.items() if n in MAPPED["machine_types"]}},
     ),
-    "similarity": Page(tables_of("dials", "similarity"), {}),
+    "similarity": Page(tables_of("dials"), {}),
     "switches": Page(tables_of("switches"), {}),
     "rivals": Page(tables_of("ablation", "rivals", "baselines"), {}),
     "findings": Page(tables_of("ablation", "rivals"), {}),

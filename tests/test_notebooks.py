@@ -107,7 +107,7 @@ def test_notebooks_run_where_only_the_packages_are_installed(tmp_path):
     (page,) = work.glob("train.out.ipynb")
     assert "To reproduce this page" in page.read_text()
     assert list(work.glob("runs/noise/pump/proposed-s0-*/metrics.csv"))
-    with pytest.raises(AssertionError, match="no table of dials or similarity; expected those of"):
+    with pytest.raises(AssertionError, match="no table of dials; expected those of"):
         execute("similarity", {}, tmp_path / "site", work)
 
 

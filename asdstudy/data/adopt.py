@@ -143,7 +143,8 @@ def checked_header(path: Path, conversion: Conversion) -> inputs.Header:
         inputs.check_rate(path, info.samplerate, ", or --resample")
     if conversion.channel is None:
         remedy = (
-            f", or --channel mean to mix them, or --channel 0 to {info.channels - 1} to take one"
+            ", or --channel mean to mix them, "
+            f"or --channel N (0 to {info.channels - 1}) to take one"
         )
         inputs.check_mono(path, info.channels, remedy)
     return info
