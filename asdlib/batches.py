@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from asdlib.errors import InputError
 from asdlib.profiles import Profile
-from asdlib.waves import WaveBank, normalise
+from asdlib.waves import FULL_SCALE, WaveBank
 
 
 @dataclass(frozen=True)
@@ -229,3 +229,18 @@ def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") ->
     crops = [part.first(rows, count, length) for part, rows in zip(parts, which, strict=True)]
     which = [np.repeat(rows, count) for rows in which]
     return Batch.drawn(parts, which, crops, len(split.products), device)
+
+
+def normalise(waves, mean, std) -> torch.Tensor:
+    """int16 samples to float32 of mean 0 and variance 1, by a machine type's statistics.
+
+    ``waves`` is an array or a tensor, which stays on its device; ``mean`` and ``std`` are numbers,
+    or arrays ``(B, 1)`` where the rows are of several machine types. A tensor of the samples that
+    is float32 already is scaled in place.
+    """
+    scaled = torch.as_tensor(waves).to(torch.float32)
+    centre, factor = mean * FULL_SCALE, 1 / (std * FULL_SCALE)
+    if np.ndim(mean):  # numbers need no copy to the device, and no wait for it
+        like = {"dtype": scaled.dtype, "device": scaled.device}
+        centre, factor = torch.as_tensor(centre, **like), torch.as_tensor(factor, **like)
+    return scaled.sub_(centre).mul_(factor)

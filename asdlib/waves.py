@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 FULL_SCALE = 32768.0  # an int16 sample of this size would be amplitude 1
 
@@ -76,18 +75,3 @@ def distinct_segments(frames: np.ndarray, count: int, length: int) -> np.ndarray
     In a clip no longer than a segment, only the first does.
     """
     return np.diff(segment_starts(frames, count, length), axis=1, prepend=-1) > 0
-
-
-def normalise(waves, mean, std) -> torch.Tensor:
-    """int16 samples to float32 of mean 0 and variance 1, by a machine type's statistics.
-
-    ``waves`` is an array or a tensor, which stays on its device; ``mean`` and ``std`` are numbers,
-    or arrays ``(B, 1)`` where the rows are of several machine types. A tensor of the samples that
-    is float32 already is scaled in place.
-    """
-    scaled = torch.as_tensor(waves).to(torch.float32)
-    centre, factor = mean * FULL_SCALE, 1 / (std * FULL_SCALE)
-    if np.ndim(mean):  # numbers need no copy to the device, and no wait for it
-        like = {"dtype": scaled.dtype, "device": scaled.device}
-        centre, factor = torch.as_tensor(centre, **like), torch.as_tensor(factor, **like)
-    return scaled.sub_(centre).mul_(factor)

@@ -7,7 +7,7 @@ import torch
 from conftest import write_clip, write_corpus
 from test_training import split_of
 
-from asdlib import InputError, batches, waves
+from asdlib import InputError, batches
 
 
 def test_split_is_stratified_and_seeded(corpus):
@@ -151,7 +151,7 @@ def test_each_row_is_scaled_by_the_statistics_of_its_part(tmp_path):
         which, length = np.arange(3), profile.segment_frames
         crops = [part.crops(which, length, np.random.default_rng(0)) for part in parts]
         expected = [
-            waves.normalise(crop, part.mean, part.std)
+            batches.normalise(crop, part.mean, part.std)
             for part, crop in zip(parts, crops, strict=True)
         ]
         torch.testing.assert_close(batches.scaled(parts, crops), torch.cat(expected))

@@ -84,7 +84,7 @@ def test_the_saved_encoder_gives_the_saved_embeddings(noise, tmp_path):
     _, banks = open_corpus("noise", noise, progress=False)
     bank = banks["pump"]
     row = np.flatnonzero(bank.clips.split == "test")[:1]
-    from asdlib.waves import normalise
+    from asdlib.batches import normalise
 
     profile = run.profile
     waves = bank.segments(row, profile.segments, profile.segment_frames)[0]

@@ -40,7 +40,7 @@ def bank(tmp_path):
 def test_statistics_are_those_of_the_train_clips(bank):
     assert bank.mean * 32768 == pytest.approx(4.5)
     assert bank.std * 32768 == pytest.approx(np.sqrt(8.25))  # variance of 0..9: (10^2 - 1) / 12
-    scaled = waves.normalise(bank.gather(np.array([0]), np.array([0]), 10), bank.mean, bank.std)
+    scaled = batches.normalise(bank.gather(np.array([0]), np.array([0]), 10), bank.mean, bank.std)
     assert scaled.mean() == pytest.approx(0, abs=1e-6)
     assert scaled.std(unbiased=False) == pytest.approx(1)
 

@@ -65,7 +65,6 @@ def _command(*names: str):
         ] = None,
     ):
         from asdstudy.data import open_corpus
-        from asdstudy.runs.run import Run
 
         overrides = dict(map(_field, changes))
         plan = Plan(corpus, machine_type, variant, profile, seed, overrides, out_dir)
@@ -80,6 +79,8 @@ def _command(*names: str):
                 words = (banks, progress) if name in ("train", "embed") else ()
                 getattr(stages, name)(plan, *words)
         if name == "evaluate":
+            from asdstudy.runs.run import Run  # brings scikit-learn
+
             print(_in_short(Run(plan.folder)))
         print(place_of(plan))
 

@@ -18,12 +18,11 @@ import torchaudio
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from asdlib.batches import Part
+from asdlib.batches import Part, normalise
 from asdlib.embedding import Embedded
 from asdlib.encoder import device_of
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import normalise
 from asdstudy.systems.task import Task, Trained, device, size
 
 MEL_BINS, STACKED, BOTTLENECK = 128, 5, 8

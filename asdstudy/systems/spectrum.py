@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from asdlib.batches import Part
+from asdlib.batches import Part, normalise
 from asdlib.embedding import Embedded
 from asdlib.encoder import LogMel
 from asdlib.profiles import Profile
-from asdlib.waves import normalise
 from asdstudy.systems.task import Task, Trained
 
 SEGMENTED, SAYS, HEARS_OTHERS, BY_PRODUCT = False, ("output",), False, True

@@ -14,10 +14,11 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from asdlib.batches import normalise
 from asdlib.embedding import Embedded
 from asdlib.errors import InputError
 from asdlib.profiles import SAMPLE_RATE
-from asdlib.waves import FULL_SCALE, normalise, segment_starts
+from asdlib.waves import FULL_SCALE, segment_starts
 from asdstudy.use.detector import Detector, Verdict
 from asdstudy.use.plot import draw_mel, hz_of_mel, mel_of_hz
 from asdstudy.use.recordings import Recording

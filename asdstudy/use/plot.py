@@ -7,9 +7,10 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn.functional import adaptive_avg_pool1d
 
+from asdlib.batches import normalise
 from asdlib.encoder import LogMel
 from asdlib.profiles import SAMPLE_RATE, Profile
-from asdlib.waves import normalise, segment_starts
+from asdlib.waves import segment_starts
 from asdstudy.use.detector import Detector, Verdict
 from asdstudy.use.recordings import Recording
 
