@@ -58,6 +58,14 @@ def test_a_negative_number_has_a_minus_sign_and_no_line_ends_before_a_per_cent_s
     assert re.search(r'<span class="pre">a</span> <span class="pre">-1</span>', page)
 
 
+def test_no_line_ends_within_an_option(tmp_path):
+    page = build(
+        tmp_path, "# A page\n\nSay `asd --dry-run a-b`.\n\n```text\nasd -p x --dry-run\n```\n"
+    )
+    assert page.count('<span class="option">--dry-run</span>') == 2
+    assert '<span class="pre">a-b</span>' in page and '<span class="option">-p</span> x' in page
+
+
 TABLE = "<table><caption>Clips by ID</caption><tr><td>1</td></tr></table>"
 NOTEBOOKS = """
 extensions[0] = "myst_nb"

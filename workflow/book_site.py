@@ -14,6 +14,7 @@ MATH = r'<(?P<math>span|div) class="math .*?</(?P=math)>'
 MINUS_OR_SPACE = re.compile(
     rf"(?P<kept>{CODE}|{MATH}|<[^>]*>)|(?<![\w.-])-(?=\d)|(?<=\d) (?=%)", re.DOTALL
 )
+OPTION = re.compile(r"(?P<kept><[^>]*>)|(?<![\w-])--?[A-Za-z][\w-]*")
 CHOICE = re.compile(r"- \[(?P<right>[ x])\] (?P<answer>.+)\n  > (?P<feedback>.+)")
 
 
@@ -116,10 +117,21 @@ def in_another_module(app, env, node, contnode) -> nodes.reference | None:
 
 
 def typeset(app, pagename, templatename, context, doctree) -> None:
-    """Negative numbers have a minus sign, and no line ends before "%"; code and formulas stay."""
+    """Negative numbers have a minus sign, and no line ends before "%" or within an option.
+
+    Formulas and the rest of code stay as they are.
+    """
     signs = {"-": "\N{MINUS SIGN}", " ": "\N{NO-BREAK SPACE}"}
-    body = context.get("body", "")
-    context["body"] = MINUS_OR_SPACE.sub(lambda m: m[0] if m["kept"] else signs[m[0]], body)
+
+    def option(match) -> str:
+        return match["kept"] or f'<span class="option">{match[0]}</span>'
+
+    def typed(match) -> str:
+        if match["code"] in ("pre", "code"):
+            return OPTION.sub(option, match[0])
+        return match["kept"] or signs[match[0]]
+
+    context["body"] = MINUS_OR_SPACE.sub(typed, context.get("body", ""))
 
 
 def to_sources(app, pagename, templatename, context, doctree) -> None:

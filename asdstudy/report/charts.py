@@ -109,7 +109,7 @@ def levels(lines: pd.DataFrame, x: str, label: str, title: str):
     grid.map(plt.vlines, "place", "low", "high", linewidth=2)
     grid.map(plt.plot, "place", "mean", marker="o")
     grid.refline(y=50, color="0.5", linestyle=":")
-    grid.set(xticks=range(len(steps)), xticklabels=steps)
+    grid.set(xticks=range(len(steps)), xticklabels=steps, xlim=(-0.4, len(steps) - 0.6))
     grid.figure.supxlabel(label, fontsize="medium")
     return finish(grid, title, y="mean AUC (%)")
 
