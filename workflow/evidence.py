@@ -125,7 +125,7 @@ SETTINGS = {
 # scoring come last: they take the encoders of the default.
 SWITCHES = {
     "default": {"default": {}},
-    "bias of g_product": {"with a bias": {"product_bias": True}},
+    "bias of the product head": {"with a bias": {"product_bias": True}},
     "log-mel": {
         "magnitude instead of power": {"mel_power": 1.0},
         "no logarithm": {"log_mel": False},

@@ -54,7 +54,6 @@ def claim_table(lines: pd.DataFrame) -> pd.DataFrame:
         ["-" if pd.isna(lead) else f"yes: {lead:+.1f}" for lead in leads], index=list(CLAIMS)
     )
     cells = cells.reindex(index=[claim for claim in CLAIMS if claim in cells.index])
-    cells = cells.reindex(columns=[name for name in SOUNDS.values() if name in cells.columns])
     cells = tables.plain(cells).astype(str)
     cells.insert(0, PAPER, said.loc[cells.index])
     return cells

@@ -21,7 +21,7 @@ def card(record: dict, table: pd.DataFrame) -> str:
     train, embed, score = (record[stage] for stage in ("train", "embed", "score"))
     choice, versions = score["choice"], train["versions"]
     h, overrides = choice["inlier"], json.dumps(record["overrides"])
-    p = f", p = {choice['sizes'][h]}" * bool(choice["sizes"][h])
+    p = f", p = {size}" if (size := choice["sizes"][h]) else ""
     facts = {
         "corpus": f"{record['corpus']}, fingerprint {embed['fingerprint']}",
         "product IDs": ", ".join(train["products"]),
