@@ -56,3 +56,9 @@ def table(scores: pd.DataFrame, score: str = "score", by=("product",)) -> pd.Dat
         counts = {"normal": (~anomalous).sum(), "anomalous": anomalous.sum()}
         rows.append(dict(zip(by, keys, strict=True)) | areas | counts)
     return pd.DataFrame(rows)
+
+
+def validation_products(products) -> tuple[str, ...]:
+    """The product IDs that choose h and p: the first half, rounded down (0, 1, 2 of six)."""
+    products = sorted(products)
+    return tuple(products[: len(products) // 2])

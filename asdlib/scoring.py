@@ -15,12 +15,6 @@ from asdlib.waves import distinct_segments
 ABOUT = ["file", "product", "domain", "role", "label", "attributes"]  # columns about a clip
 
 
-def validation_products(products) -> tuple[str, ...]:
-    """The product IDs that choose h and p: the first half, rounded down (0, 1, 2 of six)."""
-    products = sorted(products)
-    return tuple(products[: len(products) // 2])
-
-
 def fit_inlier(inlier: str, size: int, fit: Embedded, profile: Profile, seed: int = 0):
     """h fitted on the clips of one product ID; None for an h that has nothing to fit."""
     make = INLIERS[inlier].make
@@ -89,7 +83,7 @@ def score_clips(
     own = [fit[fit.of_product(product)] for product in products]
     vectors = min(len(vectors_of(clips, profile)) for clips in own)
     clips = test.clips.reset_index(drop=True)
-    chooses = clips["product"].isin(validation_products(products))
+    chooses = clips["product"].isin(metrics.validation_products(products))
     clips["role"] = np.where(chooses, "validation", "test")
     clips["file"] = [path.name for path in clips.path]
     may_choose = clips[chooses & (clips.label != "unknown")]

@@ -43,7 +43,8 @@ from asdstudy.data.recordings import links_beside
 from asdstudy.data.settings import Adoption, Recipe, Simulation
 from asdstudy.data.simulate import make_corpus
 from asdstudy.data.uav import fetch_uav
-from asdstudy.report import figures, results
+from asdstudy.report import results
+from asdstudy.report.spectrograms import spectrogram
 from asdstudy.runs import stages
 from asdstudy.runs.checkpoints import Checkpoint
 from asdstudy.runs.enough import check_clips, check_fit
@@ -708,7 +709,7 @@ def test_sound_shorter_than_a_window_is_repeated_by_whatever_uses_it(samples):
     wave = torch.from_numpy(sound.astype(np.float32))[None]
     whole = torch.from_numpy(np.resize(sound, logmel.size).astype(np.float32))[None]
     assert torch.equal(logmel(wave), logmel(whole))
-    assert np.isfinite(figures.spectrogram(sound, profile).get_images()[0].get_array()).all()
+    assert np.isfinite(spectrogram(sound, profile).get_images()[0].get_array()).all()
 
 
 @contextmanager
@@ -879,7 +880,7 @@ def test_a_target_without_test_clips_is_reported_before_anything_is_drawn(tmp_pa
     assert stages.task_of(Plan("noise", "fan", overrides=SMALL), banks, progress=False)
     cells = nbformat.read(ROOT / "notebooks/train.ipynb", as_version=4).cells
     sources = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    assert sources.index("stages.task_of(") < sources.index("figures.spectrograms(")
+    assert sources.index("stages.task_of(") < sources.index("spectrograms(")
 
 
 def test_a_single_product_id_without_others_is_reported(tmp_path):

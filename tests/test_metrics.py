@@ -90,3 +90,8 @@ def test_precision_recall_and_f1_by_hand():
     assert np.isnan(row["F1"])
     (row,) = detection(scores, {"00": 99.0}).to_dict("records")
     assert row["precision"] == row["F1"] == 0
+
+
+def test_validation_ids_are_the_first_half():
+    assert metrics.validation_products(["05", "04", "03", "02", "01", "00"]) == ("00", "01", "02")
+    assert metrics.validation_products(["00"]) == ()

@@ -86,11 +86,6 @@ def test_test_ids_never_choose():
     assert choices[0] == choices[1] == choices[2]
 
 
-def test_validation_ids_are_the_first_half():
-    assert scoring.validation_products(["05", "04", "03", "02", "01", "00"]) == ("00", "01", "02")
-    assert scoring.validation_products(["00"]) == ()
-
-
 def test_unlabelled_clips_are_scored_without_metrics():
     test = embedded(2, "unknown", seed=1)
     scores, choice = scoring.score_clips(embedded(2), test, ("00", "01"), PROFILE)

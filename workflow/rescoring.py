@@ -15,9 +15,8 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
 from asdlib.inliers import AGGREGATIONS, INLIERS, Kind
-from asdlib.metrics import auc_pauc
+from asdlib.metrics import auc_pauc, validation_products
 from asdlib.profiles import Profile
-from asdlib.scoring import validation_products
 from asdlib.waves import distinct_segments
 from asdstudy.runs.enough import check_clips
 from asdstudy.runs.run import Run

@@ -10,7 +10,6 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from asdlib import metrics
-from asdlib.scoring import validation_products
 from asdstudy.data import corpora
 from asdstudy.data.inputs import read_clip
 from asdstudy.runs.provenance import stamp
@@ -32,7 +31,7 @@ def judged(folder: Path, change: str, corpus: Path, domain: str) -> pd.DataFrame
     above = clips.astype({"above": float}).pivot_table("above", "product", "label")
     above = above.rename(columns={"normal": "false alarms", "anomaly": "detected"}).reset_index()
     rows = metrics.table(clips).merge(above, on="product").round(5)
-    chooses = rows["product"].isin(validation_products(params["products"]))
+    chooses = rows["product"].isin(metrics.validation_products(params["products"]))
     rows.insert(1, "role", chooses.map({True: "validation", False: "test"}))
     keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
     about = {"profile": params["profile_name"], **stamp(params)}

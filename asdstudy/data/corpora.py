@@ -6,7 +6,6 @@ What the clips, names and tables may be is decided in :mod:`asdstudy.data.inputs
 import os
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PureWindowsPath
@@ -110,8 +109,7 @@ def survey(data_dir, machine_types=None) -> Survey:
     for machine_type, folder in chosen.items():
         with _noting(faults, folder):
             places += [(machine_type, path) for path in clip_files(folder, faults)]
-    with ThreadPoolExecutor() as pool:
-        rows = [row for row in pool.map(partial(_row, faults), places) if row]
+    rows = [row for row in map(partial(_row, faults), places) if row]  # threads only get in the way
     clips = pd.DataFrame(rows, columns=COLUMNS).astype({"frames": int})
     passed = {path for _, path in places}
     others = [folder for name, folder in folders.items() if name not in chosen]

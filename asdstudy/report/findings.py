@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from asdlib.scoring import validation_products
+from asdlib.metrics import validation_products
 from asdstudy.report import results, statistics, tables
 from asdstudy.report.paper import ALL, PAPER_SYSTEMS
 

@@ -22,7 +22,6 @@ from asdstudy.report.statistics import choose_in_folds
 from asdstudy.runs.evaluation import NUMBERS
 from asdstudy.runs.provenance import STAMP, stamp
 from asdstudy.runs.run import Run
-from asdstudy.runs.sweeps import Job, sweep
 
 TABLE_II = (  # the proposed method and its rivals
     "proposed", "ddcsad", "serial", "parallel", "ae", "classifier", "spectrum", "spectrum, kNN",
@@ -84,6 +83,8 @@ def untrained(
     corpus: str, machine_types: Sequence[str], profile: str, data_dir=None
 ) -> pd.DataFrame:
     """The table of ``spectrum`` and ``level``, which take a second per machine type."""
+    from asdstudy.runs.sweeps import Job, sweep  # brings torch
+
     shared = {"corpus": corpus, "profile": profile, "data_dir": data_dir, "variant": "spectrum"}
     with TemporaryDirectory() as folder:
         jobs = [Job(shared | {"machine_type": t, "out_dir": folder}) for t in machine_types]

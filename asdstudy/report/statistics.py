@@ -11,7 +11,6 @@ import pandas as pd
 from asdlib import metrics
 from asdlib.errors import InputError, one_of
 from asdlib.profiles import PAPER_INLIERS
-from asdlib.scoring import validation_products
 from asdstudy.report.paper import ALL, in_paper_order
 from asdstudy.runs.evaluation import NUMBERS
 from asdstudy.words import counted
@@ -227,7 +226,7 @@ def choose_in_folds(table: pd.DataFrame, among: Sequence[str] = PAPER_INLIERS) -
     parts = []
     for _, rows in table.groupby(run, sort=False, dropna=False):
         fixed = rows.inlier[rows.chosen].iloc[0]
-        first = rows["product"].isin(validation_products(rows["product"].unique()))
+        first = rows["product"].isin(metrics.validation_products(rows["product"].unique()))
         if not first.any():
             raise InputError(
                 f"product ID {rows['product'].iloc[0]} only; expected two or more to choose h and "
