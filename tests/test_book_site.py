@@ -3,6 +3,7 @@
 import re
 
 import nbformat
+import pandas as pd
 import pytest
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
@@ -74,6 +75,9 @@ nb_execution_mode = "off"
 numfig = True
 suppress_warnings = ["myst-nb.lexer"]
 """
+STYLED = pd.DataFrame(
+    {"MIMII": [1], "drone": [2]}, pd.MultiIndex.from_tuples([("GMM", "00")], names=["h", "ID"])
+).rename_axis(columns="sound").style.set_caption("By sound")  # fmt: skip
 INTERACTIVE = '<table hidden></table><script>{"caption": "Runs by ID"}</script>'
 
 
@@ -94,3 +98,16 @@ def test_tables_of_cells_are_numbered_among_those_of_the_text(tmp_path):
     ]  # fmt: skip
     assert "<caption><span class='caption-number'>Table 2 </span>Clips by ID</caption>" in page
     assert """{"caption": "<span class='caption-number'>Table 3 </span>Runs by ID"}""" in page
+
+
+def test_the_names_of_an_index_have_no_row_of_their_own(tmp_path):
+    output = nbformat.v4.new_output("display_data", {"text/html": STYLED.to_html()})
+    cells = [nbformat.v4.new_markdown_cell("# A page"),
+             nbformat.v4.new_code_cell("1", outputs=[output])]  # fmt: skip
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "page.ipynb")
+    build(tmp_path, "# All\n\n```{toctree}\npage\n```\n", NOTEBOOKS)
+    (head,) = re.findall(
+        r"<thead>(.*?)</thead>", (tmp_path / "out/page.html").read_text(), re.DOTALL
+    )
+    (row,) = re.findall(r"<tr>(.*?)</tr>", head, re.DOTALL)
+    assert re.findall(r"<th[^>]*>(.*?)</th>", row) == ["h", "ID", "MIMII", "drone"]

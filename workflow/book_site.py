@@ -3,12 +3,14 @@
 import re
 
 import sphinx_thebe
+from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
 NOTEBOOK = re.compile(r"book(?P<slash>/|%2F)(?:machines(?:/|%2F))?(?P<name>[A-Za-z-]+)\.ipynb")
 CAPTION = re.compile(r'(<caption>|"caption": ")(.+?)(?=</caption>|")', re.DOTALL)  # or itables'
+HEAD = re.compile(r"<thead>.*?</thead>", re.DOTALL)
 CODE = r"<(?P<code>pre|code|script|style)\b.*?</(?P=code)>"
 MATH = r'<(?P<math>span|div) class="math .*?</(?P=math)>'
 MINUS_OR_SPACE = re.compile(
@@ -93,12 +95,30 @@ def begin_table(writer, node: CellTable) -> None:
     number = "".join(writer.body[begin:]).replace('"', "'")  # itables' caption is in JSON
     del writer.body[begin:]
     for raw in node.findall(nodes.raw):
-        raw[:] = [nodes.Text(CAPTION.sub(rf"\1{number}\2", raw.astext()))]
+        text = HEAD.sub(with_names_beside, raw.astext())
+        raw[:] = [nodes.Text(CAPTION.sub(rf"\1{number}\2", text))]
     writer.body.append(writer.starttag(node, "div"))
 
 
 def end_table(writer, node: CellTable) -> None:
     writer.body.append("</div>")
+
+
+def with_names_beside(head: re.Match) -> str:
+    """The head of a table of pandas, the names of its index beside those of the columns.
+
+    pandas gives them a row of their own, which is empty but for them.
+    """
+    soup = BeautifulSoup(head[0], "html.parser")
+    *_, above, last = [None, *soup.find_all("tr")]
+    names = [cell for cell in last("th") if "index_name" in cell.get("class", ())]
+    others = [cell for cell in last("th") if cell not in names]
+    if above is None or not names or any("blank" not in cell.get("class", ()) for cell in others):
+        return head[0]
+    for cell, name in zip(above("th"), names, strict=False):
+        cell.replace_with(name)
+    last.decompose()
+    return str(soup)
 
 
 def html(text: str) -> nodes.raw:

@@ -86,6 +86,7 @@ def comparable(table: pd.DataFrame) -> str:
 
 def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None):
     """A table with a caption, styled for the book; ``form`` as in ``Styler.format``."""
+    table = table.rename_axis(index={"product": "product ID", "machine_type": "machine type"})
     look = table.style.set_caption(caption).set_table_attributes('class="dataframe"')
     return look.format(form, na_rep="-", precision=2)
 

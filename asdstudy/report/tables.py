@@ -76,7 +76,7 @@ def epochs(history: pd.DataFrame) -> pd.DataFrame:
     history = history.drop(columns="product", errors="ignore")
     smallest = history[history.validation_loss == history.validation_loss.min()]
     both = {"smallest validation loss": smallest.head(1), "last": history.tail(1)}
-    return pd.concat(both).droplevel(1).T
+    return pd.concat(both).droplevel(1).T.rename(lambda name: name.replace("_", " "))
 
 
 def result_table(run: Run):
