@@ -311,9 +311,12 @@ STUDIES = {
     "contamination-recordings": partial(contamination, DRONE),
     "contamination-simulated": partial(contamination, FAN_50),
 }
-SCORES = {"scores-recordings": RECORDED, "scores-simulated": SIMULATED}  # question 4
+SCORES = {"scores-recordings": RECORDED}  # question 4
 # Where the embeddings of the runs of questions 1 and 3 are.
-GEOMETRY = {f"geometry-{name}": name for name in STUDIES if name.startswith(("ablation", "sides"))}
+GEOMETRY = {
+    f"geometry-{name}": name
+    for name in ("ablation-recordings", "sides-recordings", "sides-simulated")
+}
 SHIFTED = "shift-simulated"  # question 8
 EVERY = [*STUDIES, *SCORES, *GEOMETRY, SHIFTED]
 
