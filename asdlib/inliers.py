@@ -149,7 +149,7 @@ def _output(embedded, k: int) -> np.ndarray:
     return -embedded.logits[..., k] if embedded.output is None else embedded.output
 
 
-# Every h by its name. An h of another system is added where that system is defined.
+# Every h by its name. One that only a rival has is added beside that rival, as `centroid` is.
 INLIERS = {
     "GMM": Kind(_gmm, sizes=None, needs=lambda p: p, aggregation="upper-half"),
     "LOF": Kind(lambda p, *_: LOF(p), sizes=None, needs=lambda p: p + 1),

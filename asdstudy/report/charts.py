@@ -5,6 +5,7 @@ which it can still be read on a telephone: panels are below each other, at most 
 """
 
 import textwrap
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -17,7 +18,7 @@ from asdstudy.report.figures import VARIANT_COLOURS, finish
 from asdstudy.report.paper import ALL, in_paper_order
 from asdstudy.report.results import SYSTEMS
 
-MARKERS = dict(zip(SYSTEMS, "osX^vDsX^vDP*p", strict=True))
+MARKERS = dict(zip(SYSTEMS, cycle("osX^vDsX^vDP*p"), strict=False))
 HARMONIC_MEAN = "harmonic mean of AUC and pAUC (%)"
 
 
