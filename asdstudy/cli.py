@@ -113,7 +113,7 @@ def dcase2021(
     _show(fetch(folder, server=server, workers=workers, keep_zips=keep_zips, **types))
 
 
-@fetch.command(short_help="Download recordings of drones from GitHub.")
+@fetch.command(short_help="Download recordings of a drone from GitHub.")
 @with_options(Recipe)
 def uav(
     recipe: Recipe,
@@ -127,7 +127,7 @@ def uav(
     ] = False,
     server: Server = None,
 ):
-    """Download recordings of drones with broken propellers from GitHub.
+    """Download recordings of a drone with broken propellers from GitHub.
 
     This is the UAV Propeller Anomaly Audio Dataset. Its flights are split into training and test,
     cut into clips and mixed with noise. GitHub publishes no checksums, so source.json, beside the

@@ -13,7 +13,7 @@ from asdstudy.options import with_options
 RunFolder = Annotated[Path, Argument(metavar="RUN", help="the folder of a finished run")]
 Product = Annotated[
     str | None,
-    Option(metavar="ID", help="product ID of all recordings; by default from the file names"),
+    Option(metavar="ID", help="product ID; by default as the names of the files say"),
 ]
 Rate = Annotated[
     float | None,
