@@ -41,22 +41,20 @@ class Part:
         """Some of the clips, by place or by bool."""
         return replace(self, rows=self.rows[which], products=self.products[which])
 
-    # "which" are B of the clips; a bank on a device gives tensors where another gives arrays
+    # "which" are B of the clips
 
-    def crops(self, which: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-        """A random crop of each clip: int16 ``(B, length)``, not scaled yet."""
-        return self.bank.random_crops(self.rows[which], length, rng)
+    def random_starts(self, which: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+        """Where a random crop of each clip starts, ``(B,)``."""
+        return rng.integers(0, self.bank.room(self.rows[which], length) + 1)
+
+    def leading_starts(self, which: np.ndarray, length: int, count: int) -> np.ndarray:
+        """Where the leading segments of each clip start, ``(B * count,)``, clip by clip."""
+        starts = np.tile(np.arange(count) * length, len(which))
+        return np.minimum(starts, self.bank.room(np.repeat(self.rows[which], count), length))
 
     def segments(self, which: np.ndarray, count: int, length: int) -> torch.Tensor:
         """Evenly spread segments of each clip: float32 ``(B, count, length)``."""
         return normalise(self.bank.segments(self.rows[which], count, length), self.mean, self.std)
-
-    def first(self, which: np.ndarray, count: int, length: int) -> np.ndarray:
-        """The leading segments of each clip: int16 ``(B * count, length)``, not scaled yet."""
-        clips = np.repeat(self.rows[which], count)
-        starts = np.tile(np.arange(count) * length, len(which))
-        room = np.maximum(self.bank.frames[clips] - length, 0)
-        return self.bank.gather(clips, np.minimum(starts, room), length)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -165,23 +163,31 @@ class Batch:
         return cls(waves, *labels)
 
     @classmethod
-    def drawn(cls, parts: list[Part], which: list, crops: list, count: int, device) -> "Batch":
-        """From the int16 ``crops`` ``(B, n)`` of each part and the clips ``(B,)`` they are from."""
+    def drawn(
+        cls, parts: list[Part], which: list, starts: list, length: int, count: int, device
+    ) -> "Batch":
+        """From the clips ``(B,)`` of each part and the ``starts`` ``(B,)`` of the crops."""
         products = [part.products[clips] for part, clips in zip(parts, which, strict=True)]
-        return cls.of(scaled(parts, crops, device), np.concatenate(products), count)
+        waves = crops(parts, which, starts, length, device)
+        return cls.of(waves, np.concatenate(products), count)
 
 
-def scaled(parts: list[Part], crops: list, device="cpu") -> torch.Tensor:
-    """The int16 ``crops`` ``(B, n)`` of each of ``parts`` as one float32 tensor on the device."""
-    scales = [(part.mean, part.std) for part in parts]
+def crops(parts: list[Part], which: list, starts: list, length: int, device="cpu") -> torch.Tensor:
+    """``length`` samples of clips of each part, scaled: one float32 tensor on the device.
+
+    ``which`` has the clips ``(B,)`` of each part, and ``starts`` where their crops start.
+    """
+    scales, sizes = [(part.mean, part.std) for part in parts], [len(clips) for clips in which]
     mean, std = scales[0]
     if len(set(scales)) > 1:  # one value per row
-        mean, std = np.repeat(scales, [len(sound) for sound in crops], axis=0).T[..., None]
-    sizes = [len(some) for some in crops]
-    sound = torch.empty(sum(sizes), crops[0].shape[1], device=device)
-    for rows, some in zip(sound.split(sizes), crops, strict=True):
-        # moved as int16, half the size of the float32 it becomes
-        rows.copy_(torch.as_tensor(some).to(device, non_blocking=True))
+        mean, std = np.repeat(scales, sizes, axis=0).T[..., None]
+    sound = torch.empty(sum(sizes), length, device=device)
+    for part, rows, clips, firsts in zip(parts, sound.split(sizes), which, starts, strict=True):
+        # on a CPU straight into its place: every copy counts
+        place = rows.numpy() if rows.is_cpu else None
+        some = part.bank.gather(part.rows[clips], firsts, length, place)
+        if some is not place:  # moved as int16, half the size of the float32 it becomes
+            rows.copy_(torch.as_tensor(some).to(device, non_blocking=True))
     return normalise(sound, mean, std)
 
 
@@ -207,14 +213,14 @@ def balanced_batches(
     parts = [split.train, *split.others_train]
     sizes = np.array([len(part) for part in split.others_train])
     for targets in np.array_split(order, steps_an_epoch(split, profile)):
-        which, crops = [targets], [split.train.crops(targets, length, rng)]
+        which, starts = [targets], [split.train.random_starts(targets, length, rng)]
         if len(sizes):
             owner = rng.choice(len(sizes), len(targets), p=sizes / sizes.sum())
             counts = np.bincount(owner, minlength=len(sizes))
             for part, count in zip(split.others_train, counts, strict=True):
                 which.append(rng.choice(len(part), count, replace=count > len(part)))
-                crops.append(part.crops(which[-1], length, rng))
-        yield Batch.drawn(parts, which, crops, len(split.products), device)
+                starts.append(part.random_starts(which[-1], length, rng))
+        yield Batch.drawn(parts, which, starts, length, len(split.products), device)
 
 
 def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") -> Batch:
@@ -226,9 +232,9 @@ def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") ->
     for other in split.others_validation:
         which.append(np.array([row for part, row in drawn if part is other], int))
     count, length = profile.validation_segments, profile.segment_frames
-    crops = [part.first(rows, count, length) for part, rows in zip(parts, which, strict=True)]
-    which = [np.repeat(rows, count) for rows in which]
-    return Batch.drawn(parts, which, crops, len(split.products), device)
+    starts = [part.leading_starts(c, length, count) for part, c in zip(parts, which, strict=True)]
+    which = [np.repeat(clips, count) for clips in which]
+    return Batch.drawn(parts, which, starts, length, len(split.products), device)
 
 
 def normalise(waves, mean, std) -> torch.Tensor:

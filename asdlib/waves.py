@@ -31,23 +31,25 @@ class WaveBank:
         clip = self.clips.index[self.clips.path == path][0]
         return self.samples[self.offsets[clip] : self.offsets[clip] + self.frames[clip]]
 
-    def gather(self, clips: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    def gather(
+        self, clips: np.ndarray, starts: np.ndarray, length: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """``length`` samples from ``starts`` within each of ``clips``: int16 ``(B, length)``.
 
-        A clip shorter than ``length`` is repeated until it is long enough.
+        A clip shorter than ``length`` is repeated until it is long enough. ``out``, of the same
+        shape and of any type, is filled instead of a new array.
         """
-        waves = np.empty((len(clips), length), np.int16)
+        waves = np.empty((len(clips), length), np.int16) if out is None else out
         firsts, ends = self.offsets[clips] + starts, self.offsets[clips] + self.frames[clips]
         samples = self.samples.view(np.ndarray)  # slices of a memory map cost more
-        for row, first, end in zip(waves, firsts, ends, strict=True):
+        for row, first, end in zip(waves, firsts.tolist(), ends.tolist(), strict=True):
             sound = samples[first : min(first + length, end)]
             row[:] = sound if len(sound) == length else np.resize(sound, length)
         return waves
 
-    def random_crops(self, clips: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-        """One crop of each of ``clips`` at a random place: int16 ``(B, length)``."""
-        room = np.maximum(self.frames[clips] - length, 0)
-        return self.gather(clips, rng.integers(0, room + 1), length)
+    def room(self, clips: np.ndarray, length: int) -> np.ndarray:
+        """The last place in each of ``clips`` where ``length`` samples may start: ``(B,)``."""
+        return np.maximum(self.frames[clips] - length, 0)
 
     def segments(self, clips: np.ndarray, count: int, length: int) -> np.ndarray:
         """``count`` evenly spread segments of each of ``clips``: int16 ``(B, count, length)``."""

@@ -24,8 +24,8 @@ class DeviceBank(WaveBank):
 
     on_device: torch.Tensor = None
 
-    def gather(self, clips: np.ndarray, starts: np.ndarray, length: int) -> torch.Tensor:
-        """As :meth:`WaveBank.gather`, as a tensor on the device."""
+    def gather(self, clips: np.ndarray, starts: np.ndarray, length: int, out=None) -> torch.Tensor:
+        """As :meth:`WaveBank.gather`, but always as a new tensor on the device."""
         firsts = self.offsets[clips] + starts
         room = np.minimum(self.offsets[clips] + self.frames[clips] - firsts, length)
         device = self.on_device.device
