@@ -159,6 +159,7 @@ PAGES = {
     "similarity": Page(tables_of("dials"), {}),
     "switches": Page(tables_of("switches"), {}),
     "rivals": Page(tables_of("ablation", "rivals", "baselines"), {}),
+    "pretrained": Page(tables_of("pretrained", "ablation"), {}),
     "findings": Page(tables_of("ablation", "rivals"), {}),
     "recordings": Page(tables_of("ablation"), {}),
     "ways": Page(tables_of("scores"), {}),

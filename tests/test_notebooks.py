@@ -76,6 +76,7 @@ PAGES_OVER_RUNS = (
     "findings",
     "ways",
     "sides",
+    "pretrained",
     "expect",
 )
 
