@@ -94,6 +94,8 @@ def test_what_a_caption_says_of_a_run():
 
 def test_what_a_caption_says_of_a_table(table):
     assert captions.about(table) == "simulated sound, quick profile, 2 seeds"
+    some = table.assign(overrides=np.where(table.seed == 0, "{}", '{"epochs": 3}'))
+    assert captions.about(some).endswith("quick profile, partly with changed fields, 2 seeds")
     similar = table.assign(corpus=np.where(table.seed == 0, "similarity-a", "similarity-b"))
     assert captions.about(similar) == "simulated sound, quick profile, 2 seeds"
     more = [table.assign(variant="other", seed=table.seed + 2 * k) for k in range(2)]

@@ -50,6 +50,12 @@ WORKS = set(re.findall(r"^@\w+\{(.+),$", (BOOK / "references.bib").read_text(), 
 
 
 @pytest.mark.parametrize("path", [*CHAPTERS, *NOTEBOOKS], ids=lambda path: path.stem)
+def test_no_line_is_lost_as_a_comment(path):
+    """Markdown of MyST takes a line that begins with a per cent sign for one."""
+    assert not re.findall(r"^ *%.*", prose(path), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", [*CHAPTERS, *NOTEBOOKS], ids=lambda path: path.stem)
 def test_every_reference_has_its_target(path):
     text = prose(path)
     labels = set(re.findall(r"^:?(?:label|name): (.+)$|^\((.+)\)=$", TEXT, re.MULTILINE))

@@ -91,6 +91,9 @@ def test_charts_of_settings_and_seeds(table):
     differences = statistics.differences(rows, "setting proposed", ["dial", "setting"], draws=50)
     figure = charts.forest(differences, "", row="minus", col="machine_type")
     assert [ax.get_title() for ax in figure.axes] == [*names, "All"]
+    of_drone = differences.assign(machine_type="uav")
+    figure_of_drone = charts.forest(of_drone, "", row="minus", col="machine_type")
+    assert figure_of_drone.axes[0].get_title() == "drone"
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
         "setting no-mixup", "setting product-only",
     ]  # fmt: skip

@@ -24,6 +24,10 @@ CORPORA = {
     "dcase2021": "DCASE 2021 Task 2",
 }
 
+# what tables and charts call the names of an index, and a machine type
+AXES = {"product": "product ID", "machine_type": "machine type", "corpus": "sound"}
+LABELS = {"uav": "drone"}
+
 
 def sound_of(corpus: str) -> str:
     """Whose sound a corpus holds, in words for a caption."""
@@ -42,7 +46,9 @@ def about(table: pd.DataFrame) -> str:
     counts = sorted(set(counts[counts > 1])) or [len(seeds)]
     few = f"{counts[0]} to " if len(counts) > 1 else ""
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{few}{counts[-1]} seeds"
-    changed = " with changed fields" if (table.overrides != "{}").any() else ""
+    has_changed = table.overrides != "{}"
+    changed = " with changed fields" if has_changed.any() else ""
+    changed = changed if has_changed.all() else changed.replace(" with", ", partly with")
     sounds = ", ".join(dict.fromkeys(map(sound_of, table.corpus)))
     return f"{sounds}, {', '.join(table.profile.unique())} profile{changed}, {which}"
 
@@ -86,7 +92,7 @@ def comparable(table: pd.DataFrame) -> str:
 
 def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None):
     """A table with a caption, styled for the book; ``form`` as in ``Styler.format``."""
-    table = table.rename_axis(index={"product": "product ID", "machine_type": "machine type"})
+    table = table.rename_axis(index=AXES).rename(index=LABELS, columns=LABELS)
     look = table.style.set_caption(caption).set_table_attributes('class="dataframe"')
     return look.format(form, na_rep="-", precision=2)
 

@@ -13,12 +13,13 @@ import plotly.express as px
 import plotly.graph_objects as go
 import seaborn as sns
 
-from asdstudy.report.captions import sound_of
+from asdstudy.report.captions import LABELS, sound_of
 from asdstudy.report.figures import VARIANT_COLOURS, finish
 from asdstudy.report.paper import ALL, in_paper_order
 from asdstudy.report.results import SYSTEMS
 
 MARKERS = dict(zip(SYSTEMS, cycle("osX^vDsX^vDP*p"), strict=False))
+SHOWN = LABELS | {ALL: "All"}
 HARMONIC_MEAN = "harmonic mean of AUC and pAUC (%)"
 
 
@@ -77,8 +78,8 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
         differences = differences[differences.machine_type != ALL]  # over all is the same
     names = list(differences[row].unique())
     names = sorted(names, key=in_paper_order) if row == "machine_type" else names
-    table = differences.assign(place=differences[row].map(names.index)).replace({ALL: "All"})
-    labels = [textwrap.fill(name.replace(ALL, "All"), 30) for name in names]
+    table = differences.assign(place=differences[row].map(names.index)).replace(SHOWN)
+    labels = [textwrap.fill(SHOWN.get(name, name), 30) for name in names]
     deepest = 1 + max(label.count("\n") for label in labels)  # lines of a label
     columns = 1 if max(map(len, labels)) > 12 else min(table[col].nunique(), 2)
     grid = sns.FacetGrid(
@@ -98,7 +99,10 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
     system, minus = (
         "each" if part.nunique() > 1 else part.iloc[0] for part in (table.system, table.minus)
     )
-    grid.figure.supxlabel(f"{system} minus {minus} (points)", fontsize="medium")
+    what = f"{system} minus {minus}"
+    if minus == "each" and "minus" not in (row, col):  # the rows say it
+        what = "difference"
+    grid.figure.supxlabel(f"{what} (points)", fontsize="medium")
     return finish(grid, title)
 
 
