@@ -6,7 +6,7 @@ from test_figures import assert_apart, closed  # noqa: F401 (closes the figures 
 
 from asdlib.encoder import LogMel
 from asdlib.profiles import PAPER, QUICK, SAMPLE_RATE
-from asdstudy.report.figures import WIDTH
+from asdstudy.report.figures import WIDTH, use_style
 from asdstudy.report.spectrograms import mel_height, spectrogram, spectrograms
 
 
@@ -45,6 +45,7 @@ def test_a_frequency_that_the_log_mel_leaves_out_has_no_tick():
 
 def test_rows_of_spectrograms_are_no_wider_than_a_page():
     noise = np.random.default_rng(0).normal(size=SAMPLE_RATE)
+    use_style()
     figure = spectrograms(dict.fromkeys("abc", noise), QUICK, "of a test")
     assert [ax.get_title() for ax in figure.axes] == ["a", "b", "c", ""]
     assert figure.get_figwidth() == WIDTH

@@ -13,7 +13,7 @@ WIDTH = 71  # characters that the page shows in a line
 INTRO = """(commands)=
 # Commands
 
-Everything that needs no notebook is a command of `asd`. It makes, fetches, describes and adopts
+Corpora, runs and scores need no notebook: `asd` makes, fetches, describes and adopts
 corpora; it makes runs, all at once or stage by stage; and it scores new recordings with them.
 `make install`, `make book` and `make test` put it at `.venv/bin/asd`; after `. .venv/bin/activate`
 the shell finds it. This page shows the `--help` of each command. The chapters {doc}`own-data`,
