@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from asdlib.errors import InputError
 from asdlib.profiles import Profile
-from asdlib.waves import FULL_SCALE, WaveBank
+from asdlib.waves import FULL_SCALE, WaveBank, last_start
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,13 @@ class Part:
 
     def random_starts(self, which: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
         """Where a random crop of each clip starts, ``(B,)``."""
-        return rng.integers(0, self.bank.room(self.rows[which], length) + 1)
+        return rng.integers(0, last_start(self.bank.frames[self.rows[which]], length) + 1)
 
     def leading_starts(self, which: np.ndarray, length: int, count: int) -> np.ndarray:
         """Where the leading segments of each clip start, ``(B * count,)``, clip by clip."""
         starts = np.tile(np.arange(count) * length, len(which))
-        return np.minimum(starts, self.bank.room(np.repeat(self.rows[which], count), length))
+        last = last_start(self.bank.frames[self.rows[which]], length)
+        return np.minimum(starts, np.repeat(last, count))
 
     def segments(self, which: np.ndarray, count: int, length: int) -> torch.Tensor:
         """Evenly spread segments of each clip: float32 ``(B, count, length)``."""

@@ -47,15 +47,16 @@ class WaveBank:
             row[:] = sound if len(sound) == length else np.resize(sound, length)
         return waves
 
-    def room(self, clips: np.ndarray, length: int) -> np.ndarray:
-        """The last place in each of ``clips`` where ``length`` samples may start: ``(B,)``."""
-        return np.maximum(self.frames[clips] - length, 0)
-
     def segments(self, clips: np.ndarray, count: int, length: int) -> np.ndarray:
         """``count`` evenly spread segments of each of ``clips``: int16 ``(B, count, length)``."""
         starts = segment_starts(self.frames[clips], count, length).ravel()
         waves = self.gather(np.repeat(clips, count), starts, length)
         return waves.reshape(len(clips), count, length)
+
+
+def last_start(frames, length: int) -> np.ndarray:
+    """The last place where ``length`` samples may start in clips of ``frames`` samples."""
+    return np.maximum(np.asarray(frames) - length, 0)
 
 
 def segment_starts(frames, count: int, length: int) -> np.ndarray:
@@ -64,7 +65,7 @@ def segment_starts(frames, count: int, length: int) -> np.ndarray:
     Starts at i * floor((frames - length) / (S - 1)), the last flush with the end (section IV-A:
     "S = 10 segments, with overlap allowed"). All zero for a clip no longer than a segment.
     """
-    room = np.maximum(np.asarray(frames) - length, 0)
+    room = last_start(frames, length)
     starts = np.arange(count) * (room // max(count - 1, 1))[..., None]
     if count > 1:
         starts[..., -1] = room

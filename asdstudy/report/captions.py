@@ -47,8 +47,8 @@ def about(table: pd.DataFrame) -> str:
     few = f"{counts[0]} to " if len(counts) > 1 else ""
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{few}{counts[-1]} seeds"
     has_changed = table.overrides != "{}"
-    changed = " with changed fields" if has_changed.any() else ""
-    changed = changed if has_changed.all() else changed.replace(" with", ", partly with")
+    partly = "" if has_changed.all() else ", partly"
+    changed = f"{partly} with changed fields" if has_changed.any() else ""
     sounds = ", ".join(dict.fromkeys(map(sound_of, table.corpus)))
     return f"{sounds}, {', '.join(table.profile.unique())} profile{changed}, {which}"
 
