@@ -51,10 +51,11 @@ def test_a_question_without_exactly_one_right_choice_is_refused(tmp_path, wrong)
         build(tmp_path, wrong)
 
 
-def test_a_negative_number_has_a_minus_sign_and_no_line_ends_before_a_per_cent_sign(tmp_path):
-    text = "-1.5 [-2, 3], 95 % in 2026-11-29, ID-3; `a -1`, $-4$ and -\n\n| a |\n|---|\n| -7 |"
-    page = build(tmp_path, f"# A page\n\n{text}\n\n```text\n50 % -6\n```\n")
-    assert "<p>−1.5 [−2, 3], 95\N{NO-BREAK SPACE}% in 2026-11-29, ID-3; " in page
+def test_a_negative_number_has_a_minus_sign_and_no_line_ends_within_a_quantity(tmp_path):
+    text = "-1.5 [-2,\n3.1], 95 % and 7\n± 0.2 in 2026-11-29, ID-3; `a -1`, $-4$ and -"
+    table = "| a |\n|---|\n| -7 |"
+    page = build(tmp_path, f"# A page\n\n{text}\n\n{table}\n\n```text\n50 % -6\n```\n")
+    assert "<p>−1.5 [−2,_3.1], 95_% and 7_±_0.2 in 2026-11-29, ID-3; " in page.replace("\xa0", "_")
     assert "<p>−7</p>" in page and "50 % -6" in page and "\\(-4\\)" in page
     assert re.search(r'<span class="pre">a</span> <span class="pre">-1</span>', page)
 

@@ -57,7 +57,7 @@ def test_cells_in_words():
     assert cells.loc["a"].tolist() == ["2.0 (n = 1)", "- (n = 0)"]
     differences = summary.rename(columns={"mean": "difference"})
     bounds = tables.in_cells(differences, ["row"], ["column"], tables.BOUNDED)
-    assert bounds["y"].tolist() == ["+1.0 [-1.0, +3.0]", "+2.0"]
+    assert bounds["y"].tolist() == ["+1.0 [-1.0, 3.0]", "+2.0"]
     assert tables.in_cells(summary, ["row"], ["column"]).loc["b", "y"] == 1
 
 

@@ -13,8 +13,11 @@ CAPTION = re.compile(r'(<caption>|"caption": ")(.+?)(?=</caption>|")', re.DOTALL
 HEAD = re.compile(r"<thead>.*?</thead>", re.DOTALL)
 CODE = r"<(?P<code>pre|code|script|style)\b.*?</(?P=code)>"
 MATH = r'<(?P<math>span|div) class="math .*?</(?P=math)>'
-MINUS_OR_SPACE = re.compile(
-    rf"(?P<kept>{CODE}|{MATH}|<[^>]*>)|(?<![\w.-])-(?=\d)|(?<=\d) (?=%)", re.DOTALL
+QUANTITY = re.compile(
+    rf"(?P<kept>{CODE}|{MATH}|<[^>]*>)"
+    r"|(?<=\[)-?[\d.]+,\s-?[\d.]+(?=\])"
+    r"|(?<![\w.-])-(?=\d)|(?<=\d)\s(?=[%±])|(?<=±)\s(?=\d)",
+    re.DOTALL,
 )
 OPTION = re.compile(r"(?P<kept><[^>]*>)|(?<![\w-])--?[A-Za-z][\w-]*")
 CHOICE = re.compile(r"- \[(?P<right>[ x])\] (?P<answer>.+)\n  > (?P<feedback>.+)")
@@ -137,11 +140,11 @@ def in_another_module(app, env, node, contnode) -> nodes.reference | None:
 
 
 def typeset(app, pagename, templatename, context, doctree) -> None:
-    """Negative numbers have a minus sign, and no line ends before "%" or within an option.
+    """Negative numbers have a minus sign; no line ends before "%" or in an option or interval.
 
     Formulas and the rest of code stay as they are.
     """
-    signs = {"-": "\N{MINUS SIGN}", " ": "\N{NO-BREAK SPACE}"}
+    signs = str.maketrans({"-": "\N{MINUS SIGN}"} | dict.fromkeys(" \n", "\N{NO-BREAK SPACE}"))
 
     def option(match) -> str:
         return match["kept"] or f'<span class="option">{match[0]}</span>'
@@ -149,9 +152,9 @@ def typeset(app, pagename, templatename, context, doctree) -> None:
     def typed(match) -> str:
         if match["code"] in ("pre", "code"):
             return OPTION.sub(option, match[0])
-        return match["kept"] or signs[match[0]]
+        return match["kept"] or match[0].translate(signs)
 
-    context["body"] = MINUS_OR_SPACE.sub(typed, context.get("body", ""))
+    context["body"] = QUANTITY.sub(typed, context.get("body", ""))
 
 
 def to_sources(app, pagename, templatename, context, doctree) -> None:

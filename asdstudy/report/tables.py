@@ -13,7 +13,7 @@ from asdstudy.runs.run import Run
 
 # what a cell shows of a line of over_seeds or of differences
 SPREAD = "{mean:.1f} ± {sd:.1f}"
-BOUNDED = "{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
+BOUNDED = "{difference:+.1f} [{low:.1f}, {high:.1f}]"
 
 
 def in_cells(
@@ -27,7 +27,7 @@ def in_cells(
     keys = {name: pd.Categorical(summary[name], summary[name].unique()) for name in rows + columns}
     if form:
         words = [form.format(**line) for line in summary.to_dict("records")]
-        words = [re.sub(r" (± nan|\[.nan, .nan\])", "", text) for text in words]
+        words = [re.sub(r" (± nan|\[nan, nan\])", "", text) for text in words]
     cells = [text.replace("nan", "-") for text in words] if form else summary["mean"]
     table = summary.assign(**keys, cell=cells).pivot(index=rows, columns=columns, values="cell")
     return table.fillna("-") if form else table
