@@ -18,7 +18,7 @@ from asdstudy.runs.run import Run
 
 KINDS = {"others": "other machines", "normal": "normal", "anomaly": "anomalous"}
 REST = "other IDs"  # of the machine type
-COLOURS = {name: LABEL_COLOURS[kind] for kind, name in KINDS.items()} | {REST: "#b8b8b8"}
+COLOURS = {name: LABEL_COLOURS[kind] for kind, name in KINDS.items()} | {REST: "#a391cf"}
 MARKERS = dict(zip([*KINDS.values(), REST], "os^X", strict=True))
 SYMBOLS = dict(zip(KINDS.values(), ("circle", "square", "triangle-up"), strict=True))
 
@@ -64,7 +64,7 @@ def map_of(run: Run, perplexity: float = 30, seed: int = 0) -> pd.DataFrame:
 def map_grid(maps: dict[tuple, pd.DataFrame], title: str):
     """Maps in columns and rows by their names; as in Fig. 3 if these are a variant and an ID.
 
-    A row named "ID ..." has that product ID in colour, and the machine type's others in grey.
+    A row named "ID ..." has that product ID in blue and orange, and the other IDs in violet.
     """
     parts = []
     for (column, row), places in maps.items():
