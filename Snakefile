@@ -163,7 +163,7 @@ PAGES = {
     "findings": Page(tables_of("ablation", "rivals"), {}),
     "recordings": Page(tables_of("ablation"), {}),
     "ways": Page(tables_of("scores"), {}),
-    "sides": Page(tables_of("sides", "geometry-sides"), {}),
+    "sides": Page(tables_of("sides", "settings", "geometry-sides"), {}),
     "expect": Page(
         runs(machine_types=STUDY.machine_types[:1], variants=STUDY.variants[:1], seeds=[SEED])
         + tables_of("amount", "contamination", "shift"),

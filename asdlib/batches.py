@@ -16,10 +16,10 @@ from asdlib.waves import FULL_SCALE, WaveBank, last_start
 
 @dataclass(frozen=True)
 class Part:
-    """Clips of one bank: rows of ``bank.clips``, and the number of their product ID, or -1.
+    """Clips of one bank: rows of ``bank.clips``, and the number of their product ID.
 
-    ``mean`` and ``std`` scale the samples, those of the bank or, by the field ``normalisation``, of
-    the target.
+    The number is -1 for clips of other machines. ``mean`` and ``std`` scale the samples, those of
+    the bank or, by the field ``normalisation``, of the target.
     """
 
     bank: WaveBank

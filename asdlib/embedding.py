@@ -62,7 +62,7 @@ def embed_segments(
     """f and g_product of all S segments of every clip: ``(clips, S, 128)``, ``(clips, S, K)``.
 
     One clip at a time: the last bits of a network's output depend on the size of the batch, and a
-    clip that is scored alone later shall have the same score. Overlapping segments mostly start
+    clip that is scored alone later must get the same score. Overlapping segments mostly start
     between hops, so their log-mels have no frame in common.
     """
     device, clips = device_of(encoder), range(len(part))

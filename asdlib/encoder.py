@@ -14,8 +14,8 @@ class LogMel(nn.Module):
     """Log-compressed mel spectrogram (section IV-A).
 
     ``(B, n)`` samples of mean 0 and variance 1 become ``(B, mel bins, frames)``:
-    ``log(mel + log_floor)``, or the mel itself where ``log_mel`` is off. Less than a window is
-    repeated. The same numbers as torchaudio's MelSpectrogram, in a third of its time.
+    ``log(mel + log_floor)``, or the mel itself where ``log_mel`` is off. Sound shorter than a
+    window is repeated. The same numbers as torchaudio's MelSpectrogram, in a third of its time.
     """
 
     def __init__(self, profile: Profile):
@@ -102,7 +102,7 @@ class Encoder(nn.Module):
     def centre(self, machine_logit: Tensor) -> Tensor:
         """Move the offset of g_affine so that the first batch's logits ``(N,)`` have a median of 0.
 
-        They are returned moved. A fresh embedding has a norm near 5 and the slope is 1 or -1: with
+        Returns the moved logits. A fresh embedding has a norm near 5 and the slope is 1 or -1: with
         the usual offset of a linear layer, near 0, every clip would be "surely target", or surely
         not, and Eq. 2 would be saturated before it has learnt anything.
         """
@@ -113,7 +113,7 @@ class Encoder(nn.Module):
 
 
 def start_slope(g_affine: nn.Linear, machine_slope: str) -> None:
-    """Start the slope of Eq. 2 at 1 ("positive"), -1 ("negative") or where it is ("random").
+    """Start the slope of Eq. 2 at 1 ("positive") or -1 ("negative"), or leave it ("random").
 
     Eq. 2 itself does not say who gets the small norms. If the slope starts positive, the other
     machines are "collected near the center of the hypersphere" (section III); if negative, the

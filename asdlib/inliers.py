@@ -115,7 +115,7 @@ def aggregate(scores: np.ndarray, aggregation: str, inlier: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Kind:
-    """All facts about an h.
+    """One kind of inlier model h, and how it is made, scored and aggregated.
 
     ``make(p, profile, seed)`` returns an unfitted model, and ``says(embedded, k)`` the system's own
     scores for clips of the k-th product ID, ``(clips, S)``. An h has one of the two, or both: then

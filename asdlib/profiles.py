@@ -1,8 +1,8 @@
 """Profiles: every choice of the method as one named, typed, validated field.
 
-The defaults of :class:`Profile` are the paper's reading (Table I, section IV-A). The fields under
-"switches" are points where the paper is silent or the author's code differs from it; flipping one
-measures its effect.
+The defaults of :class:`Profile` follow our reading of the paper (Table I, section IV-A). Most
+fields from ``domain`` to ``aggregation`` are switches: there the paper is silent or the author's
+code differs from it, and changing one measures its effect.
 """
 
 from itertools import pairwise
@@ -30,7 +30,7 @@ Several = Annotated[tuple[T, ...], Field(min_length=1)]
 
 
 class Profile(Settings):
-    """All hyperparameters of a run; the defaults are the paper's."""
+    """All hyperparameters of a run; the defaults are the paper's, or our reading of it."""
 
     # log-mel (section IV-A)
     segment_seconds: Seconds = 2.0  # T of Eq. 4, and the length of a training crop
@@ -67,7 +67,7 @@ class Profile(Settings):
     # what somebody has of a machine: the study prepares it (asdstudy.systems.task)
     train_clips: Annotated[int, Field(ge=0, le=10_000)] = 0  # of a product ID; 0: all of them
     contamination: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # share of anomalies among them
-    # switches: the paper's reading, or its closest, is the default
+    # switches: our reading of the paper, or the closest to it, is the default
     # of the clips that are trained on and tested; the paper: "the same domain"
     domain: Literal["source", "target", "both"] = "source"
     pretrained: bool = True
@@ -142,12 +142,12 @@ class Profile(Settings):
 
     @property
     def from_scratch(self) -> "Profile":
-        """The same for a network that gets its own weights: it needs none to start from."""
+        """The same with ``pretrained`` off, for a network whose weights are loaded afterwards."""
         return self.replace(pretrained=False)
 
     @property
     def segment_frames(self) -> int:
-        """Samples in a segment of T seconds."""
+        """Samples in a segment: ``segment_seconds`` at 16 kHz."""
         return round(self.segment_seconds * SAMPLE_RATE)
 
     @property

@@ -46,7 +46,7 @@ def segment_scores(
     """Anomaly scores of every test segment by its own product ID's h: ``(clips, S)``.
 
     ``alone`` scores clip by clip, which is slower: the last bits of a matrix product may depend on
-    its number of rows, so only then does a clip have the same score in any company.
+    its number of rows, so only then is a clip's score independent of the other clips.
     """
     scores = np.full(test.embeddings.shape[:2], np.nan)
     for k, product in enumerate(products):

@@ -51,7 +51,7 @@ def validate(
 
 
 def make_optimiser(encoder: Encoder, profile: Profile, steps: int):
-    """AdamW and OneCycleLR, stepped once per batch; the rate of Table I is the highest."""
+    """AdamW and OneCycleLR, stepped once per batch; the learning rate of Table I is the peak."""
     optimiser = torch.optim.AdamW(
         encoder.parameters(), profile.learning_rate, weight_decay=profile.weight_decay, fused=True
     )

@@ -62,7 +62,7 @@ def last_start(frames, length: int) -> np.ndarray:
 def segment_starts(frames, count: int, length: int) -> np.ndarray:
     """Where S segments of ``length`` start in clips of ``frames`` samples: ``(..., S)``.
 
-    Starts at i * floor((frames - length) / (S - 1)), the last flush with the end (section IV-A:
+    Starts at ``i * floor((frames - length) / (S - 1))``, the last flush with the end (section IV-A:
     "S = 10 segments, with overlap allowed"). All zero for a clip no longer than a segment.
     """
     room = last_start(frames, length)
@@ -73,8 +73,8 @@ def segment_starts(frames, count: int, length: int) -> np.ndarray:
 
 
 def distinct_segments(frames: np.ndarray, count: int, length: int) -> np.ndarray:
-    """Which segments of clips repeat none before them: bool ``(clips, S)``.
+    """Which segments of each clip are no copies of an earlier one: bool ``(clips, S)``.
 
-    In a clip no longer than a segment, only the first does.
+    In a clip no longer than a segment, that is only the first.
     """
     return np.diff(segment_starts(frames, count, length), axis=1, prepend=-1) > 0

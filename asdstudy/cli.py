@@ -82,9 +82,9 @@ def adopt(
     """Make a corpus from your own recordings.
 
     The recordings in FOLDER/<product>/normal/ and, if there are any, in FOLDER/<product>/anomaly/
-    become the machine type NAME of the corpus OUT. Files in a subfolder of normal/ are parts of one
-    recording. The machine type is written completely or not at all, and nothing is converted unless
-    an option asks for it.
+    (or abnormal/) become the machine type NAME of the corpus OUT. Files in a subfolder of normal/
+    are parts of one recording. The machine type is written completely or not at all, and nothing is
+    converted unless an option asks for it.
     """
     from asdstudy.data.adopt import adopt
 
@@ -171,7 +171,7 @@ def collect(
     out: Annotated[Path, Argument(metavar="CSV", help="the table to write")],
     machine_types: Names = "",
     variants: Names = "",
-    seeds: Names = "",
+    seeds: Annotated[str, Option(metavar="SEED,...", help="all that have runs by default")] = "",
     profile: Annotated[
         str, Option(help="profile of the runs; needed only if there are several")
     ] = "",
@@ -205,8 +205,8 @@ def official(
 ):
     """Compute the official scores of a submission to DCASE Task 2.
 
-    SUBMISSION holds anomaly_score_*.csv and, from 2021 on, decision_result_*.csv. FOLDER holds
-    ground_truth_data/ and, from 2022 on, ground_truth_domain/. For 2020 it holds
+    SUBMISSION holds anomaly_score_*.csv and, from 2021 on, decision_result_*.csv. The folder of
+    --truth holds ground_truth_data/ and, from 2022 on, ground_truth_domain/; for 2020 it holds
     eval_data_list.csv.
     """
     from asdstudy.official import official

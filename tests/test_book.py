@@ -246,7 +246,8 @@ UNNUMBERED = """() => {  // figures, charts and tables of a page without number 
     ["article .dt-container", e => e.querySelector("caption")],
   ]
   const isWhole = caption =>
-    /^(Fig\\.|Table) \\d+ \\S/.test(caption?.innerText) && caption.querySelector(".caption-number")
+    /^(Fig\\.|Table)\\s\\d+\\s\\S/.test(caption?.innerText)
+    && caption.querySelector(".caption-number")
   return captions.flatMap(([what, captionOf]) =>
     [...document.querySelectorAll(what)].filter(e => e.checkVisibility() && !isWhole(captionOf(e)))
       .map(e => e.alt ?? captionOf(e)?.innerText ?? e.innerText.slice(0, 80)))
@@ -393,7 +394,7 @@ def test_tables_show_numbers(page, site, name, number):
     paper = table.locator("td").all_inner_texts()
     assert "69.42" in paper
     ours = page.locator("table", has=page.locator("caption:has-text('simulated')")).first
-    values = [float(cell) for cell in ours.locator("td").all_inner_texts() if cell.strip("-")]
+    values = [float(cell) for cell in ours.locator("td").all_inner_texts() if cell.strip("-−")]
     assert values and all(0 < value <= 100 for value in values)
     assert "simulated" in ours.locator("caption").inner_text()
 

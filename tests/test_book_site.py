@@ -94,6 +94,7 @@ def test_tables_of_cells_are_numbered_among_those_of_the_text(tmp_path):
     index = "# All\n\n```{toctree}\npage\n```\n"
     build(tmp_path, index, NOTEBOOKS)
     page = (tmp_path / "out/page.html").read_text()
+    page = page.replace("\xa0", " ")
     assert re.findall(r"<span class=.caption-number.>(.*?) </span>", page) == [
         "Table 1", "Table 2", "Table 3",
     ]  # fmt: skip

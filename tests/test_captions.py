@@ -95,12 +95,12 @@ def test_what_a_caption_says_of_a_run():
 def test_what_a_caption_says_of_a_table(table):
     assert captions.about(table) == "simulated sound, quick profile, 2 seeds"
     some = table.assign(overrides=np.where(table.seed == 0, "{}", '{"epochs": 3}'))
-    assert captions.about(some).endswith("quick profile, partly with changed fields, 2 seeds")
+    assert captions.about(some).endswith("quick profile with changed fields in some rows, 2 seeds")
     similar = table.assign(corpus=np.where(table.seed == 0, "similarity-a", "similarity-b"))
     assert captions.about(similar) == "simulated sound, quick profile, 2 seeds"
     more = [table.assign(variant="other", seed=table.seed + 2 * k) for k in range(2)]
     of_both = captions.about(pd.concat([table, *more, table[table.seed == 0].assign(variant="x")]))
-    assert of_both == "simulated sound, quick profile, 2 to 4 seeds"
+    assert of_both == "simulated sound, quick profile, 2 or 4 seeds"
     line = captions.origin(table, "drawn from a test")
     assert line.startswith("12 runs, drawn from a test: corpus simulated; fingerprint f; profile")
     assert "seed 0, 1; commit c; versions torch 2; device" in line
@@ -140,11 +140,11 @@ def test_a_page_over_runs_names_those_that_it_shows(table, monkeypatch):
 @pytest.mark.parametrize(
     "changes, verdict",
     [
-        ({}, "cannot be compared with the paper's numbers: simulated sound, quick profile."),
+        ({}, "cannot be compared with the paper's numbers (simulated sound, quick profile)."),
         ({"corpus": "dcase2021", "profile": "paper"}, "can be compared with the paper's numbers."),
         (
             {"corpus": "dcase2021", "profile": "paper", "overrides": '{"epochs": 3}'},
-            "cannot be compared with the paper's numbers: fields of the profile overridden.",
+            "cannot be compared with the paper's numbers (fields of the profile overridden).",
         ),
     ],
 )

@@ -22,7 +22,5 @@ def test_too_few_clips_for_p_names_the_product():
 def test_more_parameters_than_numbers_is_said(covariance, parameters):
     fit = embedded(1, clips=2)
     fit = Embedded(fit.clips, fit.embeddings[:, :2])
-    with pytest.warns(
-        UserWarning, match=f"p = 2 would have {parameters} parameters, and 4 vectors of 3"
-    ):
+    with pytest.warns(UserWarning, match=f"p = 2 has {parameters} parameters, but 4 vectors of 3"):
         check_fit(fit, ("00",), PROFILE.replace(covariance=covariance))

@@ -73,7 +73,7 @@ def test_five_commands_from_recordings_to_a_verdict(tmp_path, monkeypatch):
 
 def test_what_the_chapter_says_of_rates():
     assert "with 24 normal clips for each product ID, that is 4 %" in CHAPTER and 1 / 25 == 0.04
-    assert "saves 8640 in a day, 86 of which" in " ".join(CHAPTER.split())
+    assert "saves 8,640 in a day, 86 of which" in " ".join(CHAPTER.split())
     assert 24 * 3600 / 10 == 8640 and round(8640 * 0.01) == 86
 
 

@@ -16,8 +16,13 @@ MATH = r'<(?P<math>span|div) class="math .*?</(?P=math)>'
 QUANTITY = re.compile(
     rf"(?P<kept>{CODE}|{MATH}|<[^>]*>)"
     r"|(?<=\[)-?[\d.]+,\s-?[\d.]+(?=\])"
-    r"|(?<![\w.-])-(?=\d)|(?<=\d)\s(?=[%±])|(?<=±)\s(?=\d)",
+    r"|(?<![\w.-])-(?=\d)|(?<=\d)\s(?=(?:[%±]|k?Hz\b|ms\b))|(?<=±)\s(?=\d)"
+    r"|(?<=\bEq\.)\s(?=\d)|(?<=\bFig\.)\s(?=\d)|(?<=\bTable)\s(?=[\dIV])|(?<=\bID)\s(?=\d)"
+    r"|(?<=\bseed)\s(?=\d)|(?<=\bp)\s(?==\s?\d)|(?<=\bp\s=)\s(?=\d)|(?<=>)-(?=</t[dh]>)",
     re.DOTALL,
+)
+SHORT_CODE = re.compile(
+    r'<span class="pre">[\w.]{1,8}</span> <span class="pre">[\w.]{1,8}</span></code>'
 )
 OPTION = re.compile(r"(?P<kept><[^>]*>)|(?<![\w-])--?[A-Za-z][\w-]*")
 CHOICE = re.compile(r"- \[(?P<right>[ x])\] (?P<answer>.+)\n  > (?P<feedback>.+)")
@@ -151,7 +156,10 @@ def typeset(app, pagename, templatename, context, doctree) -> None:
 
     def typed(match) -> str:
         if match["code"] in ("pre", "code"):
-            return OPTION.sub(option, match[0])
+            code = match[0]
+            if SHORT_CODE.search(code):
+                code = code.replace("</span> <span", f"</span>{signs[ord(' ')]}<span")
+            return OPTION.sub(option, code)
         return match["kept"] or match[0].translate(signs)
 
     context["body"] = QUANTITY.sub(typed, context.get("body", ""))

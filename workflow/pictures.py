@@ -58,8 +58,10 @@ def stft() -> Figure:
     part.plot(times, 3.5 * hann, color=ORANGE, label="window, enlarged")
     part.set(title="the window", xlabel="time in milliseconds", xlim=(0, times[-1]), ylim=(-5, 5))
     part.set(ylabel="amplitude")
-    look = {"ncols": 3, "frameon": False, "fontsize": 9, "columnspacing": 1, "handlelength": 1.2}
-    part.legend(loc="upper center", bbox_to_anchor=(0.45, -0.36), **look)
+    look = {"ncols": 3, "frameon": False, "columnspacing": 1, "handlelength": 1}
+    legend = part.legend(loc="upper center", bbox_to_anchor=(0.45, -0.36), **look)
+    for handle in legend.legend_handles:
+        handle.set_linewidth(2.5)
     spectrum.plot(np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE), power, color=BLUE, linewidth=0.7)
     spectrum.set(title="its spectrum", xlabel="frequency in Hz", ylabel="power in dB")
     spectrum.set(xlim=(0, SAMPLE_RATE / 2), xticks=range(0, 8001, 1000))
@@ -133,10 +135,10 @@ def roc() -> Figure:
     auc, pauc = auc_pauc(labels, scores)
     false, true, _ = roc_curve(labels, scores, drop_intermediate=False)
     figure, axes = plt.subplots(figsize=(5, 4.2), layout="constrained")
-    axes.axvspan(0, 0.1, facecolor="#f5d28f", edgecolor=ORANGE, linewidth=1.5)
+    axes.axvspan(0, 0.1, 0, 1 / 1.02, facecolor="#f5d28f", edgecolor=ORANGE, linewidth=1.5)
     left = false <= 0.1
     axes.fill_between(false[left], true[left], color="#de8f05")
-    axes.plot(false, true, color="#0173b2", linewidth=2, label=f"the example: AUC = {auc:.2f}")
+    axes.plot(false, true, color="#0173b2", linewidth=2, label=f"the example: AUC = {auc:.1f}")
     axes.plot([0, 1], [0, 1], color="#767676", linestyle="--", label="chance: AUC = 0.5")
     axes.annotate(
         f"$A_p$ = 0.1 · 1/4\npAUC = {pauc:.3f}", (0.08, 0.2), (0.15, 0.42), va="bottom",

@@ -80,7 +80,7 @@ class Recipe(Settings):
         (1,), description="numbers of broken propellers, such as 1,3"
     )
     trim_seconds: float = Field(
-        10.0, ge=0, le=3600, description="seconds to leave out at both ends of a flight"
+        10.0, ge=0, le=3600, description="seconds to leave out at each end of a flight"
     )
     clip_seconds: float = Field(10.0, gt=0.01, le=3600, description="length of a clip in seconds")
     snr_db: float = Field(

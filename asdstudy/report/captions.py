@@ -44,11 +44,12 @@ def about(table: pd.DataFrame) -> str:
     seeds = sorted(table.seed.unique())
     counts = table.groupby("variant").seed.nunique()
     counts = sorted(set(counts[counts > 1])) or [len(seeds)]
-    few = f"{counts[0]} to " if len(counts) > 1 else ""
+    between = " or " if len(counts) == 2 else " to "
+    few = f"{counts[0]}{between}" if len(counts) > 1 else ""
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{few}{counts[-1]} seeds"
     has_changed = table.overrides != "{}"
-    partly = "" if has_changed.all() else ", partly"
-    changed = f"{partly} with changed fields" if has_changed.any() else ""
+    where = "" if has_changed.all() else " in some rows"
+    changed = f" with changed fields{where}" if has_changed.any() else ""
     sounds = ", ".join(dict.fromkeys(map(sound_of, table.corpus)))
     return f"{sounds}, {', '.join(table.profile.unique())} profile{changed}, {which}"
 
@@ -87,12 +88,13 @@ def comparable(table: pd.DataFrame) -> str:
     ]
     if not reasons:
         return "These runs can be compared with the paper's numbers."
-    return f"These runs cannot be compared with the paper's numbers: {', '.join(reasons)}."
+    return f"These runs cannot be compared with the paper's numbers ({', '.join(reasons)})."
 
 
 def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None):
     """A table with a caption, styled for the book; ``form`` as in ``Styler.format``."""
     table = table.rename_axis(index=AXES).rename(index=LABELS, columns=LABELS)
+    caption = caption.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")  # as in the text
     look = table.style.set_caption(caption).set_table_attributes('class="dataframe"')
     return look.format(form, na_rep="-", precision=2)
 

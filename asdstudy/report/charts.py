@@ -94,7 +94,7 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
     panels = list(grid.axes.flat)
     for number, ax in enumerate(panels):  # seaborn hides the ticks of this moment only
         below, beside = number + columns < len(panels), number % columns > 0
-        below = below and len(names) <= 12  # else the lowest ticks are too far away
+        below = below and len(names) * deepest <= 12  # else the lowest ticks are too far away
         ax.tick_params(labelbottom=not below, labelleft=not beside)
     system, minus = (
         "each" if part.nunique() > 1 else part.iloc[0] for part in (table.system, table.minus)
@@ -102,8 +102,14 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
     what = f"{system} minus {minus}"
     if minus == "each" and "minus" not in (row, col):  # the rows say it
         what = "difference"
-    grid.figure.supxlabel(f"{what} (points)", fontsize="medium")
-    return finish(grid, title)
+    figure, label = finish(grid, title), f"{what} (points)"
+    if columns == 1:
+        panels[-1].set_xlabel(textwrap.fill(label, 26))  # as wide as the panel
+    else:  # centred below the panels, not below their labels, too
+        figure.draw_without_rendering()
+        left, right = panels[0].get_position().x0, panels[columns - 1].get_position().x1
+        figure.supxlabel(label, x=(left + right) / 2, fontsize="medium")
+    return figure
 
 
 def levels(lines: pd.DataFrame, x: str, label: str, title: str):
@@ -136,5 +142,6 @@ def by_dial(values: pd.DataFrame, title: str):
         legend=False, s=14, alpha=0.5,
     )  # fmt: skip
     grid.refline(y=50, color="0.5", linestyle=":")
+    grid.set(xticks=sorted(values.setting.unique()))
     grid.figure.supylabel("mean AUC (%)", fontsize="medium")
-    return finish(grid, title, "{row_name}: {col_name}", x="setting")
+    return finish(grid, title, "{row_name}: {col_name}", x="similarity")

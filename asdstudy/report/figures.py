@@ -11,6 +11,7 @@ import seaborn as sns
 import soundfile
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, NullFormatter
 from sklearn.metrics import roc_curve
 
 from asdlib.metrics import MAX_FPR
@@ -66,7 +67,7 @@ def finish(grid: sns.FacetGrid, title: str = "", panel: str = "{col_name}", x=""
     headed(grid.figure, title)
     if grid.legend:
         columns = min(len(grid.legend.legend_handles), 4)
-        look = {"title": None, "fontsize": "small", "handlelength": 1.2, "columnspacing": 1.2}
+        look = {"title": None, "handlelength": 1.2, "columnspacing": 1.2}
         sns.move_legend(grid, "outside lower center", ncols=columns, **look)
     return grid.figure
 
@@ -130,6 +131,8 @@ def loss_curves(history: pd.DataFrame, title: str = ""):
         of_panel = losses.value[losses.loss == loss]
         if of_panel.min() > 0 and of_panel.max() > 10 * of_panel.median():  # a spike
             ax.set_yscale("log")
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter(NullFormatter())
     # an autoencoder keeps its last epoch, and each of several models keeps its own
     if "product" not in history and len(parts) > 1:
         kept = history.epoch[history.validation_loss.idxmin()]
@@ -160,7 +163,9 @@ def spread_out(ax, values) -> None:
         first, last = np.ceil(np.log10(low)), np.floor(np.log10(high))
         ax.set_yscale("symlog", linthresh=10**first)
         ax.set_yticks([0, *10 ** np.arange(first, last + 1, max((last - first) // 3, 1))])
-        ax.set_ylim(min(1.5 * np.min(values), 0), 2 * max(np.max(values), 0))
+        ax.set_ylim(min(1.5 * np.min(values), -0.1 * 10**first), 2 * max(np.max(values), 0))
+    elif high >= 10_000:  # else "1e6" stands beside the title of the panel
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def roc_curves(scores: pd.DataFrame, title: str = ""):
@@ -180,7 +185,7 @@ def roc_curves(scores: pd.DataFrame, title: str = ""):
         ax.axvspan(0, MAX_FPR, color=COLOURS[7], alpha=0.35)
         ax.plot([0, 1], [0, 1], color="0.4", linestyle=":")
         false, true, _ = roc_curve(part.label == "anomaly", part.score)
-        ax.plot(false, true, color=COLOURS[0], clip_on=False)
+        ax.plot(false, true, color=COLOURS[0], clip_on=False, zorder=3)
         ticks = {"xticks": [0, 0.5, 1], "yticks": [0, 0.5, 1]}
         ax.set(title=f"ID {product}", xlim=(0, 1), ylim=(0, 1), aspect="equal", **ticks)
     for ax in axes.flat[len(tested) :]:

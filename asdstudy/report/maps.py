@@ -19,6 +19,7 @@ from asdstudy.runs.run import Run
 KINDS = {"others": "other machines", "normal": "normal", "anomaly": "anomalous"}
 REST = "other IDs"  # of the machine type
 COLOURS = {name: LABEL_COLOURS[kind] for kind, name in KINDS.items()} | {REST: "#a391cf"}
+SIZES = {name: 14 if name in (KINDS["others"], REST) else 28 for name in (*KINDS.values(), REST)}
 MARKERS = dict(zip([*KINDS.values(), REST], "os^X", strict=True))
 SYMBOLS = dict(zip(KINDS.values(), ("circle", "square", "triangle-up"), strict=True))
 
@@ -77,7 +78,8 @@ def map_grid(maps: dict[tuple, pd.DataFrame], title: str):
     kinds = [name for name in (REST, *KINDS.values()) if (table.kind == name).any()]
     grid = sns.relplot(
         table, x="x", y="y", row="row", col="column", hue="kind", style="kind", hue_order=kinds,
-        style_order=kinds, palette=COLOURS, markers=MARKERS, s=14, alpha=0.8, linewidth=0,
+        style_order=kinds, size="kind", size_order=kinds, sizes=SIZES, palette=COLOURS,
+        markers=MARKERS, alpha=0.8, linewidth=0,
         height=2.1, facet_kws={"sharex": False, "sharey": False, "despine": False},
     )  # fmt: skip
     grid.set(xticks=[], yticks=[])

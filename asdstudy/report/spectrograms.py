@@ -55,5 +55,8 @@ def spectrograms(sounds: dict[str, np.ndarray], profile: Profile, title: str, co
         ax.label_outer()
     for ax in axes.flat[len(sounds) :]:
         ax.set_axis_off()
+    for ax in axes.flat[max(len(sounds) - columns, 0) : len(sounds)]:  # the lowest of its column
+        ax.tick_params(labelbottom=True)
+        ax.set_xlabel("time (s)")
     headed(figure, title)
     return figure

@@ -95,7 +95,8 @@ def result_table(run: Run):
     table.insert(1, ("harmonic mean", "all IDs"), means[None])
     table = table.T.set_axis([f"{h}, p = {p}" if p else h for h, p in table.index], axis=1)
     table = table.rename_axis(index=[None, None])
-    return captioned(table, f"AUC and pAUC in %: {about_run(run.params)}", "{:.1f}")
+    whose = f"{run.params['machine_type']}, {run.params['variant']}"
+    return captioned(table, f"AUC and pAUC in %: {whose}, {about_run(run.params)}", "{:.1f}")
 
 
 def chosen_inliers(runs: list[Run]) -> pd.DataFrame:

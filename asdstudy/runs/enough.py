@@ -37,9 +37,9 @@ def check_fit(fit: Embedded, products, profile: Profile) -> None:
         parameters = p * (width + covariance + 1) - 1  # with means and weights, which sum to 1
         if parameters > (numbers := vectors * width):
             warnings.warn(
-                f"a GMM with p = {p} would have {parameters} parameters, and {vectors} vectors of "
-                f"{width} give {numbers} numbers: its fit would depend mostly on the covariance "
-                f"floor of {profile.covariance_floor:g}",
+                f"the candidate GMM with p = {p} has {parameters:,} parameters, but {vectors} "
+                f"vectors of {width} dimensions hold only {numbers:,} numbers: its fit depends "
+                f"mostly on the covariance floor of {profile.covariance_floor:g}",
                 stacklevel=2,
             )
 

@@ -173,7 +173,7 @@ def export(
 
     Its input has one segment in each row: float32 samples between -1 and 1 at 16 kHz. The file's
     metadata say how long a segment is and how many segments a clip has. This command needs the
-    extra `onnx`.
+    extra onnx.
     """
     from asdstudy.use import export as use
     from asdstudy.use.detector import Detector
