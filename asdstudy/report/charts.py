@@ -104,7 +104,9 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
         what = "difference"
     figure, label = finish(grid, title), f"{what} (points)"
     if columns == 1:
-        panels[-1].set_xlabel(textwrap.fill(label, 26))  # as wide as the panel
+        label = textwrap.fill(label, 26)  # as wide as the panel
+        figure.set_figheight(figure.get_figheight() + 0.2 * label.count("\n"))
+        panels[-1].set_xlabel(label)
     else:  # centred below the panels, not below their labels, too
         figure.draw_without_rendering()
         left, right = panels[0].get_position().x0, panels[columns - 1].get_position().x1
