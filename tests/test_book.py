@@ -394,7 +394,7 @@ def test_tables_show_numbers(page, site, name, number):
     paper = table.locator("td").all_inner_texts()
     assert "69.42" in paper
     ours = page.locator("table", has=page.locator("caption:has-text('simulated')")).first
-    values = [float(cell) for cell in ours.locator("td").all_inner_texts() if cell.strip("-−")]
+    values = [float(cell) for cell in ours.locator("td").all_inner_texts() if cell.strip("−")]
     assert values and all(0 < value <= 100 for value in values)
     assert "simulated" in ours.locator("caption").inner_text()
 

@@ -60,6 +60,14 @@ def test_a_negative_number_has_a_minus_sign_and_no_line_ends_within_a_quantity(t
     assert re.search(r'<span class="pre">a</span> <span class="pre">-1</span>', page)
 
 
+def test_no_line_ends_between_a_name_and_its_number_or_in_a_short_command(tmp_path):
+    text = "Eq. 2, Fig.\n3, Table II, ID 03, seed 0, p = 8, 16 kHz; in 3 days; `make book`, `a b c`"
+    page = build(tmp_path, f"# A page\n\n{text}\n\n| a |\n|---|\n| - |").replace("\xa0", "_")
+    assert "Eq._2, Fig._3, Table_II, ID_03, seed_0, p_=_8, 16_kHz; in 3 days; " in page
+    assert '<span class="pre">make</span>_<span class="pre">book</span>' in page
+    assert '<span class="pre">a</span> <span class="pre">b</span>' in page and "<p>-</p>" in page
+
+
 def test_no_line_ends_within_an_option(tmp_path):
     page = build(
         tmp_path, "# A page\n\nSay `asd --dry-run a-b`.\n\n```text\nasd -p x --dry-run\n```\n"

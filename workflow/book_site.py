@@ -13,16 +13,20 @@ CAPTION = re.compile(r'(<caption>|"caption": ")(.+?)(?=</caption>|")', re.DOTALL
 HEAD = re.compile(r"<thead>.*?</thead>", re.DOTALL)
 CODE = r"<(?P<code>pre|code|script|style)\b.*?</(?P=code)>"
 MATH = r'<(?P<math>span|div) class="math .*?</(?P=math)>'
-QUANTITY = re.compile(
-    rf"(?P<kept>{CODE}|{MATH}|<[^>]*>)"
-    r"|(?<=\[)-?[\d.]+,\s-?[\d.]+(?=\])"
-    r"|(?<![\w.-])-(?=\d)|(?<=\d)\s(?=(?:[%±]|k?Hz\b|ms\b))|(?<=±)\s(?=\d)"
-    r"|(?<=\bEq\.)\s(?=\d)|(?<=\bFig\.)\s(?=\d)|(?<=\bTable)\s(?=[\dIV])|(?<=\bID)\s(?=\d)"
-    r"|(?<=\bseed)\s(?=\d)|(?<=\bp)\s(?==\s?\d)|(?<=\bp\s=)\s(?=\d)|(?<=>)-(?=</t[dh]>)",
+NUMBERED = "|".join(
+    rf"(?<=\b{word})\s(?=\d)" for word in (r"Eq\.", r"Fig\.", "Table", "ID", "seed", r"p\s=")
+)
+QUANTITY = re.compile(  # its hyphens become minus signs, and its spaces do not break
+    rf"(?P<kept>{CODE}|{MATH}|<[^>]*>)|{NUMBERED}"
+    r"|(?<=\bTable)\s(?=[IV])|(?<=\bp)\s(?==\s?\d)"
+    r"|(?<=\[)-?[\d.]+,\s-?[\d.]+(?=\])"  # an interval
+    r"|(?<![\w.-])-(?=\d)|(?<=>)-(?=</t[dh]>)"  # a negative number, and an empty cell
+    r"|(?<=\d)\s(?=[%±]|k?Hz\b|ms\b)|(?<=±)\s(?=\d)",
     re.DOTALL,
 )
-SHORT_CODE = re.compile(
-    r'<span class="pre">[\w.]{1,8}</span> <span class="pre">[\w.]{1,8}</span></code>'
+SIGNS = str.maketrans("- \n", "\N{MINUS SIGN}\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}")
+TWO_WORDS = re.compile(  # of code, such as `make book`
+    r'(<span class="pre">[\w.]{1,8}</span>) (<span class="pre">[\w.]{1,8}</span></code>)'
 )
 OPTION = re.compile(r"(?P<kept><[^>]*>)|(?<![\w-])--?[A-Za-z][\w-]*")
 CHOICE = re.compile(r"- \[(?P<right>[ x])\] (?P<answer>.+)\n  > (?P<feedback>.+)")
@@ -145,22 +149,19 @@ def in_another_module(app, env, node, contnode) -> nodes.reference | None:
 
 
 def typeset(app, pagename, templatename, context, doctree) -> None:
-    """Negative numbers have a minus sign; no line ends before "%" or in an option or interval.
+    """Negative numbers have a minus sign; no line ends in a quantity, an option or "Eq. 2".
 
     Formulas and the rest of code stay as they are.
     """
-    signs = str.maketrans({"-": "\N{MINUS SIGN}"} | dict.fromkeys(" \n", "\N{NO-BREAK SPACE}"))
 
     def option(match) -> str:
         return match["kept"] or f'<span class="option">{match[0]}</span>'
 
     def typed(match) -> str:
         if match["code"] in ("pre", "code"):
-            code = match[0]
-            if SHORT_CODE.search(code):
-                code = code.replace("</span> <span", f"</span>{signs[ord(' ')]}<span")
+            code = TWO_WORDS.sub("\\1\N{NO-BREAK SPACE}\\2", match[0])
             return OPTION.sub(option, code)
-        return match["kept"] or match[0].translate(signs)
+        return match["kept"] or match[0].translate(SIGNS)
 
     context["body"] = QUANTITY.sub(typed, context.get("body", ""))
 
