@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import textwrap
 
 import matplotlib.pyplot as plt
@@ -52,7 +53,8 @@ def use_style() -> None:
 
 def headed(figure, title: str) -> None:
     """Set a title over all panels of a figure, in lines no wider than the figure."""
-    title = title.replace(" %", "\N{NO-BREAK SPACE}%")  # no line ends there
+    whole = re.compile(r"\d+ %( intervals)?|test IDs")  # no line ends there
+    title = whole.sub(lambda words: words[0].replace(" ", "\N{NO-BREAK SPACE}"), title)
     lines = textwrap.fill(title, round(11 * figure.get_figwidth()))
     figure.suptitle(lines, fontsize="medium")
 

@@ -130,7 +130,7 @@ def closeness_by_label(runs: Sequence[Run]) -> pd.DataFrame:
 
     Normal and anomalous clips are beside each other.
     """
-    keys = ["machine type", "variant", "slope of Eq. 2", "kind"]
+    keys = ["machine type", "variant", "slope", "kind"]
     names = [
         (run.params["machine_type"], run.params["variant"],
          run.profile.machine_slope if run.profile.machine_weight else "none")
