@@ -29,6 +29,7 @@ def execute(out, **more):
 
 from asdstudy.data import open_corpus
 from asdstudy.runs.device import on
+from asdstudy.runs.provenance import processor
 _, banks = open_corpus("noise", root, progress=False)
 rng = np.random.default_rng(0)
 for bank in banks.values():
@@ -42,7 +43,7 @@ print("gathered", flush=True)
 
 run = execute("runs", epochs=1)
 assert run.scores.score.notna().all()
-assert (run.params["device"] == "cpu") == (device == "cpu")
+assert (run.params["device"] == processor()) == (device == "cpu")
 assert (run.params.get("peak_cuda_bytes", 0) > 0) == (device == "cuda")
 print("trained", flush=True)
 

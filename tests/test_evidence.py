@@ -108,6 +108,8 @@ def test_a_study_leaves_its_table(corpus, tmp_path, monkeypatch):
     scores = results.read(evidence.scores("scores-recordings", workers=1))
     assert set(scores.columns) > {"product", "role", "inlier", "size", "aggregation", "AUC"}
     assert set(measured.inlier) < set(scores.inlier)
+    for table in (measured, scores):  # which code, versions and CPU these figures are of
+        assert table[[*results.FACTS]].drop_duplicates().notna().all(axis=None)
     monkeypatch.setitem(evidence.GEOMETRY, "geometry-one", "one")
     places = results.read(evidence.places("geometry-one", workers=1))
     assert set(places.kind) == {"normal", "anomaly"}

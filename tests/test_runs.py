@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from asdstudy.runs import record
 from asdstudy.runs import stages as runs
 from asdstudy.runs.embeddings import read_embeddings, write_embeddings
 from asdstudy.runs.plan import Plan, overrides_in
-from asdstudy.runs.provenance import code_files
+from asdstudy.runs.provenance import code_files, processor
 from asdstudy.runs.record import STAGES
 from asdstudy.runs.run import Run, find_runs
 from asdstudy.systems import VARIANTS, make_profile, serial
@@ -39,6 +40,18 @@ def execute(root, machine_type="pump", **options):
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory):
     return write_corpus(tmp_path_factory.mktemp("c") / "corpus")
+
+
+AMD = "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n"
+ARM = "BogoMIPS\t: 48.00\nCPU implementer\t: 0x61\n"
+
+
+@pytest.mark.parametrize("facts, name", [(AMD, "AMD EPYC (family 25, model 17)"), (ARM, "some")])
+def test_a_record_names_the_cpu(facts, name, monkeypatch):
+    """By its name and generation where the system says them, and by what PyTorch uses of it."""
+    monkeypatch.setattr(platform, "processor", lambda: "some")
+    monkeypatch.setattr(Path, "read_text", lambda path: facts)
+    assert processor() == f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def test_run_folder(noise, tmp_path):

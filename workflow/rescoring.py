@@ -19,6 +19,7 @@ from asdlib.metrics import auc_pauc, validation_products
 from asdlib.profiles import Profile
 from asdlib.waves import distinct_segments
 from asdstudy.runs.enough import check_clips
+from asdstudy.runs.provenance import stamp
 from asdstudy.runs.run import Run
 
 
@@ -134,4 +135,5 @@ def table(runs: Sequence[Run], workers: int | None = None) -> pd.DataFrame:
 
 
 def _of_folder(folder: Path) -> pd.DataFrame:
-    return rescored(Run(folder))
+    run = Run(folder)
+    return rescored(run).assign(profile=run.params["profile_name"], **stamp(run.params))

@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +26,25 @@ def provenance() -> dict:
     return {
         "versions": versions,
         "commit": git_commit(),
-        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "device": torch.cuda.get_device_name() if cuda else processor(),
         "threads": torch.get_num_threads(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def processor() -> str:
+    """The CPU by name, with the widest instructions that PyTorch uses there.
+
+    The last bits of a sum depend on these, and with them a training.
+    """
+    import torch
+
+    try:  # in Linux, on x86
+        facts = dict(re.findall(r"(.+?)\s*: (.+)", Path("/proc/cpuinfo").read_text()))
+        name = "{model name} (family {cpu family}, model {model})".format_map(facts)
+    except (OSError, KeyError):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 STAMP = ("fingerprint", "overrides", "commit", "device", "threads", "versions", "finished")
