@@ -110,20 +110,21 @@ def train(
     look = {"desc": "training", "mininterval": 2, "disable": not progress}
     with tqdm(total=steps, initial=done, **look) as bar:
         for epoch in range(len(history) + 1, profile.epochs + 1):
-            sums, rows, begun = 0.0, 0, time.perf_counter()
+            seen, begun = [], time.perf_counter()
             for batch in balanced_batches(split, profile, rng, device):
                 likely = mixup_probability(profile.mixup_schedule, done / steps)
                 if profile.mixup_alpha > 0 and rng.random() < likely:
                     batch = mix(batch, profile, rng)
                 centre = not done and profile.machine_start == "centred"
                 parts = train_step(encoder, batch, profile, optimiser, centre, losses)
-                sums = sums + torch.stack([*parts.values()]) * len(batch.machine)
+                seen.append((len(batch.machine), parts))
                 rate = schedule.get_last_lr()[0]
                 schedule.step()
-                rows, done = rows + len(batch.machine), done + 1
+                done += 1
                 bar.update()
-            # tolist waits for the device, which the time must include
-            means = dict(zip(parts, (sums / rows).tolist(), strict=True))
+            # float waits for the device, which the time must include
+            rows = sum(count for count, _ in seen)
+            means = {name: sum(n * float(of[name]) for n, of in seen) / rows for name in parts}
             speed = rows / (time.perf_counter() - begun)
             validation = validate(encoder, held_out, held_out_mels, profile, losses)
             validation = {f"validation_{name}": part.item() for name, part in validation.items()}

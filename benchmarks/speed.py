@@ -84,12 +84,12 @@ print(json.dumps([1 / seconds, *speeds]))
 def study_step(encoder, split, profile: Profile, optimiser, schedule, rng):
     """Batches as the study makes and trains on them, for ever."""
     device = device_of(encoder)
-    sums = 0.0
     while True:
+        seen = []
         for batch in batches.balanced_batches(split, profile, rng, device):
             batch = training.mix(batch, profile, rng)  # as in training, the unmixed one is let go
             parts = training.train_step(encoder, batch, profile, optimiser)
-            sums = sums + torch.stack([*parts.values()]) * len(batch.machine)
+            seen.append((len(batch.machine), parts))
             schedule.step()
             yield len(batch.machine)
 
