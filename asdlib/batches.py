@@ -18,8 +18,8 @@ from asdlib.waves import FULL_SCALE, WaveBank, last_start
 class Part:
     """Clips of one bank: rows of ``bank.clips``, and the number of their product ID.
 
-    The number is -1 for clips of other machines. ``mean`` and ``std`` scale the samples, those of
-    the bank or, by the field ``normalisation``, of the target.
+    The number is -1 for clips of other machines. ``mean`` and ``std`` scale the samples. They are
+    the target's or, if the profile's ``normalisation`` is ``own``, the bank's.
     """
 
     bank: WaveBank
@@ -40,8 +40,6 @@ class Part:
     def __getitem__(self, which: np.ndarray) -> "Part":
         """Some of the clips, by place or by bool."""
         return replace(self, rows=self.rows[which], products=self.products[which])
-
-    # "which" are B of the clips
 
     def random_starts(self, which: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
         """Where a random crop of each clip starts, ``(B,)``."""
@@ -73,9 +71,9 @@ class Split:
 
 
 def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed: int) -> Split:
-    """90/10 of every bank's train clips, stratified by product ID and drawn by ``seed``.
+    """Divide every bank's train clips 90 to 10, within each product ID; ``seed`` decides the draw.
 
-    Every product ID of the target is in both parts, and an event (the clips of one recording) is in
+    Every product ID of the target is in both parts, and an event (clips of the same sound) is in
     one of them only. The other machine types are split too, so that no training clip enters the
     validation loss. Raises :class:`InputError` where a product ID has too few clips or events, or
     where L_machine is on and there is no other machine type.
@@ -104,7 +102,7 @@ def split_clips(target: WaveBank, others: list[WaveBank], profile: Profile, seed
 
 
 def event_keys(clips: pd.DataFrame) -> list:
-    """What to group clips by into events; a clip without an event is an event of one."""
+    """The keys that group clips into events; a clip without an event is one by itself."""
     return ["event", np.where(clips.event == "", clips.index, -1)]
 
 
@@ -153,7 +151,7 @@ class Batch:
 
     @classmethod
     def of(cls, waves: torch.Tensor, products: np.ndarray, count: int) -> "Batch":
-        """``waves`` ``(N, n)`` with labels made from ``products`` ``(N,)``, 0 to ``count`` - 1.
+        """``waves`` ``(N, n)`` with labels made from ``products`` ``(N,)``, each below ``count``.
 
         A product of -1 is another machine, whose y is all zero.
         """
@@ -225,7 +223,7 @@ def balanced_batches(
 
 
 def validation_batch(split: Split, profile: Profile, seed: int, device="cpu") -> Batch:
-    """The validation part as one batch: leading segments, and up to as many of other machines."""
+    """The validation part as one batch: the first segments of its clips and of as many others."""
     rng = np.random.default_rng(seed)
     parts, which = [split.validation, *split.others_validation], [np.arange(len(split.validation))]
     clips = [(part, row) for part in split.others_validation for row in range(len(part))]
@@ -242,8 +240,8 @@ def normalise(waves, mean, std) -> torch.Tensor:
     """int16 samples to float32 of mean 0 and variance 1, by a machine type's statistics.
 
     ``waves`` is an array or a tensor, which stays on its device; ``mean`` and ``std`` are numbers,
-    or arrays ``(B, 1)`` where the rows are of several machine types. A tensor of the samples that
-    is float32 already is scaled in place.
+    or arrays ``(B, 1)`` where the rows are of several machine types. A tensor that is
+    already float32 is scaled in place.
     """
     scaled = torch.as_tensor(waves).to(torch.float32)
     centre, factor = mean * FULL_SCALE, 1 / (std * FULL_SCALE)

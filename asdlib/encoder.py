@@ -178,8 +178,8 @@ def device_of(module: nn.Module) -> torch.device:
 def autocast(device: torch.device):
     """bfloat16 where the device gains from it: CUDA does, CPUs (measured) do not.
 
-    For the backbone only: Eq. 2 and h need more digits than a bfloat16 embedding has, and the
-    quiet bins more than a bfloat16 mel has.
+    For the backbone only: Eq. 2 and h need more digits than a bfloat16 embedding has, and quiet
+    mel bins need more than bfloat16 can hold.
     """
     gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, torch.bfloat16, enabled=gains)

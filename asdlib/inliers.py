@@ -79,8 +79,8 @@ class Mahalanobis:
 def product_probability(logits: np.ndarray) -> np.ndarray:
     """Without h: 1 minus the probability of the clip's own product ID (section IV-B).
 
-    ``logits`` of the own product ID, of any shape. The paper averages the probability; one minus it
-    is higher for the more anomalous.
+    ``logits``, of any shape, are those of that product ID. The paper averages the probability; one
+    minus it is higher for the more anomalous.
     """
     return 1 / (1 + np.exp(np.clip(logits, -80, 80)))
 
@@ -119,16 +119,20 @@ class Kind:
 
     ``make(p, profile, seed)`` returns an unfitted model, and ``says(embedded, k)`` the system's own
     scores for clips of the k-th product ID, ``(clips, S)``. An h has one of the two, or both: then
-    p is the weight of the system's scores, in %. ``sizes`` are the p to try, where None stands for
-    the profile's; ``needs(p)`` is the least number of vectors to fit; ``aggregation`` is the
-    paper's A.
+    p is the weight of the system's scores, in %. ``sizes`` are the values of p to try; None stands
+    for those of the profile, components or neighbours. ``least`` is the number of embeddings that
+    the model needs, in addition to these; ``aggregation`` is the paper's A.
     """
 
     make: Callable | None = None
     says: Callable | None = None
     sizes: tuple[int, ...] | None = (0,)
-    needs: Callable[[int], int] = lambda p: 0
+    least: int = 0
     aggregation: str = "mean"
+
+    def needs(self, p: int) -> int:
+        """The least number of embeddings that the model can be fitted to."""
+        return self.least + (p if self.sizes is None else 0)
 
     def candidates(self, vectors: int, profile) -> tuple[int, ...]:
         """The p to try: the profile's one, or those that ``vectors`` of a product ID allow."""
@@ -151,10 +155,10 @@ def _output(embedded, k: int) -> np.ndarray:
 
 # Every h by its name. One that only a rival has is added beside that rival, as `centroid` is.
 INLIERS = {
-    "GMM": Kind(_gmm, sizes=None, needs=lambda p: p, aggregation="upper-half"),
-    "LOF": Kind(lambda p, *_: LOF(p), sizes=None, needs=lambda p: p + 1),
-    "kNN": Kind(lambda p, *_: KNN(p), sizes=None, needs=lambda p: p),
-    "Mahalanobis": Kind(lambda *_: Mahalanobis(), needs=lambda p: 2),
+    "GMM": Kind(_gmm, sizes=None, aggregation="upper-half"),
+    "LOF": Kind(lambda p, *_: LOF(p), sizes=None, least=1),
+    "kNN": Kind(lambda p, *_: KNN(p), sizes=None),
+    "Mahalanobis": Kind(lambda *_: Mahalanobis(), least=2),
     "none": Kind(says=lambda embedded, k: product_probability(embedded.logits[..., k])),
     "output": Kind(says=_output),
 }

@@ -39,7 +39,7 @@ def combined_loss(machine_part, product_part, machine_weight: float, product_wei
 
 
 def mixup_probability(schedule: str, progress: float) -> float:
-    """How likely a batch is mixed when ``progress`` (0 to 1) of the training is done.
+    """The probability that a batch is mixed, when ``progress`` (0 to 1) of the training is done.
 
     ``rising``: from 0 to 1 by the middle, then 1; ``falling``: ``cos(pi / 2 * progress)``;
     ``always``: 1. The paper only says "in mini-batches".

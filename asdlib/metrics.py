@@ -21,10 +21,8 @@ def auc_pauc(anomalous: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     anomalous, scores = np.asarray(anomalous), np.asarray(scores)
     if len(np.unique(anomalous)) < 2:
         return float("nan"), float("nan")
-    return (
-        float(roc_auc_score(anomalous, scores)),
-        float(roc_auc_score(anomalous, scores, max_fpr=MAX_FPR)),
-    )
+    auc, pauc = (roc_auc_score(anomalous, scores, max_fpr=most) for most in (None, MAX_FPR))
+    return float(auc), float(pauc)
 
 
 def harmonic_mean(values) -> float:

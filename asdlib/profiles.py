@@ -2,7 +2,7 @@
 
 The defaults of :class:`Profile` follow our reading of the paper (Table I, section IV-A). Most
 fields from ``domain`` to ``aggregation`` are switches: there the paper is silent or the author's
-code differs from it, and changing one measures its effect.
+code differs from it, and changing one shows its effect.
 """
 
 from itertools import pairwise
@@ -158,8 +158,8 @@ class Profile(Settings):
     def to_dict(self) -> dict:
         """The fields as plain values, for ``params.json``; ``Profile(**values)`` reads them.
 
-        Fields added later are not among them at their defaults, so that a run has the name that it
-        had without the field.
+        A field that was added later is left out while it has its default, so that a run keeps the
+        name that it had before.
         """
         fields = type(self).model_fields
         younger = ("domain", "train_clips", "contamination")

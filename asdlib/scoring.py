@@ -61,7 +61,7 @@ def segment_scores(
 def vectors_of(embedded: Embedded, profile: Profile) -> np.ndarray:
     """The embeddings of distinct segments, ``(rows, D)``: h would take copies for neighbours.
 
-    A clip that is the same sound as one before it, to the bit, has none.
+    A clip that is the same sound as an earlier one, bit for bit, adds none.
     """
     frames, segments = embedded.clips.frames.to_numpy(), embedded.embeddings.shape[1]
     distinct, seen = distinct_segments(frames, segments, profile.segment_frames), {}

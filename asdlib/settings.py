@@ -10,7 +10,7 @@ from asdlib.errors import InputError, one_of
 
 
 class Settings(BaseModel):
-    """Base of what can be configured: frozen, without unknown fields, wrong values refused.
+    """Base of what can be configured: it cannot be changed, and refuses wrong names and values.
 
     Raises :class:`InputError` with one sentence per fault: the field, its value and what was
     expected; an unknown field is listed together with the known ones.

@@ -17,7 +17,7 @@ from asdlib.profiles import Profile
 
 
 def losses(embedding, product_logits, machine_logit, batch: Batch, profile: Profile) -> dict:
-    """L, L_machine and L_product of a batch (Eq. 3, 2, 1), by name; ``loss`` is minimised.
+    """L, L_machine and L_product of a batch (Eqs. 3, 2 and 1), by name; ``loss`` is minimised.
 
     Another system has a function of its own, which takes the same and may use the embedding.
     """
@@ -81,8 +81,8 @@ def train(
 
     ``start(backbone)`` gives it other weights to start from than timm's. A ``checkpoint`` of the
     same training, unfinished, is continued: batches, crops and Mixup depend on the seed and the
-    step only. The history has one row per epoch, with columns epoch, the names of ``losses``, the
-    same with ``validation_``, learning_rate, clips_per_second.
+    step only. The history has one row per epoch, with the columns ``epoch``, the names of
+    ``losses``, these after ``validation_``, ``learning_rate`` and ``clips_per_second``.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)

@@ -13,9 +13,9 @@ FULL_SCALE = 32768.0  # an int16 sample of this size would be amplitude 1
 class WaveBank:
     """The sound of one machine type: the samples of all its clips, one after the other.
 
-    ``samples`` ``(total frames,)`` int16, memory-mapped; ``clips`` the rows of the index, clip i at
-    ``offsets[i]`` with ``frames[i]`` samples; ``mean`` and ``std`` those of the train clips, in
-    units of full scale; ``fingerprint`` a SHA-256 over names and samples.
+    ``samples``, int16 ``(total frames,)``, is memory-mapped. ``clips`` are the rows of the index;
+    clip i starts at ``offsets[i]`` and has ``frames[i]`` samples. ``mean`` and ``std`` are those of
+    the train clips, in units of full scale, and ``fingerprint`` is a hash of names and samples.
     """
 
     clips: pd.DataFrame
@@ -73,7 +73,7 @@ def segment_starts(frames, count: int, length: int) -> np.ndarray:
 
 
 def distinct_segments(frames: np.ndarray, count: int, length: int) -> np.ndarray:
-    """Which segments of each clip are no copies of an earlier one: bool ``(clips, S)``.
+    """Which segments of each clip are not copies of an earlier one: bool ``(clips, S)``.
 
     In a clip no longer than a segment, that is only the first.
     """

@@ -58,9 +58,7 @@ def norm(embeddings: np.ndarray) -> np.ndarray:
     return np.linalg.norm(embeddings, axis=-1, keepdims=True)
 
 
-KINDS = INLIERS | {
-    "local density": Kind(lambda p, *_: LocalDensity(p), sizes=None, needs=lambda p: p + 1)
-}
+KINDS = INLIERS | {"local density": Kind(lambda p, *_: LocalDensity(p), sizes=None, least=1)}
 # Each method: a kind of model, and what it uses. Mahalanobis is the Gaussian after Ledoit and Wolf.
 METHODS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     **{name: (name, whole) for name in ("GMM", "LOF", "kNN", "Mahalanobis", "local density")},

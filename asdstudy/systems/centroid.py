@@ -26,4 +26,4 @@ class Centroid:
         return np.linalg.norm(embeddings - self.centre, axis=1)
 
 
-INLIERS["centroid"] = Kind(lambda *_: Centroid(), INLIERS["none"].says, WEIGHTS, lambda p: 2)
+INLIERS["centroid"] = Kind(lambda *_: Centroid(), INLIERS["none"].says, WEIGHTS, least=2)
