@@ -150,9 +150,9 @@ def simulate(
 ):
     """Make a corpus of simulated machines.
 
-    Two dials set what the paper argues about and nobody can vary in recordings: how alike the
-    product IDs of a machine type are, and how alike the machine types are. A corpus that already
-    exists is kept; one that was interrupted is completed.
+    Two dials set what matters to the paper's argument and cannot be varied in recordings: how
+    alike the product IDs of a machine type are, and how alike the machine types are. A corpus that
+    already exists is kept; one that was interrupted is completed.
     """
     from asdstudy.data.simulate import MACHINE_TYPES, make_corpus
 

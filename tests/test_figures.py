@@ -6,10 +6,11 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from asdstudy.report import charts, figures
-from workflow.assemble import one_figure_each
+from workflow.assemble import html_of, local_scripts, one_figure_each
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +108,21 @@ def test_each_of_several_figures_of_a_cell_has_its_own_caption_on_the_page(monke
     assert captions == [None, {"caption": "caption a"}, {"caption": "caption b"}, None]
     assert parts[1].metadata["mystnb"]["image"] == {"alt": "maps of a: left"}
     assert not plt.get_fignums()
+
+
+def test_each_of_several_charts_of_a_cell_has_its_own_caption_on_the_page(monkeypatch):
+    """And plotly's script comes from the site, beside one that keeps the width of the page."""
+    outputs = []
+
+    def display(data, raw, metadata):
+        outputs.append(nbformat.v4.new_output("display_data", data, metadata=metadata))
+
+    monkeypatch.setattr(charts, "display", display)
+    for name in "ab":
+        charts.show(go.Figure(), f"caption {name}")
+    cell = nbformat.v4.new_code_cell("draw()", id="maps", outputs=outputs)
+    about = [part.metadata["mystnb"] for part in one_figure_each(cell)[1:]]
+    assert about == [{"figure": {"caption": f"caption {name}"}} for name in "ab"]
+    page = local_scripts(html_of(outputs[0]), depth=1)
+    assert 'src="../scripts/plotly.min.js"' in page and "https://cdn" not in page
+    assert "ResizeObserver" in page

@@ -17,6 +17,11 @@ import yaml
 
 PLOTLY = re.compile(r'<script[^>]*src="https://cdn\.plot\.ly/[^"]*"[^>]*>\s*</script>')
 PLOTLY_MODULE = re.compile(r'<script type="module">\s*import "https://cdn\.plot\.ly/.*?</script>')
+# a chart is as wide as its column, even if that changes while the page loads
+RESIZE = (
+    '<script>new ResizeObserver(() => document.querySelectorAll(".js-plotly-plot").forEach('
+    "chart => Plotly.Plots.resize(chart))).observe(document.currentScript.parentElement)</script>"
+)
 MATHJAX = re.compile(
     r'<script[^>]*src="https://cdnjs\.cloudflare\.com/[^"]*mathjax[^"]*"[^>]*>\s*</script>'
     r"(<script[^>]*>if \(window\.MathJax.*?</script>)?",
@@ -31,7 +36,8 @@ MACHINES = "machines/"  # the folder of the machine types' pages
 def local_scripts(html: str, depth: int) -> str:
     """An output's scripts from the site itself: a reader may be without the internet."""
     html = MATHJAX.sub("", html)
-    return PLOTLY.sub(f'<script src="{"../" * depth}{SCRIPTS}/plotly.min.js"></script>', html)
+    script = f'<script src="{"../" * depth}{SCRIPTS}/plotly.min.js"></script>{RESIZE}'
+    return PLOTLY.sub(script, html)
 
 
 def html_of(output) -> str:
@@ -41,7 +47,8 @@ def html_of(output) -> str:
 def one_figure_each(cell) -> list:
     """A cell as several, one for each figure with a caption of its own: myst-nb has one per cell.
 
-    The figures are of :func:`asdstudy.report.figures.show`; what comes before one stays before it.
+    These are the outputs of ``show`` in ``figures`` and ``charts`` of ``asdstudy.report``; what
+    comes before one stays before it.
     """
     if cell.cell_type != "code":
         return [cell]
@@ -50,14 +57,16 @@ def one_figure_each(cell) -> list:
     cell.outputs = []
     cells, is_figure = [cell], False
     for output in outputs:
-        words = output.get("metadata", {}).get("image/png", {})
-        if "caption" in words or is_figure:
+        about = output.get("metadata", {}).values()  # by MIME type
+        words = next((words for words in about if "caption" in words), {})
+        if words or is_figure:
             new = nbformat.v4.new_code_cell("# see above", id=f"{cell.id}-{len(cells)}")
             cells.append(new)  # with a source: myst-nb passes over a cell that has none
             cells[-1].metadata["tags"] = ["remove-input"]
-        if is_figure := "caption" in words:
-            about = {"figure": {"caption": words["caption"]}, "image": {"alt": words["alt"]}}
-            cells[-1].metadata["mystnb"] = about
+        if is_figure := bool(words):
+            cells[-1].metadata["mystnb"] = {"figure": {"caption": words["caption"]}}
+            if "alt" in words:  # a chart of plotly's has its own words
+                cells[-1].metadata["mystnb"]["image"] = {"alt": words["alt"]}
         cells[-1].outputs.append(output)
     return cells
 
@@ -73,7 +82,7 @@ def as_page(notebook: Path, depth: int = 0):
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags:
             cell.metadata["tags"] = [*tags, "hide-input"]
-            cell.metadata["mystnb"] = {"code_prompt_show": "Show the parameters of this page"}
+            cell.metadata["mystnb"] = {"code_prompt_show": "Show the parameters of this build"}
         for output in cell.get("outputs", []):
             if html := html_of(output):
                 output.data["text/html"] = local_scripts(html, depth)

@@ -28,6 +28,7 @@ SIGNS = str.maketrans("- \n", "\N{MINUS SIGN}\N{NO-BREAK SPACE}\N{NO-BREAK SPACE
 TWO_WORDS = re.compile(  # of code, such as `make book`
     r'(<span class="pre">[\w.]{1,8}</span>) (<span class="pre">[\w.]{1,8}</span></code>)'
 )
+TAG, SHORT = re.compile("<[^>]*>"), 24  # a word of code that is no longer does not break
 OPTION = re.compile(r"(?P<kept><[^>]*>)|(?<![\w-])--?[A-Za-z][\w-]*")
 CHOICE = re.compile(r"- \[(?P<right>[ x])\] (?P<answer>.+)\n  > (?P<feedback>.+)")
 
@@ -159,7 +160,10 @@ def typeset(app, pagename, templatename, context, doctree) -> None:
 
     def typed(match) -> str:
         if match["code"] in ("pre", "code"):
-            code = TWO_WORDS.sub("\\1\N{NO-BREAK SPACE}\\2", match[0])
+            shown = len(TAG.sub("", match[0]))
+            short = match["code"] == "code" and shown <= SHORT
+            code = match[0].replace('class="', 'class="short ', 1) if short else match[0]
+            code = TWO_WORDS.sub("\\1\N{NO-BREAK SPACE}\\2", code)
             return OPTION.sub(option, code)
         return match["kept"] or match[0].translate(SIGNS)
 

@@ -13,9 +13,9 @@ WIDTH = 71  # characters that the page shows in a line
 INTRO = """(commands)=
 # Commands
 
-Corpora, runs and scores need no notebook: `asd` makes, fetches and describes corpora, also from
-your own recordings; it makes runs, all at once or stage by stage; and it scores new recordings with
-a run. `make install`, `make book` and `make test` put it at `.venv/bin/asd`; after
+Corpora, runs and scores need no notebook: `asd` makes, fetches and describes corpora, including
+those of your own recordings; it makes a run in one go or stage by stage; and it scores new
+recordings with a run. `make install`, `make book` and `make test` put it at `.venv/bin/asd`; after
 `. .venv/bin/activate` the shell finds it. This page shows the `--help` of each command. The
 chapters {doc}`own-data`, {doc}`use-it` and {doc}`rerun` use the commands.
 """

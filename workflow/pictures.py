@@ -152,7 +152,7 @@ def roc() -> Figure:
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with plt.rc_context(STYLE):
+    with plt.style.context(["default", STYLE]):  # whatever was set before
         for draw in (stft, mel, log_mel, segments, roc):
             figure = draw()
             name = draw.__name__.replace("_", "-")

@@ -11,7 +11,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
+import plotly.io
 import seaborn as sns
+from IPython.display import display
 
 from asdstudy.report.captions import LABELS, sound_of
 from asdstudy.report.figures import VARIANT_COLOURS, finish
@@ -50,6 +52,12 @@ def hover_products(rows: pd.DataFrame, title: str) -> go.Figure:
         hover_data=["product", "role", "seed", "AUC", "pAUC", "h", "p"],
     )  # fmt: skip
     return plain(figure).update_xaxes(title="")
+
+
+def show(chart: go.Figure, caption: str) -> None:
+    """Display one of several charts of a cell, as :func:`.figures.show` does a figure."""
+    bundle = plotly.io.renderers["notebook_connected"].to_mimebundle(chart.to_dict())
+    display(bundle, raw=True, metadata={"text/html": {"caption": caption}})
 
 
 def plain(figure: go.Figure) -> go.Figure:
@@ -96,11 +104,11 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
         below, beside = number + columns < len(panels), number % columns > 0
         below = below and len(names) * deepest <= 12  # else the lowest ticks are too far away
         ax.tick_params(labelbottom=not below, labelleft=not beside)
-    system, minus = (
-        "each" if part.nunique() > 1 else part.iloc[0] for part in (table.system, table.minus)
-    )
+    systems, others = table.system.unique(), table.minus.unique()
+    system = systems[0] if len(systems) == 1 else "each system"
+    minus = others[0] if len(others) == 1 else "the other system"
     what = f"{system} minus {minus}"
-    if minus == "each" and "minus" not in (row, col):  # the rows say it
+    if len(others) > 1 and "minus" not in (row, col):  # the rows say it
         what = "difference"
     figure, label = finish(grid, title), f"{what} (points)"
     if columns == 1:

@@ -12,7 +12,7 @@ import seaborn as sns
 import soundfile
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from sklearn.metrics import roc_curve
 
 from asdlib.metrics import MAX_FPR
@@ -61,7 +61,7 @@ def headed(figure, title: str) -> None:
 
 def finish(grid: sns.FacetGrid, title: str = "", panel: str = "{col_name}", x="", y="") -> Figure:
     """Lay out a grid of seaborn's as the book does: width, titles, labels, the legend below."""
-    grid.figure.set_layout_engine("constrained")
+    grid.figure.set_layout_engine("constrained", h_pad=0.08)  # titles belong to what is below
     grid.figure.set_figwidth(WIDTH)
     grid.set_titles(panel).set_axis_labels(x, y)
     for ax in grid.axes.flat:
@@ -133,6 +133,8 @@ def loss_curves(history: pd.DataFrame, title: str = ""):
         of_panel = losses.value[losses.loss == loss]
         if of_panel.min() > 0 and of_panel.max() > 10 * of_panel.median():  # a spike
             ax.set_yscale("log")
+            if of_panel.max() < 100 * of_panel.min():  # else the powers of ten are enough
+                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter(NullFormatter())
     # an autoencoder keeps its last epoch, and each of several models keeps its own
@@ -161,7 +163,7 @@ def score_distributions(scores: pd.DataFrame, title: str = ""):
 def spread_out(ax, values) -> None:
     """Make the y axis symmetrically logarithmic if a few scores dwarf the rest, as a GMM's may."""
     low, high = np.quantile(np.abs(values), [0.25, 1])
-    if high > 100 * low > 0:
+    if high > 30 * low > 0:
         first, last = np.ceil(np.log10(low)), np.floor(np.log10(high))
         ax.set_yscale("symlog", linthresh=10**first)
         ax.set_yticks([0, *10 ** np.arange(first, last + 1, max((last - first) // 3, 1))])

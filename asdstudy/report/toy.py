@@ -189,6 +189,7 @@ def draw_planes(
     plane = pd.DataFrame(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2), columns=XY)
     grid = draw_points(dict.fromkeys(heights, points))
     grid.figure.set_figheight(1.4 * grid.figure.get_figheight())  # for the colour bars
+    grid.figure.get_layout_engine().set(h_pad=0.12)  # their labels are not titles of what is below
     for name, ax in grid.axes_dict.items():
         height = heights[name](plane).reshape(len(axis), len(axis))
         filled = ax.contourf(axis, axis, height, levels=12, cmap="Greys", zorder=0, extend="both")
