@@ -11,6 +11,7 @@ from test_training import SMALL
 from asdstudy import paths
 from asdstudy.report import results
 from asdstudy.runs.plan import Plan
+from asdstudy.runs.provenance import STAMP
 from asdstudy.runs.sweeps import Job
 from workflow import evidence
 from workflow.evidence import STUDIES, TRIAL_SEEDS, TYPES
@@ -109,7 +110,7 @@ def test_a_study_leaves_its_table(corpus, tmp_path, monkeypatch):
     assert set(scores.columns) > {"product", "role", "inlier", "size", "aggregation", "AUC"}
     assert set(measured.inlier) < set(scores.inlier)
     for table in (measured, scores):  # which code, versions and CPU these figures are of
-        assert table[[*results.FACTS]].drop_duplicates().notna().all(axis=None)
+        assert table[[*STAMP]].drop_duplicates().notna().all(axis=None)
     monkeypatch.setitem(evidence.GEOMETRY, "geometry-one", "one")
     places = results.read(evidence.places("geometry-one", workers=1))
     assert set(places.kind) == {"normal", "anomaly"}

@@ -20,7 +20,7 @@ def geometry(run: Run) -> pd.DataFrame:
     keys = {name: run.params[name] for name in ("corpus", "machine_type", "variant", "seed")}
     collapsed = any(sentence.startswith("collapse") for sentence in run.params["warnings"])
     rows = closeness(run).assign(**{"median norm of others": norm}).round(4)
-    about = {"collapsed": collapsed, "profile": run.params["profile_name"], **stamp(run.params)}
+    about = {"collapsed": collapsed, **stamp(run.params)}
     return rows.assign(**keys, **about)[[*keys, *rows, *about]]
 
 

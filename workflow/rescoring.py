@@ -134,4 +134,4 @@ def table(runs: Sequence[Run], workers: int | None = None) -> pd.DataFrame:
 
 def _of_folder(folder: Path) -> pd.DataFrame:
     run = Run(folder)
-    return rescored(run).assign(profile=run.params["profile_name"], **stamp(run.params))
+    return rescored(run).assign(**stamp(run.params))

@@ -34,7 +34,7 @@ def judged(folder: Path, change: str, corpus: Path, domain: str) -> pd.DataFrame
     chooses = rows["product"].isin(metrics.validation_products(params["products"]))
     rows.insert(1, "role", chooses.map({True: "validation", False: "test"}))
     keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
-    about = {"profile": params["profile_name"], **stamp(params)}
+    about = stamp(params)
     return rows.assign(change=change, **keys, **about)[["change", *keys, *rows, *about]]
 
 

@@ -101,7 +101,7 @@ def captioned(table: pd.DataFrame, caption: str, form: str | dict | None = None)
 
 def origin(table: pd.DataFrame, source: str) -> str:
     """Where a table comes from: its ``source``, and what the records of its runs say."""
-    keys = ["corpus", "machine_type", "variant", "profile", "seed", *STAMP, "wall_seconds"]
+    keys = ["corpus", "machine_type", "variant", "seed", *STAMP, "wall_seconds"]
     runs = table[keys].drop_duplicates().assign(finished=table.finished.str[:10])
     names = ("corpus", "fingerprint", "profile", "seed", "commit", "versions", "device", "threads")
     facts = {n: ", ".join(map(str, sorted(runs[n].unique()))) for n in (*names, "finished")}

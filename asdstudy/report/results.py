@@ -37,7 +37,6 @@ SCORED_BY = {
     "level": ("spectrum", "output"),  # how far a clip's level is from the usual one
 }
 COSTS = ("models", "parameters", "wall_seconds", "cpu_seconds")
-FACTS = ("profile", *STAMP)  # of a run, the same in all its rows
 RUN = ["corpus", "machine_type", "variant", "profile", "seed"]
 
 
@@ -51,8 +50,8 @@ def run_rows(run: Run, folds: bool = False) -> pd.DataFrame:
     if folds and len(areas):
         among = run.profile.candidates if run.profile.inlier == "auto" else ()
         areas = choose_in_folds(run.candidates, among)[areas.columns]
-    rows = areas.assign(**keys, **costs, profile=params["profile_name"], **stamp(params))
-    return rows[[*keys, *areas, *COSTS, "profile", *STAMP]]
+    rows = areas.assign(**keys, **costs, **stamp(params))
+    return rows[[*keys, *areas, *COSTS, *STAMP]]
 
 
 def collect(
@@ -103,7 +102,7 @@ def save(table: pd.DataFrame, path: Path) -> Path:
 
 def thinned(table: pd.DataFrame) -> pd.DataFrame:
     """The table without facts of a run that the row above has, too; :func:`read` fills them in."""
-    facts = table[[name for name in FACTS if name in table]]
+    facts = table[[name for name in STAMP if name in table]]
     return table.assign(**facts.mask(facts == facts.shift(), ""))
 
 
@@ -112,7 +111,7 @@ def read(path) -> pd.DataFrame:
     words = dict.fromkeys(("product", "overrides", "threads"), str)
     empty = dict.fromkeys((*NUMBERS, *COSTS), "")
     table = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=empty)
-    facts = table[[name for name in FACTS if name in table]]
+    facts = table[[name for name in STAMP if name in table]]
     return table.assign(**facts.mask(facts == "").ffill())
 
 

@@ -47,17 +47,21 @@ def processor() -> str:
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-STAMP = ("fingerprint", "overrides", "commit", "device", "threads", "versions", "finished")
+STAMP = (  # the same in all rows of a run
+    "profile", "fingerprint", "overrides", "commit", "device", "threads", "versions", "finished",
+)  # fmt: skip
 DECISIVE = ("python", "torch", "torchaudio", "timm", "scikit-learn", "numpy")  # for the numbers
 
 
 def stamp(params: dict) -> dict:
     """What a row of a table keeps of a run's record: the columns of ``STAMP``, as words."""
     versions = (f"{name} {params['versions'][name]}" for name in DECISIVE)
-    return {name: params[name] for name in STAMP} | {
+    facts = params | {
+        "profile": params["profile_name"],
         "overrides": json.dumps(params["overrides"]),
         "versions": " ".join(versions),
     }
+    return {name: facts[name] for name in STAMP}
 
 
 def code_files(*modules: str) -> list[Path]:
