@@ -82,7 +82,7 @@ def train(
     ``start(backbone)`` gives it other weights to start from than timm's. A ``checkpoint`` of the
     same training, unfinished, is continued: batches, crops and Mixup depend on the seed and the
     step only. The history has one row per epoch, with the columns ``epoch``, the names of
-    ``losses``, these after ``validation_``, ``learning_rate`` and ``clips_per_second``.
+    ``losses``, the same with the prefix ``validation_``, ``learning_rate``, ``clips_per_second``.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)

@@ -142,6 +142,18 @@ def test_no_number_at_the_start_of_a_line_makes_a_list_of_a_sentence(path):
     assert re.findall(r"^(?!\d+\. |:)\S.*\n\d+\. .*", prose(path), re.MULTILINE) == []
 
 
+ASKING = [
+    path.stem for path in (*CHAPTERS, *NOTEBOOKS) if re.search(r"^# .+\?$", prose(path), re.M)
+]
+
+
+@pytest.mark.parametrize("path", [*CHAPTERS, *NOTEBOOKS], ids=lambda path: path.stem)
+def test_no_title_that_asks_stands_before_a_full_stop_or_comma(path):
+    """A link without a text shows the title of its page, with its question mark."""
+    assert "sides" in ASKING
+    assert re.findall(rf"\{{doc}}`/?(?:{'|'.join(ASKING)})`[.,;:]", prose(path)) == []
+
+
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_title_of_a_block_has_code_in_it(path):
     """To Markdown a fence with backticks behind it is none, and the text after it is lost."""

@@ -62,8 +62,10 @@ def show(chart: go.Figure, caption: str) -> None:
 
 def plain(figure: go.Figure) -> go.Figure:
     """A plotly figure in the look of the book: white, legend below, as wide as the page."""
+    title = textwrap.wrap(figure.layout.title.text, 44)  # what a telephone has room for
     return figure.update_layout(
-        template="plotly_white", height=480, autosize=True, title_font_size=14,
+        template="plotly_white", height=480, autosize=True,
+        title={"text": "<br>".join(title), "font_size": 14},
         margin={"l": 50, "r": 10, "t": 60, "b": 40},
         legend={"orientation": "h", "y": -0.15, "yanchor": "top", "title": ""},
     )  # fmt: skip
@@ -92,7 +94,7 @@ def forest(differences: pd.DataFrame, title: str, row="machine_type", col="minus
     columns = 1 if max(map(len, labels)) > 12 else min(table[col].nunique(), 2)
     grid = sns.FacetGrid(
         table, col=col, col_wrap=columns, hue=col if col == "minus" else None,
-        palette=VARIANT_COLOURS, height=0.5 + len(labels) * (0.08 + 0.14 * deepest),
+        palette=VARIANT_COLOURS, height=max(1.2, 0.5 + len(labels) * (0.08 + 0.14 * deepest)),
     )  # fmt: skip
     grid.figure.set_figheight(grid.figure.get_figheight() + 0.8)  # for the titles above and below
     grid.map(plt.hlines, "place", "low", "high", linewidth=2)

@@ -1,6 +1,5 @@
 """Maps of the embedding by t-SNE, in the manner of Fig. 3, and what they show as numbers."""
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -91,7 +90,7 @@ def hover_map(rows: pd.DataFrame, title: str) -> go.Figure:
     clips = rows.assign(kind=rows.kind.map(KINDS), **rows[["norm", "score"]].round(3))
     figure = px.scatter(
         clips, x="x", y="y", color="kind", symbol="kind", color_discrete_map=COLOURS,
-        symbol_map=SYMBOLS, title="<br>".join(textwrap.wrap(title, 60)), hover_name="file",
+        symbol_map=SYMBOLS, title=title, hover_name="file",
         hover_data={"x": False, "y": False, "kind": False}
         | dict.fromkeys(["machine_type", "product", "norm", "score"], True),
     )  # fmt: skip

@@ -140,8 +140,8 @@ def explain(
     Patches of the spectrogram are replaced, one after the other, by what is usual at their
     frequencies in the normal recordings. If you name none, the recording itself says what is usual,
     and a sound that never stops cannot stand out. The picture shows how much the score falls
-    without each patch. The sound is the clip with all other patches turned down by up to 30 dB, so
-    that you hear what made the score high.
+    without each patch. In the sound, the patch that contributes most keeps its level, and the
+    others are turned down by up to 30 dB, so that you hear what made the score high.
     """
     import soundfile
 
