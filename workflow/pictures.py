@@ -111,7 +111,7 @@ def log_mel() -> Figure:
         if image is not mels:
             labels = np.arange(0, 8001, 2000)
             places = labels / (SAMPLE_RATE / 2) * len(image)
-        panel.set(title=title, ylabel="Hz", yticks=places, yticklabels=labels)
+        panel.set(title=title, ylabel="frequency in Hz", yticks=places, yticklabels=labels)
     axes[-1].set(xlabel="time in seconds", xticks=np.arange(0, 2.1, 0.5))
     return figure
 

@@ -37,7 +37,13 @@ def sound_of(corpus: str) -> str:
 
 
 def about(table: pd.DataFrame) -> str:
-    """Whose sound, which profile and which seeds a table of results is of.
+    """Whose sound, which profile and which seeds a table of results is of."""
+    sounds = ", ".join(dict.fromkeys(map(sound_of, table.corpus)))
+    return f"{sounds}, {made_with(table)}"
+
+
+def made_with(table: pd.DataFrame) -> str:
+    """Which profile and which seeds a table of results is of.
 
     Systems that learn nothing have a single seed, which does not count beside those that learn.
     """
@@ -50,8 +56,7 @@ def about(table: pd.DataFrame) -> str:
     has_changed = table.overrides != "{}"
     where = "" if has_changed.all() else " in some rows"
     changed = f" with changed fields{where}" if has_changed.any() else ""
-    sounds = ", ".join(dict.fromkeys(map(sound_of, table.corpus)))
-    return f"{sounds}, {', '.join(table.profile.unique())} profile{changed}, {which}"
+    return f"{', '.join(table.profile.unique())} profile{changed}, {which}"
 
 
 def over_seeds(rows: pd.DataFrame) -> str:
