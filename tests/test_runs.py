@@ -25,7 +25,7 @@ from asdstudy.runs import record
 from asdstudy.runs import stages as runs
 from asdstudy.runs.embeddings import read_embeddings, write_embeddings
 from asdstudy.runs.plan import Plan, overrides_in
-from asdstudy.runs.provenance import code_files, processor
+from asdstudy.runs.provenance import code_files, git_commit, processor
 from asdstudy.runs.record import STAGES
 from asdstudy.runs.run import Run, find_runs
 from asdstudy.systems import VARIANTS, make_profile, serial
@@ -52,6 +52,26 @@ def test_a_record_names_the_cpu(facts, name, monkeypatch):
     monkeypatch.setattr(platform, "processor", lambda: "some")
     monkeypatch.setattr(Path, "read_text", lambda path: facts)
     assert processor() == f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def test_a_record_says_whether_the_files_are_those_of_the_commit(tmp_path, monkeypatch):
+    """A measured table is a result: rewritten by one study, it does not change the next."""
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    assert git_commit() == "unknown"
+    code, table = tmp_path / "code.py", tmp_path / "book" / "measured" / "table.csv"
+    table.parent.mkdir(parents=True)
+    code.write_text("1\n")
+    table.write_text("1\n")
+    name = ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "all"]
+    for words in (["init", "-q"], ["add", "."], name):
+        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    commit = git_commit()
+    assert re.fullmatch("[0-9a-f]{10}", commit)
+    table.write_text("2\n")
+    (tmp_path / "notes.txt").write_text("untracked\n")
+    assert git_commit() == commit
+    code.write_text("2\n")
+    assert git_commit() == commit + "+"
 
 
 def test_run_folder(noise, tmp_path):

@@ -95,10 +95,18 @@ def code_hash(*modules: str) -> str:
 
 
 def git_commit() -> str:
-    """The commit of the study, with "+" where files differ from it; "unknown" outside git."""
-    words = ["git", "-C", str(paths.project_root()), "describe"]
-    words += ["--always", "--exclude=*", "--abbrev=10", "--dirty=+"]
+    """The commit of the study, with "+" where files differ from it; "unknown" outside git.
+
+    The tables of ``book/measured`` do not count: a study that has just finished wrote its own.
+    """
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(paths.project_root()), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        commit = git("rev-parse", "--short=10", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!book/measured")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return commit + "+" * bool(changed)
