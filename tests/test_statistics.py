@@ -75,6 +75,8 @@ def test_bootstrap_of_equal_systems_is_zero_and_of_shifted_ones_excludes_zero():
     areas = rng.uniform(0.6, 0.9, (12, 2))
     groups = np.repeat(["fan", "slider"], 6)
     assert statistics.paired_bootstrap(areas, areas, groups, 200) == (0, 0, 0)
+    nearly = areas + 0.1 + 0.2 - 0.3  # as it should be, but for rounding
+    assert statistics.paired_bootstrap(nearly, areas, groups, 200) == (0, 0, 0)
     difference, low, high = statistics.paired_bootstrap(areas, areas - 0.1, groups, 500)
     assert 0 < low <= difference <= high
     assert difference == pytest.approx(100 * (hmean(areas.ravel()) - hmean(areas.ravel() - 0.1)))

@@ -111,7 +111,8 @@ def paired_bootstrap(
         of_draws = [np.take_along_axis(averaged(areas), products, axis=1) for areas in parts]
         sampled += [part.mean(axis=1) * count / len(groups) for part in of_draws]
     low, high = np.percentile(mean(sampled[0]) - mean(sampled[1]), [2.5, 97.5])
-    return means[0] - means[1], float(low), float(high)
+    found = np.array([means[0] - means[1], low, high]).round(9) + 0.0  # a 0 may be off by rounding
+    return tuple(found.tolist())
 
 
 def differences(
