@@ -27,6 +27,16 @@ def style():
     plt.close("all")
 
 
+def test_an_axis_of_scores_has_two_labels_at_least_on_its_logarithmic_part():
+    for scores, ticks in (
+        ([1e4, 2e4, 3e4, 771_090], [0, 1e4, 1e5]),  # else only 100,000 would be a label
+        ([10, 20, 30, 771_090], [0, 1e2, 1e3, 1e4, 1e5]),
+    ):
+        _, ax = plt.subplots()
+        figures.spread_out(ax, scores)
+        assert ax.get_yticks().tolist() == ticks and ax.get_ylim()[1] > 771_090
+
+
 @pytest.mark.parametrize("paper", [PAPER_TABLE_II, PAPER_TABLE_III], ids=["II", "III"])
 def test_last_column_of_the_papers_tables_is_the_harmonic_mean_of_the_others(paper):
     # within rounding: each of the seven values is itself rounded to 0.01

@@ -164,7 +164,8 @@ def spread_out(ax, values) -> None:
     """Make the y axis symmetrically logarithmic if a few scores dwarf the rest, as a GMM's may."""
     low, high = np.quantile(np.abs(values), [0.25, 1])
     if high > 30 * low > 0:
-        first, last = np.ceil(np.log10(low)), np.floor(np.log10(high))
+        last = np.floor(np.log10(high))
+        first = min(np.ceil(np.log10(low)), last - 1)  # at least two labels on the logarithmic part
         ax.set_yscale("symlog", linthresh=10**first)
         ax.set_yticks([0, *10 ** np.arange(first, last + 1, max((last - first) // 3, 1))])
         ax.set_ylim(min(1.5 * np.min(values), -0.1 * 10**first), 2 * max(np.max(values), 0))
