@@ -34,7 +34,7 @@ SNAKEMAKE = $(BIN)/snakemake --quiet rules host --cores $(CORES) --keep-going --
 book: $(VENV)/installed  ## run the whole study and build the book: _build/html/index.html
 	$(SNAKEMAKE) --config "study=$$STUDY"
 
-evidence: $(VENV)/installed  ## measure every table behind the claims of the book; continues where it stopped (about 12 hours on two cores)
+evidence: $(VENV)/installed  ## measure every table behind the claims of the book; continues where it stopped (about 10 hours on two cores)
 	$(BIN)/python -m workflow.evidence
 
 slides: $(VENV)/installed  ## build the three lecture decks: _build/slides/slides/index.html
