@@ -154,6 +154,11 @@ def test_no_title_that_asks_stands_before_a_full_stop_or_comma(path):
     assert re.findall(rf"\{{doc}}`/?(?:{'|'.join(ASKING)})`[.,;:]", prose(path)) == []
 
 
+@pytest.mark.parametrize("path", [*CHAPTERS, *NOTEBOOKS], ids=lambda path: path.stem)
+def test_no_sentence_is_lost_as_the_class_of_a_block(path):
+    assert re.findall(r"^:class: (?![a-z -]+$).*", prose(path), re.MULTILINE) == []
+
+
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_title_of_a_block_has_code_in_it(path):
     """To Markdown a fence with backticks behind it is none, and the text after it is lost."""
