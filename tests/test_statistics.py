@@ -263,6 +263,8 @@ def test_levels_are_means_with_the_interval_of_their_differences(table):
     assert lines["mean"].to_dict() == pytest.approx((100 * tested).to_dict())
     assert (lines.low < lines["mean"]).all() and (lines["mean"] < lines.high).all()
     assert (lines["product IDs"] == 4).all() and (lines.seeds == 2).all()
+    halves = statistics.levels(rows.assign(half=rows.AUC / 2), ["variant"], "half")
+    assert halves["mean"].tolist() == pytest.approx((lines["mean"] / 2).tolist())
 
 
 def test_a_system_without_training_is_compared_with_every_seed(table):

@@ -68,6 +68,8 @@ def test_cells_in_words():
     differences = summary.rename(columns={"mean": "difference"})
     bounds = tables.in_cells(differences, ["row"], ["column"], tables.BOUNDED)
     assert bounds["y"].tolist() == ["+1.0 [-1.0, 3.0]", "+2.0"]
+    levels = tables.in_cells(summary, ["row"], ["column"], tables.LEVEL)
+    assert levels["y"].tolist() == ["1.0 [-1.0, 3.0]", "2.0"]
     assert tables.in_cells(summary, ["row"], ["column"]).loc["b", "y"] == 1
 
 

@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from asdlib import metrics
 from asdstudy.data import corpora
 from asdstudy.data.inputs import read_clip
-from asdstudy.runs.provenance import stamp
+from asdstudy.runs.provenance import STAMP, stamp
 from asdstudy.use.detector import Detector
 
 
@@ -34,8 +34,7 @@ def judged(folder: Path, change: str, corpus: Path, domain: str) -> pd.DataFrame
     chooses = rows["product"].isin(metrics.validation_products(params["products"]))
     rows.insert(1, "role", chooses.map({True: "validation", False: "test"}))
     keys = {name: params[name] for name in ("corpus", "machine_type", "variant", "seed")}
-    about = stamp(params)
-    return rows.assign(change=change, **keys, **about)[["change", *keys, *rows, *about]]
+    return rows.assign(change=change, **keys, **stamp(params))[["change", *keys, *rows, *STAMP]]
 
 
 def table(runs: Sequence, changes: dict[str, tuple], workers: int | None = None) -> pd.DataFrame:

@@ -102,7 +102,7 @@ def save(table: pd.DataFrame, path: Path) -> Path:
 
 def thinned(table: pd.DataFrame) -> pd.DataFrame:
     """The table without facts of a run that the row above has, too; :func:`read` fills them in."""
-    facts = table[[name for name in STAMP if name in table]]
+    facts = table.filter(STAMP)
     return table.assign(**facts.mask(facts == facts.shift(), ""))
 
 
@@ -111,7 +111,7 @@ def read(path) -> pd.DataFrame:
     words = dict.fromkeys(("product", "overrides", "threads"), str)
     empty = dict.fromkeys((*NUMBERS, *COSTS), "")
     table = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=empty)
-    facts = table[[name for name in STAMP if name in table]]
+    facts = table.filter(STAMP)
     return table.assign(**facts.mask(facts == "").ffill())
 
 

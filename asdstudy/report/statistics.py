@@ -155,11 +155,13 @@ def differences(
     return pd.DataFrame(lines, columns=[*by, *columns, "product IDs", "verdict"])
 
 
-def levels(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The mean AUC in % of each group of the columns ``by`` on the test IDs, with its interval.
+def levels(rows: pd.DataFrame, by: Sequence[str], column: str = "AUC") -> pd.DataFrame:
+    """The mean of a ``column`` in % of each group of ``by`` on the test IDs, with its interval.
 
-    The lines are those of :func:`differences` from a system whose areas are all 0.
+    The column holds shares, 0 to 1. The lines are those of :func:`differences` from a system whose
+    shares are all 0.
     """
+    rows = rows.assign(AUC=rows[column])
     nothing = rows.assign(system="nothing", **dict.fromkeys(AREAS, 0.0))
     both = pd.concat([rows.assign(system="all"), nothing])
     lines = differences(both, "all", by, "mean AUC")

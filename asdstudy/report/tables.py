@@ -11,18 +11,19 @@ from asdstudy.report.paper import ALL, in_paper_order
 from asdstudy.report.statistics import by_type, over_seeds
 from asdstudy.runs.run import Run
 
-# what a cell shows of a line of over_seeds or of differences
+# what a cell shows of a line of over_seeds, of levels or of differences
 SPREAD = "{mean:.1f} ± {sd:.1f}"
+LEVEL = "{mean:.1f} [{low:.1f}, {high:.1f}]"
 BOUNDED = "{difference:+.1f} [{low:.1f}, {high:.1f}]"
 
 
 def in_cells(
     summary: pd.DataFrame, rows: list[str], columns: list[str], form: str = ""
 ) -> pd.DataFrame:
-    """Lines of ``over_seeds`` or ``differences`` as a table of ``rows`` by ``columns``.
+    """Lines of ``over_seeds``, ``levels`` or ``differences`` as a table of ``rows`` by ``columns``.
 
-    Both keep their order. A cell holds the mean, or text by a ``form`` such as ``SPREAD``, in
-    which a single seed has no spread and no interval.
+    Rows and columns keep their order. A cell holds the mean, or text by a ``form`` such as
+    ``SPREAD``, in which a single seed has no spread and no interval.
     """
     keys = {name: pd.Categorical(summary[name], summary[name].unique()) for name in rows + columns}
     if form:
