@@ -132,7 +132,7 @@ SWITCHES = {
         "magnitude, no logarithm": {"log_mel": False, "mel_power": 1.0},
     },
     "log floor": {"0.01 instead of 1e-6": {"log_floor": 0.01}},
-    "amplitude": {"every machine by its own": {"normalisation": "own"}},
+    "amplitude": {"each machine by its own statistics": {"normalisation": "own"}},
     "rows of Eq. 1": {
         "all with target sound": {"product_rows": "included"},
         "all rows": {"product_rows": "all"},
