@@ -11,6 +11,6 @@ class InputError(ValueError):
 
 
 def one_of(kind: str, value, known) -> None:
-    """Raise :class:`InputError` unless ``value`` is among ``known``, listing what is."""
+    """Raise :class:`InputError`, which lists the ``known`` values, unless ``value`` is one."""
     if value not in known:
         raise InputError(f"unknown {kind} {value!r}; known: {', '.join(map(str, known))}")

@@ -135,7 +135,7 @@ class Kind:
         return self.least + (p if self.sizes is None else 0)
 
     def candidates(self, vectors: int, profile) -> tuple[int, ...]:
-        """The p to try: the profile's one, or those that ``vectors`` of a product ID allow."""
+        """The values of p to try for a product ID with so many ``vectors``."""
         if self.sizes is not None:
             return self.sizes
         if profile.inlier_size:

@@ -117,6 +117,8 @@ def test_what_a_caption_says_of_a_table(table):
 def test_a_caption_promises_a_spread_and_intervals_only_where_there_are_any(table):
     assert captions.over_seeds(table) == ", mean ± SD over seeds"
     assert captions.over_seeds(table[table.seed == 0]) == ""
+    assert captions.by_type(table) == ", by machine type"
+    assert captions.by_type(table[table.machine_type == "fan"]) == ""
     lines = pd.DataFrame({"low": [np.nan, 1.0]})
     assert captions.intervals(lines) == ", with 95 % intervals"
     assert captions.intervals(lines.head(1)) == ""

@@ -64,6 +64,11 @@ def over_seeds(rows: pd.DataFrame) -> str:
     return ", mean ± SD over seeds" if rows.seed.nunique() > 1 else ""
 
 
+def by_type(rows: pd.DataFrame) -> str:
+    """What a caption says of values by machine type: nothing if there is a single one."""
+    return ", by machine type" if rows.machine_type.nunique() > 1 else ""
+
+
 def intervals(differences: pd.DataFrame) -> str:
     """What a caption says of differences by ``tables.BOUNDED``: nothing if none has an interval."""
     return ", with 95 % intervals" if differences.low.notna().any() else ""
