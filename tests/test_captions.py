@@ -114,7 +114,7 @@ def test_what_a_caption_says_of_a_table(table):
     assert "overrides epochs = 3 in all runs, the others differ; " in captions.origin(two, "Drawn")
 
 
-def test_a_caption_promises_a_spread_and_intervals_only_where_there_are_any(table):
+def test_a_caption_promises_types_spread_and_intervals_only_where_there_are_any(table):
     assert captions.over_seeds(table) == ", mean ± SD over seeds"
     assert captions.over_seeds(table[table.seed == 0]) == ""
     assert captions.by_type(table) == ", by machine type"
