@@ -165,6 +165,18 @@ def test_no_title_of_a_block_has_code_in_it(path):
     assert re.findall(r"^`{3,}\{.*`.*", path.read_text(), re.MULTILINE) == []
 
 
+@pytest.mark.parametrize("path", sorted(BOOK.glob("slides/?-*.md")), ids=lambda path: path.stem)
+def test_what_a_slide_takes_from_a_chapter_is_there(path):
+    """So that who rewrites a sentence need not build the slides to hear of it."""
+    included = re.findall(r"^```\{include\} (.+)\n((?::.+\n)*)", path.read_text(), re.M)
+    assert included
+    for source, options in included:
+        between = yaml.safe_load(re.sub("^:", "", options, flags=re.M))
+        text = (path.parent / source).read_text()
+        assert between["start-after"] in text, source
+        assert between["end-before"] in text.split(between["start-after"], 1)[1], source
+
+
 def test_every_work_of_the_bibliography_is_cited():
     assert WORKS == roles(TEXT, "cite", "cite:t", "cite:p")
 
